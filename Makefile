@@ -1,0 +1,50 @@
+# The verbs of the work. `make help` lists them.
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+BIN := target/debug
+
+.PHONY: help demo test build lint fmt doc bench fuzz deny certs setup clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+
+demo: build ## two municipalities exchange real records over mutual TLS, on SQLite
+	$(BIN)/vrx demo
+
+build: ## build the programs vrx and vrx-node (development profile)
+	$(CARGO) build --locked --bin vrx --bin vrx-node
+
+setup: ## install what tests need beyond Rust, a C compiler and make (strace, for the fsync order)
+	./tests/setup.sh
+
+test: setup build ## every test: unit, property, end-to-end over the real programs
+	$(CARGO) test --locked --workspace --no-fail-fast
+
+lint: deny ## format, clippy and documentation, all warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+deny: ## licences and sources of the dependencies
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --version 0.20.2 --locked
+	$(CARGO) deny --offline --all-features check bans licenses sources
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+doc: ## the manual: opens on a page that explains the house
+	$(CARGO) doc --locked --workspace --no-deps
+	@echo "target/doc/vrx_node/index.html"
+
+bench: ## QueryRecords against a bare tonic echo, both over mutual TLS, in one run
+	$(CARGO) build --locked --release --bin vrx --bin vrx-node --bin vrx-bench
+	target/release/vrx-bench run $(BENCH_ARGS)
+
+fuzz: ## every fuzz target for a minute (libFuzzer on stable Rust); FUZZ_SECONDS changes the time
+	./tests/fuzz/run.sh
+
+certs: ## a development federation under ./demo-certs (never for production)
+	$(CARGO) run --locked --bin vrx-certs-dev -- --help
+
+clean: ## remove what was built
+	$(CARGO) clean
