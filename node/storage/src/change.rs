@@ -1,0 +1,85 @@
+//! A change to the register: sealed already, applied inside the batch's transaction.
+//!
+//! Opaque to whoever carries it: the provision log puts a [`Change`] beside an entry and never looks inside. Both
+//! databases apply the same rows.
+
+use vrx_crypto::{KeyId, Tag, TagKind};
+use vrx_domain::{DoseId, ImportId, InquiryId, PersonId, UnixMillis};
+
+use crate::registry::{ImportCounts, ImportHeader};
+
+/// What is done to the register together with one log entry. Carries no plaintext of a resident: its rows are sealed.
+pub struct Change(pub(crate) Op);
+
+impl Change {
+    /// Begins an import; conflicts if its id stands already.
+    pub fn create_import(header: ImportHeader) -> Self {
+        Self(Op::CreateImport(header))
+    }
+
+    /// Approves an import: `by` is the SPIFFE URI of a staff member other than the one who entered it.
+    pub fn approve_import(import: ImportId, by: String, at: UnixMillis) -> Self {
+        Self(Op::ApproveImport { import, by, at })
+    }
+
+    /// Several changes as one: all are taken or none.
+    pub fn all(changes: Vec<Self>) -> Self {
+        Self(Op::All(changes.into_iter().map(|c| c.0).collect()))
+    }
+}
+
+pub(crate) enum Op {
+    CreateImport(ImportHeader),
+    Chunk(Box<Chunk>),
+    ApproveImport {
+        import: ImportId,
+        by: String,
+        at: UnixMillis,
+    },
+    PutInquiry(SealedInquiry),
+    All(Vec<Op>),
+}
+
+/// At most 500 rows of one import, sealed, each list sorted by its key: a clustered table takes them in order.
+pub(crate) struct Chunk {
+    pub(crate) import: ImportId,
+    pub(crate) counts: ImportCounts,
+    pub(crate) persons: Vec<SealedPerson>,
+    pub(crate) person_revisions: Vec<SealedPersonRevision>,
+    pub(crate) dose_revisions: Vec<SealedDoseRevision>,
+    pub(crate) tags: Vec<TagRow>,
+}
+
+pub(crate) struct SealedPerson {
+    pub(crate) id: PersonId,
+    pub(crate) wrapped_key: Vec<u8>,
+    pub(crate) number: Vec<u8>,
+}
+
+pub(crate) struct SealedPersonRevision {
+    pub(crate) person: PersonId,
+    pub(crate) revision: u32,
+    pub(crate) body: Vec<u8>,
+}
+
+pub(crate) struct SealedDoseRevision {
+    pub(crate) person: PersonId,
+    pub(crate) dose: DoseId,
+    pub(crate) revision: u32,
+    pub(crate) body: Vec<u8>,
+}
+
+pub(crate) struct TagRow {
+    pub(crate) kind: TagKind,
+    pub(crate) key: KeyId,
+    pub(crate) tag: Tag,
+    pub(crate) person: PersonId,
+}
+
+pub(crate) struct SealedInquiry {
+    pub(crate) id: InquiryId,
+    pub(crate) expires_at: UnixMillis,
+    pub(crate) version: u32,
+    pub(crate) wrapped_key: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}

@@ -1,0 +1,214 @@
+//! The resident register's side: imports, approvals, inquiries.
+//!
+//! Every change takes two steps. *Prepare* reads what stands, compares, and seals, outside any transaction; the
+//! resulting [`Change`] is applied by [`crate::LogStore::append`] together with its log entry, and only if nothing has
+//! moved underneath ([`crate::ChangeError::Conflict`]: prepare again). So the log's one writer never waits for a cipher
+//! over five hundred rows.
+
+use async_trait::async_trait;
+use vrx_domain::{
+    AddresseeNumber, Dose, ImportId, IndividualNumber, InquiryId, Person, UnixMillis,
+};
+use zeroize::Zeroizing;
+
+use crate::StorageError;
+
+use crate::Change;
+
+/// Most rows in one chunk of an import: one chunk is one log entry.
+pub const CHUNK_ROWS: usize = 500;
+
+/// What an import brought in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportKind {
+    /// Residents.
+    Persons = 1,
+    /// Doses from a ledger file.
+    Doses = 2,
+    /// Doses adopted from another municipality's answer.
+    Adoption = 3,
+}
+
+/// An import as it begins: who brings what. Everything in it stays *entered* until somebody else approves the import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportHeader {
+    /// Id.
+    pub id: ImportId,
+    /// What it brings.
+    pub kind: ImportKind,
+    /// SPIFFE URI of the staff member who entered it.
+    pub entered_by: String,
+    /// When.
+    pub entered_at: UnixMillis,
+    /// Keyed digest of the file (or of the answer adopted). Zeros where there is none.
+    pub digest: [u8; 32],
+}
+
+/// Where an import stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImportState {
+    /// Invisible to the exchange.
+    Entered,
+    /// Exchanged from now on.
+    Approved {
+        /// SPIFFE URI of the staff member who approved it: never the one who entered it.
+        by: String,
+        /// When.
+        at: UnixMillis,
+    },
+}
+
+/// Rows of an import by what came of them. Refused rows never reach this room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportCounts {
+    /// Persons or doses that were not here before.
+    pub added: u64,
+    /// Persons or doses that got a new revision.
+    pub changed: u64,
+    /// Rows that say what stands already. Counted for chunks that wrote something.
+    pub unchanged: u64,
+}
+
+/// An import as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportRecord {
+    /// As it began.
+    pub header: ImportHeader,
+    /// Entered or approved.
+    pub state: ImportState,
+    /// Rows so far.
+    pub counts: ImportCounts,
+    /// Chunks written so far.
+    pub chunks: u32,
+    /// Log indexes of the first and the last chunk's entry.
+    pub log_range: Option<(u64, u64)>,
+}
+
+/// One accepted line of a resident file.
+pub struct PersonRow {
+    /// Individual number (個人番号).
+    pub number: IndividualNumber,
+    /// Everything else.
+    pub person: Person,
+}
+
+/// One accepted dose of a ledger file.
+pub struct DoseRow {
+    /// Addressee number (宛名番号) of the person; where the column was empty, a person who already has a dose under the
+    /// same voucher number is looked for.
+    pub addressee: Option<AddresseeNumber>,
+    /// The dose. `id` is taken only if it is new; `revision` is set by the store. A person's dose is the same one when
+    /// dose number, place and voucher number are the same.
+    pub dose: Dose,
+}
+
+/// What came of one row, in the order given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowOutcome {
+    /// Not here before.
+    Added,
+    /// Differs from the newest state, entered or approved: a new revision.
+    Changed,
+    /// Says what stands already.
+    Unchanged,
+    /// Not in the change: see why.
+    Refused(RowRefusal),
+}
+
+/// Why a row can't be taken as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowRefusal {
+    /// No person here has this addressee or voucher number.
+    NoSuchPerson,
+    /// The addressee number belongs to a person with another individual number.
+    AddresseeTaken,
+    /// The same person or dose stands in an earlier row of this chunk.
+    Repeated,
+}
+
+/// A prepared chunk.
+pub struct PreparedChunk {
+    /// To be given to [`crate::LogStore::append`]; `None` when no row adds or changes anything.
+    pub change: Option<Change>,
+    /// One a row, in the order of the rows.
+    pub outcomes: Vec<RowOutcome>,
+}
+
+/// An adoption: doses of another municipality's answer, to be kept here with their origin.
+pub struct Adoption {
+    /// Import that carries them; kind [`ImportKind::Adoption`].
+    pub import: ImportHeader,
+    /// Whose doses they are. The person must stand here already, entered or approved.
+    pub number: IndividualNumber,
+    /// The doses, each with `DoseOrigin::Adopted`.
+    pub doses: Vec<Dose>,
+}
+
+/// An inquiry's row. `body` is encoded by the services; it is sealed under a key of the row's own, so that forgetting
+/// the key forgets the inquiry.
+pub struct InquiryRecord {
+    /// Id.
+    pub id: InquiryId,
+    /// When the row is deleted.
+    pub expires_at: UnixMillis,
+    /// Counts the times it was written, from 1: [`Change`]s that replace it name the one they saw.
+    pub version: u32,
+    /// What the services keep in it.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+/// Sizes, for operators: no personal data. Decoys aren't counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Persons, entered or approved.
+    pub persons: u64,
+    /// Revisions of doses, entered or approved.
+    pub dose_revisions: u64,
+    /// Imports.
+    pub imports: u64,
+    /// Inquiries kept.
+    pub inquiries: u64,
+}
+
+/// Preparing changes to a tenant's register, and reading what isn't a resident.
+#[async_trait]
+pub trait RegistryStore: Send + Sync {
+    /// Prepares at most [`CHUNK_ROWS`] residents.
+    async fn prepare_persons(
+        &self,
+        import: ImportId,
+        rows: &[PersonRow],
+    ) -> Result<PreparedChunk, StorageError>;
+
+    /// Prepares at most [`CHUNK_ROWS`] doses.
+    async fn prepare_doses(
+        &self,
+        import: ImportId,
+        rows: &[DoseRow],
+    ) -> Result<PreparedChunk, StorageError>;
+
+    /// Prepares an adoption: the change creates the import and adds its doses; outcomes are one a dose.
+    async fn prepare_adoption(&self, adoption: &Adoption) -> Result<PreparedChunk, StorageError>;
+
+    /// One import.
+    async fn import(&self, id: ImportId) -> Result<Option<ImportRecord>, StorageError>;
+
+    /// All imports, the newest entered first.
+    async fn imports(&self) -> Result<Vec<ImportRecord>, StorageError>;
+
+    /// Seals an inquiry for writing: version 1 inserts; any later one replaces the version before it.
+    async fn prepare_inquiry(&self, inquiry: &InquiryRecord) -> Result<Change, StorageError>;
+
+    /// One inquiry, unless it has expired.
+    async fn inquiry(
+        &self,
+        id: InquiryId,
+        now: UnixMillis,
+    ) -> Result<Option<InquiryRecord>, StorageError>;
+
+    /// Deletes what has expired; returns how many rows.
+    async fn expire_inquiries(&self, now: UnixMillis) -> Result<u64, StorageError>;
+
+    /// Sizes.
+    async fn counts(&self) -> Result<Counts, StorageError>;
+}
