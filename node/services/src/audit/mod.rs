@@ -1,0 +1,10 @@
+//! The privacy officer's reading of the provision log. Every read is an entry itself.
+
+pub mod list;
+pub mod page_token;
+pub mod show;
+pub mod verify;
+
+pub use list::{EntryFilter, EntryPage, EntrySummary, ListRequest, list};
+pub use show::{ShownEntry, ShownField, show};
+pub use verify::{LogVerified, VerifyProgress, verify};

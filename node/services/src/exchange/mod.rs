@@ -1,0 +1,7 @@
+//! The exchange: another municipality asks, this one answers (提供).
+
+pub mod answer;
+pub mod provide;
+
+pub use answer::{Answer, AnswerBytes, ExchangeAnswer, ExchangeQuery};
+pub use provide::provide;

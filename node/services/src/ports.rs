@@ -1,0 +1,104 @@
+//! Ports: what this room needs from the outside and doesn't know how to do.
+//!
+//! `transport` implements both traits: the wire's encoding of an `Answer`, and the call to another municipality's node.
+
+use async_trait::async_trait;
+use thiserror::Error;
+use vrx_domain::{Caller, Member, Tenant};
+use vrx_provision_log::Deadline;
+use vrx_tlog::Receipt;
+use zeroize::Zeroizing;
+
+use crate::exchange::{Answer, AnswerBytes, ExchangeQuery};
+
+/// Encodes an answer once, before it is hashed and recorded; decodes what a peer sent.
+///
+/// The bytes are what is hashed, checked and kept. They are never re-encoded, so the encoding needs no canonical form.
+pub trait AnswerCodec: Send + Sync {
+    /// The wire bytes of an `Answer` message.
+    fn encode(&self, answer: &Answer) -> Zeroizing<Vec<u8>>;
+
+    /// The answer in these bytes, every field parsed into its domain type.
+    fn decode(&self, bytes: &[u8]) -> Result<Answer, CodecError>;
+}
+
+/// A peer's answer isn't one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum CodecError {
+    /// Not a protobuf message of this type.
+    #[error("the answer can't be decoded")]
+    Malformed,
+    /// A field of it breaks its format.
+    #[error("the answer's field {0} is malformed")]
+    Field(&'static str),
+}
+
+/// Asks another municipality's node.
+#[async_trait]
+pub trait PeerExchange: Send + Sync {
+    /// The identity that `tenant` would show to a peer now: its URI and the SHA-256 of its certificate.
+    fn identity(&self, tenant: &Tenant) -> Result<Caller, PeerError>;
+
+    /// One `QueryRecords` call. Before a byte of `query` leaves, the peer has shown the URI
+    /// `…/municipality/<asked code>/exchange` and a key that is pinned in `member`.
+    async fn query(
+        &self,
+        tenant: &Tenant,
+        member: &Member,
+        query: &ExchangeQuery,
+        deadline: Deadline,
+    ) -> Result<PeerReply, PeerError>;
+}
+
+/// What came back with status OK, unchecked.
+pub struct PeerReply {
+    /// The certificate that this node showed on that very connection: the provider committed to it in `C_actor`.
+    pub presented: Caller,
+    /// Found or nothing.
+    pub outcome: PeerOutcome,
+}
+
+/// The two shapes of an OK.
+pub enum PeerOutcome {
+    /// A response with an answer.
+    Found {
+        /// The bytes of field 1, as they came.
+        answer: AnswerBytes,
+        /// `Openings.k_subject`.
+        k_subject: Zeroizing<[u8; 32]>,
+        /// `Openings.k_actor`.
+        k_actor: Zeroizing<[u8; 32]>,
+        /// `Openings.k_content`.
+        k_content: Zeroizing<[u8; 32]>,
+        /// The receipt.
+        receipt: Receipt,
+    },
+    /// An empty message whose trailers say `vrx-outcome: nothing`. An empty message without them is
+    /// [`PeerError::Failed`], never this.
+    Nothing {
+        /// `vrx-request-id` of the trailers, as it came.
+        request_id: String,
+        /// The key of `C_actor` in `vrx-receipt-bin`.
+        k_actor: Zeroizing<[u8; 32]>,
+        /// The key of `C_content` in `vrx-receipt-bin`.
+        k_content: Zeroizing<[u8; 32]>,
+        /// The receipt in `vrx-receipt-bin`.
+        receipt: Receipt,
+    },
+}
+
+/// No OK came back.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PeerError {
+    /// The peer understood and refused (`INVALID_ARGUMENT`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, …).
+    #[error("refused: {code}")]
+    Refused {
+        /// The status in lower case with dashes (`permission-denied`); a name of ours, never the peer's text.
+        code: &'static str,
+        /// The field that the peer named, if it is one of the wire contract's.
+        field: Option<&'static str>,
+    },
+    /// Everything else: no connection, wrong identity or pin, outage, deadline, a reply that breaks the contract.
+    #[error("failed: {0}")]
+    Failed(&'static str),
+}

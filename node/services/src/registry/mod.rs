@@ -1,0 +1,17 @@
+//! The tenant's own register: what staff put in, approve, ask others for, and adopt.
+
+pub mod adopt;
+pub mod approve_import;
+pub mod import_doses;
+pub mod import_persons;
+pub mod import_stream;
+pub mod inquire;
+pub mod list_imports;
+
+pub use adopt::{AdoptReport, AdoptRequest, adopt};
+pub use approve_import::{ApprovalReport, approve_import};
+pub use import_doses::import_doses;
+pub use import_persons::import_persons;
+pub use import_stream::{ImportEvent, ImportRequest, ImportSummary, RefusedRow};
+pub use inquire::{BirthDateCheck, InquireRequest, InquiryReport, InquiryWord, inquire};
+pub use list_imports::{ImportOverview, ImportsPage, ListImportsRequest, list_imports};
