@@ -1,1 +1,20 @@
-//! (under construction)
+//! # vrx-tests: the house seen from the street
+//!
+//! End-to-end tests over the real programs, real TLS and real databases, and the load generator. Nothing here reaches
+//! into private parts: it starts `vrx` and `vrx-node`, speaks gRPC to them, and reads what they leave on disk.
+//!
+//! * [`demo`] starts two municipalities with `vrx demo --keep` and stops them again.
+//! * [`tls`] connects to a node as a foreign client does.
+//! * [`exchange`] makes requests and checks answers.
+//! * [`bench`] measures; `make bench` runs it.
+//!
+//! A new end-to-end test is a file under `tests/tests/` named after what it shows.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+pub mod bench;
+pub mod demo;
+pub mod exchange;
+pub mod tls;

@@ -1,0 +1,348 @@
+//! Two municipalities, Fujisawa (142051, provider) and Yokohama (141003, requester), left running by `vrx demo --keep`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::tls::{self, PemFiles};
+
+/// The municipality that provides.
+pub const FUJISAWA: &str = "142051";
+/// The municipality that asks.
+pub const YOKOHAMA: &str = "141003";
+
+/// What `vrx demo --keep` writes to `demo.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Description {
+    /// The federation's trust domain.
+    pub trust_domain: String,
+    /// Certificate of the federation's CA.
+    pub ca_cert: PathBuf,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// Certificates to call them with.
+    pub identities: Vec<Identity>,
+    /// Sample residents.
+    pub persons: Vec<Person>,
+}
+
+/// One node of the demo.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Node {
+    /// Its municipality.
+    pub municipality_code: String,
+    /// The municipality's name.
+    pub name: String,
+    /// Where it listens.
+    pub address: String,
+    /// The DNS name in its certificate.
+    pub server_name: String,
+    /// Its state folder.
+    pub state_dir: PathBuf,
+    /// Its configuration.
+    pub config: PathBuf,
+    /// Where its log lines go.
+    pub log_file: PathBuf,
+    /// The verifier key of its provision log.
+    pub log_vkey: String,
+    /// Its process.
+    pub pid: u32,
+}
+
+/// A certificate to call a node with.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Identity {
+    /// Whose it is.
+    pub municipality_code: String,
+    /// `exchange`, `staff`, `officer`, …
+    pub role: String,
+    /// The name within the role.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Certificate file.
+    pub cert: PathBuf,
+    /// Key file.
+    pub key: PathBuf,
+}
+
+/// A sample resident.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Person {
+    /// Where the person is registered.
+    pub municipality_code: String,
+    /// The (made up) individual number.
+    pub individual_number: String,
+    /// How many doses are on file.
+    pub doses: u32,
+    /// `provided`, `doseless`, `protected`, `resident` or `entered`.
+    pub kind: String,
+}
+
+/// Two running nodes and their folder. Dropping it ends both and removes the folder.
+pub struct Demo {
+    /// What the demo wrote.
+    pub description: Description,
+    dir: tempfile::TempDir,
+}
+
+impl Demo {
+    /// Runs `vrx demo --keep` with `residents` residents below `target/`.
+    ///
+    /// # Errors
+    /// If the programs aren't built or the demo fails; the text holds what it printed.
+    pub fn start(residents: usize) -> anyhow::Result<Self> {
+        let vrx = program("vrx")?;
+        let base = vrx
+            .parent()
+            .context("programs stand in a folder")?
+            .join("demos");
+        std::fs::create_dir_all(&base)?;
+        let dir = tempfile::TempDir::new_in(base)?;
+        let output_path = dir.path().join("demo-output.txt");
+        let output = File::create(&output_path)?;
+        let status = Command::new(&vrx)
+            .args(["demo", "--keep", "--residents", &residents.to_string(), "--dir"])
+            .arg(dir.path().join("demo"))
+            .env("VRX_NODE_BIN", program("vrx-node")?)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .status()?;
+        ensure!(
+            status.success(),
+            "vrx demo --keep ended with {status}:\n{}",
+            std::fs::read_to_string(&output_path).unwrap_or_default()
+        );
+        let description = read(&dir.path().join("demo/demo.json"))?;
+        Ok(Self { description, dir })
+    }
+
+    /// The demo's folder.
+    pub fn folder(&self) -> PathBuf {
+        self.dir.path().join("demo")
+    }
+
+    /// The node of a municipality.
+    ///
+    /// # Errors
+    /// If the demo has none.
+    pub fn node(&self, code: &str) -> anyhow::Result<&Node> {
+        self.description
+            .nodes
+            .iter()
+            .find(|node| node.municipality_code == code)
+            .with_context(|| format!("no node of {code}"))
+    }
+
+    /// A certificate of a municipality and role; the first if there are several.
+    ///
+    /// # Errors
+    /// If the demo has none.
+    pub fn identity(&self, code: &str, role: &str) -> anyhow::Result<PemFiles> {
+        let identity = self
+            .description
+            .identities
+            .iter()
+            .find(|one| one.municipality_code == code && one.role == role)
+            .with_context(|| format!("no {role} of {code}"))?;
+        Ok(PemFiles {
+            cert: identity.cert.clone(),
+            key: identity.key.clone(),
+            ca: self.description.ca_cert.clone(),
+        })
+    }
+
+    /// A channel to `node` with a certificate of `code` and `role`.
+    ///
+    /// # Errors
+    /// If the demo has no such node or certificate.
+    pub fn channel(&self, node: &str, code: &str, role: &str) -> anyhow::Result<Channel> {
+        let node = self.node(node)?;
+        tls::channel(&self.identity(code, role)?, &node.address, &node.server_name)
+    }
+
+    /// The numbers of all sample residents of Fujisawa of one kind.
+    pub fn numbers(&self, kind: &str) -> Vec<String> {
+        self.description
+            .persons
+            .iter()
+            .filter(|person| person.kind == kind && person.municipality_code == FUJISAWA)
+            .map(|person| person.individual_number.clone())
+            .collect()
+    }
+
+    /// Sends `signal` ("TERM", "KILL", …) to a node.
+    ///
+    /// # Errors
+    /// If there is no such node.
+    pub fn signal(&self, code: &str, signal: &str) -> anyhow::Result<()> {
+        let pid = self.node(code)?.pid;
+        let status = Command::new("kill")
+            .args([format!("-{signal}"), pid.to_string()])
+            .stderr(Stdio::null())
+            .status()?;
+        ensure!(status.success(), "process {pid} is gone");
+        Ok(())
+    }
+
+    /// Waits until a node's process has ended.
+    ///
+    /// # Errors
+    /// If it still runs after 60 s.
+    pub async fn wait_ended(&self, code: &str) -> anyhow::Result<()> {
+        let process = PathBuf::from(format!("/proc/{}/stat", self.node(code)?.pid));
+        wait_until(Duration::from_secs(60), "the node ends", || {
+            let state = std::fs::read_to_string(&process).unwrap_or_default();
+            let zombie = state.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
+            Ok(state.is_empty() || zombie)
+        })
+        .await
+    }
+
+    /// Starts an ended node again with its own command line and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it doesn't get ready.
+    pub async fn restart(&mut self, code: &str) -> anyhow::Result<()> {
+        let child = self.spawn(code, &[])?;
+        let id = child.id();
+        for node in &mut self.description.nodes {
+            if node.municipality_code == code {
+                node.pid = id;
+            }
+        }
+        // Reaped when it ends, so that its process id is free and its end can be seen.
+        std::thread::spawn(move || {
+            let mut child = child;
+            let _ = child.wait();
+        });
+        self.wait_ready(code).await
+    }
+
+    /// Starts a node's program, prefixed by `wrapper` (`strace …`), without waiting.
+    ///
+    /// # Errors
+    /// If the program can't be started.
+    pub fn spawn(&self, code: &str, wrapper: &[&str]) -> anyhow::Result<std::process::Child> {
+        let node = self.node(code)?;
+        let program = program("vrx-node")?;
+        let mut command = match wrapper.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&node.log_file)?;
+        Ok(command
+            .args(["serve", "--config"])
+            .arg(&node.config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?)
+    }
+
+    /// Waits until a node says by the health service that it serves.
+    ///
+    /// # Errors
+    /// If it doesn't within 60 s.
+    pub async fn wait_ready(&self, code: &str) -> anyhow::Result<()> {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let channel = self.channel(code, code, "operator")?;
+            let answer = tokio::time::timeout(
+                Duration::from_secs(5),
+                HealthClient::new(channel).check(HealthCheckRequest::default()),
+            )
+            .await;
+            if let Ok(Ok(answer)) = answer
+                && answer.into_inner().status() == ServingStatus::Serving
+            {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                let log = std::fs::read_to_string(&self.node(code)?.log_file).unwrap_or_default();
+                let tail: Vec<&str> = log.lines().rev().take(20).collect();
+                bail!("{code} isn't ready after 60 s; its last log lines, newest first:\n{}", tail.join("\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Runs `vrx-node` with `arguments` and a node's configuration; gives exit code, standard output and error.
+    ///
+    /// # Errors
+    /// If the program can't be started.
+    pub fn vrx_node(&self, code: &str, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
+        let output = Command::new(program("vrx-node")?)
+            .args(arguments)
+            .arg("--config")
+            .arg(&self.node(code)?.config)
+            .stdin(Stdio::null())
+            .output()?;
+        Ok((
+            output.status.code().unwrap_or(-1),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ))
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        for node in &self.description.nodes {
+            let _ = Command::new("kill")
+                .args(["-KILL", &node.pid.to_string()])
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+/// Asks `condition` every few milliseconds until it holds.
+///
+/// # Errors
+/// If it doesn't within `limit`, naming `what` was waited for.
+pub async fn wait_until(
+    limit: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let until = Instant::now() + limit;
+    while !condition()? {
+        ensure!(Instant::now() < until, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// A program of this workspace, built into the folder that holds this test.
+///
+/// # Errors
+/// If it isn't there: `make build` builds it.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    here.ancestors()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .with_context(|| format!("{name} isn't built: run `make build` first"))
+}
+
+fn read(path: &Path) -> anyhow::Result<Description> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(serde_json::from_str(&text)?)
+}
