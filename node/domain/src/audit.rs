@@ -1,0 +1,297 @@
+//! What an entry of the provision log commits to: **the specification that a foreign verifier needs.**
+//!
+//! A leaf holds three commitments, each under its own random 32-byte key k_f:
+//!
+//! ```text
+//! C_f = HMAC-SHA256(k_f, "vrx/1/" f 0x00  len(v1) v1  len(v2) v2 …)      f is "subject", "actor" or "content"
+//! ```
+//!
+//! where v1, v2 … are the *values* of the table's fields in the table's order and `len` is a 16-bit big-endian byte count. Names are not committed,
+//! positions are. Text is UTF-8 without an end mark; numbers are decimal without leading zeros or signs; dates `YYYY-MM-DD`; instants decimal
+//! milliseconds since 1970-01-01T00:00:00Z; flags `0` or `1`; municipality codes six digits.
+//!
+//! # Exchange entries (kind 1)
+//!
+//! | table | fields, in order |
+//! | --- | --- |
+//! | actor | [`EXCHANGE_ACTOR`]: caller URI; SHA-256 of the caller's certificate (32 bytes); request id (36 characters, lower case); municipality code asked; purpose; legal basis; consent reference; consent date; consent method; time of the resident-register check; document; time of the document check; operator reference; event reference; event date; conceal-requester flag |
+//! | subject | [`EXCHANGE_SUBJECT`]: individual number (12 ASCII digits); cause (`provided`, `no-doses`, `not-moved-out`, `protected`) |
+//! | subject, number unknown | [`UNKNOWN_SUBJECT`]: 32 random bytes, kept nowhere, and neither is the key |
+//! | content | [`EXCHANGE_CONTENT`]: outcome (`found`, `nothing`); SHA-256 of the answer's bytes (32 bytes; of the empty string for nothing); number of doses held back; ids of the doses given, 16 bytes each, one after the other in the order of the answer |
+//!
+//! Purpose, method and document are the numbers of the wire's enums.
+//!
+//! # Inquiry, desk, control, erasure and genesis entries (kinds 2 to 6)
+//!
+//! | table | fields, in order |
+//! | --- | --- |
+//! | actor | [`DESK_ACTOR`]: caller URI (the node's own for what it does by itself); SHA-256 of its certificate (32 bytes); action, e.g. `inquire`, `adopt`, `import-persons`, `import-doses`, `import-approve`, `log-list`, `log-show`, `log-verify` |
+//! | subject, about a person | [`DESK_SUBJECT`]: individual number (12 ASCII digits); action |
+//! | subject, about none | [`UNKNOWN_SUBJECT`]: 32 random bytes |
+//! | content | name and value in turn, as the use case documents them |
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::coded::coded_enum;
+use crate::{
+    Caller, Cause, DoseId, Evidence, IndividualNumber, MunicipalityCode, Outcome, Random,
+    RequestId, UnixMillis,
+};
+
+coded_enum! {
+    /// What sort of event an entry records; the second byte of a leaf.
+    pub enum EntryKind {
+        /// An answered call of the exchange (提供).
+        Exchange = 1,
+        /// An inquiry that left this node, or its outcome (照会).
+        Inquiry = 2,
+        /// Something staff or an officer did at a desk.
+        Desk = 3,
+        /// Something about the node itself: a gap, an alarm, refusals.
+        Control = 4,
+        /// 消去記録
+        Erasure = 5,
+        /// The first entry of a log.
+        Genesis = 6,
+    }
+}
+
+/// Names of an exchange entry's actor fields, in order.
+pub const EXCHANGE_ACTOR: &[&str] = &[
+    "caller",
+    "caller_certificate_sha256",
+    "request_id",
+    "municipality_code",
+    "purpose",
+    "legal_basis",
+    "consent.reference",
+    "consent.obtained_on",
+    "consent.method",
+    "resident_register_checked_at",
+    "document",
+    "document_checked_at",
+    "operator_ref",
+    "event_reference",
+    "event_date",
+    "conceal_requester",
+];
+/// Names of an exchange entry's subject fields, in order.
+pub const EXCHANGE_SUBJECT: &[&str] = &["individual_number", "cause"];
+/// Names of an exchange entry's content fields, in order.
+pub const EXCHANGE_CONTENT: &[&str] = &["outcome", "answer_sha256", "held_back", "dose_ids"];
+/// Names of the actor fields of every other entry, in order.
+pub const DESK_ACTOR: &[&str] = &["caller", "caller_certificate_sha256", "action"];
+/// Names of the subject fields of every other entry about a person, in order.
+pub const DESK_SUBJECT: &[&str] = &["individual_number", "action"];
+/// The only subject field where there is no person: 32 random bytes.
+pub const UNKNOWN_SUBJECT: &[&str] = &["random"];
+
+/// One committed field: its name in the table and its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// The name, for people; not committed.
+    pub name: &'static str,
+    /// The committed bytes.
+    pub value: Vec<u8>,
+}
+
+/// Committed fields that carry no personal data: an actor's or a content's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fields(pub Vec<Field>);
+
+impl Fields {
+    /// Gives values read back from an opening the names of their table; `None` when there are more or fewer.
+    pub fn named(names: &'static [&'static str], values: Vec<Vec<u8>>) -> Option<Self> {
+        (names.len() == values.len()).then(|| {
+            Self(
+                names
+                    .iter()
+                    .zip(values)
+                    .map(|(name, value)| Field { name, value })
+                    .collect(),
+            )
+        })
+    }
+
+    /// The committed bytes, in order.
+    pub fn values(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|field| field.value.as_slice())
+    }
+
+    /// The bytes of the first field with this name.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0
+            .iter()
+            .find(|field| field.name == name)
+            .map(|field| field.value.as_slice())
+    }
+}
+
+/// Committed fields of a subject: they begin with the individual number, so they wipe themselves and have no `Debug`.
+///
+/// ```compile_fail,E0277
+/// let number = vrx_domain::IndividualNumber::parse("123456789018").unwrap();
+/// println!("{:?}", vrx_domain::audit::exchange_subject(&number, &vrx_domain::Cause::Provided));
+/// ```
+pub struct SecretFields(Vec<Secret>);
+
+struct Secret {
+    name: &'static str,
+    value: Vec<u8>,
+}
+
+impl SecretFields {
+    /// The committed bytes, in order.
+    pub fn values(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|secret| secret.value.as_slice())
+    }
+
+    /// What an opening keeps: every field but the number (it stands sealed in the person's own row). The verifier brings the number.
+    pub fn without_number(&self) -> Fields {
+        let kept = self
+            .0
+            .iter()
+            .filter(|secret| secret.name != "individual_number" && secret.name != "random");
+        Fields(
+            kept.map(|secret| Field {
+                name: secret.name,
+                value: secret.value.clone(),
+            })
+            .collect(),
+        )
+    }
+}
+
+impl Drop for SecretFields {
+    fn drop(&mut self) {
+        for secret in &mut self.0 {
+            secret.value.zeroize();
+        }
+    }
+}
+
+impl ZeroizeOnDrop for SecretFields {}
+
+/// The actor of an exchange entry: who asked, for whom, why, on what evidence.
+pub fn exchange_actor(
+    caller: &Caller,
+    request: &RequestId,
+    asked: MunicipalityCode,
+    evidence: &Evidence,
+) -> Fields {
+    let instant = |at: UnixMillis| at.0.to_string();
+    let code = |code: u8| code.to_string();
+    let identity = &evidence.identity;
+    let values: [Vec<u8>; 16] = [
+        caller.id.to_string().into_bytes(),
+        caller.fingerprint.to_vec(),
+        request.to_string().into_bytes(),
+        asked.to_string().into_bytes(),
+        code(evidence.purpose.code()).into_bytes(),
+        evidence.legal_basis.to_string().into_bytes(),
+        evidence.consent.reference.to_string().into_bytes(),
+        evidence.consent.obtained_on.to_string().into_bytes(),
+        code(evidence.consent.method.code()).into_bytes(),
+        instant(identity.resident_register_checked_at).into_bytes(),
+        code(identity.document.code()).into_bytes(),
+        instant(identity.document_checked_at).into_bytes(),
+        evidence.operator_ref.to_string().into_bytes(),
+        evidence.event_reference.to_string().into_bytes(),
+        evidence.event_date.to_string().into_bytes(),
+        code(u8::from(evidence.conceal_requester)).into_bytes(),
+    ];
+    table(EXCHANGE_ACTOR, values)
+}
+
+/// The subject of an exchange entry about a person who is here.
+pub fn exchange_subject(number: &IndividualNumber, cause: &Cause) -> SecretFields {
+    subject(EXCHANGE_SUBJECT, number, cause.as_str())
+}
+
+/// The subject of an entry about nobody: an unknown number, or no person at all. Its commitment's key is to be forgotten.
+pub fn unknown_subject(random: &dyn Random) -> SecretFields {
+    let mut value = vec![0; 32];
+    random.fill(&mut value);
+    SecretFields(vec![Secret {
+        name: "random",
+        value,
+    }])
+}
+
+/// The content of an exchange entry: what the caller was told.
+pub fn exchange_content(
+    outcome: Outcome,
+    answer_sha256: &[u8; 32],
+    held_back: u32,
+    doses: &[DoseId],
+) -> Fields {
+    let ids = doses
+        .iter()
+        .flat_map(|id| id.as_bytes().iter().copied())
+        .collect();
+    table(
+        EXCHANGE_CONTENT,
+        [
+            outcome.as_str().as_bytes().to_vec(),
+            answer_sha256.to_vec(),
+            held_back.to_string().into_bytes(),
+            ids,
+        ],
+    )
+}
+
+/// The actor of an inquiry, desk, control or erasure entry.
+pub fn desk_actor(caller: &Caller, action: &str) -> Fields {
+    table(
+        DESK_ACTOR,
+        [
+            caller.id.to_string().into_bytes(),
+            caller.fingerprint.to_vec(),
+            action.as_bytes().to_vec(),
+        ],
+    )
+}
+
+/// The subject of an inquiry, desk or erasure entry about a person.
+pub fn desk_subject(number: &IndividualNumber, action: &str) -> SecretFields {
+    subject(DESK_SUBJECT, number, action)
+}
+
+/// The content of an inquiry, desk, control or erasure entry: name and value in turn, both committed.
+pub fn desk_content(pairs: &[(&str, &str)]) -> Fields {
+    let pair = |(name, value): &(&str, &str)| {
+        [
+            Field {
+                name: "name",
+                value: name.as_bytes().to_vec(),
+            },
+            Field {
+                name: "value",
+                value: value.as_bytes().to_vec(),
+            },
+        ]
+    };
+    Fields(pairs.iter().flat_map(pair).collect())
+}
+
+fn table<const N: usize>(names: &'static [&'static str], values: [Vec<u8>; N]) -> Fields {
+    Fields(
+        names
+            .iter()
+            .zip(values)
+            .map(|(name, value)| Field { name, value })
+            .collect(),
+    )
+}
+
+fn subject(names: &'static [&'static str], number: &IndividualNumber, word: &str) -> SecretFields {
+    // Both vectors are made at their full length: growing would leave a copy of the number behind.
+    let values = [number.digits().to_vec(), word.as_bytes().to_vec()];
+    SecretFields(
+        names
+            .iter()
+            .zip(values)
+            .map(|(name, value)| Secret { name, value })
+            .collect(),
+    )
+}
