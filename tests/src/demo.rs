@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -124,6 +125,21 @@ impl Demo {
         );
         let description = read(&dir.path().join("demo/demo.json"))?;
         Ok(Self { description, dir })
+    }
+
+    /// A demo of 2,000 residents that the tests of one program share; it ends with the last of them.
+    ///
+    /// # Errors
+    /// As [`Demo::start`].
+    pub fn shared() -> anyhow::Result<Arc<Self>> {
+        static SHARED: Mutex<Weak<Demo>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = shared.upgrade() {
+            return Ok(running);
+        }
+        let started = Arc::new(Self::start(2_000)?);
+        *shared = Arc::downgrade(&started);
+        Ok(started)
     }
 
     /// The demo's folder.

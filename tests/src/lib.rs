@@ -6,6 +6,7 @@
 //! * [`demo`] starts two municipalities with `vrx demo --keep` and stops them again.
 //! * [`tls`] connects to a node as a foreign client does.
 //! * [`exchange`] makes requests and checks answers.
+//! * [`log`] reads what a node's log holds on disk.
 //! * [`bench`] measures; `make bench` runs it.
 //!
 //! A new end-to-end test is a file under `tests/tests/` named after what it shows.
@@ -17,4 +18,5 @@
 pub mod bench;
 pub mod demo;
 pub mod exchange;
+pub mod log;
 pub mod tls;
