@@ -220,7 +220,7 @@ impl FromStr for SpiffeId {
     }
 }
 
-/// The DER of a certificate's SubjectPublicKeyInfo; its SHA-256 is the pin in the member directory.
+/// The DER of a certificate's `SubjectPublicKeyInfo`; its SHA-256 is the pin in the member directory.
 pub fn spki_der(cert_der: &[u8]) -> Result<Vec<u8>, IdentityError> {
     Ok(certificate(cert_der)?.public_key().raw.to_vec())
 }
@@ -232,7 +232,7 @@ pub struct Caller {
     pub id: SpiffeId,
     /// SHA-256 of the certificate's DER.
     pub fingerprint: [u8; 32],
-    /// SHA-256 of the certificate's SubjectPublicKeyInfo.
+    /// SHA-256 of the certificate's `SubjectPublicKeyInfo`.
     pub spki: [u8; 32],
 }
 
@@ -251,4 +251,236 @@ fn is_label(text: &str, longest: usize) -> bool {
         })
         && text != "."
         && text != ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CodeError;
+    use proptest::prelude::*;
+
+    const FUJISAWA: &str = "spiffe://vrx.example/municipality/142051/exchange";
+
+    /// One DER element.
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let mut out = vec![tag];
+        if content.len() < 128 {
+            out.push(u8::try_from(content.len()).unwrap());
+        } else {
+            out.push(0x82);
+            out.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
+        }
+        out.extend(content);
+        out
+    }
+
+    /// A certificate with these extensions. Its key and signature are empty of meaning: whether they hold is the TLS stack's question, asked before.
+    fn certificate_with(extensions: &[Vec<u8>]) -> Vec<u8> {
+        let ed25519 = der(0x30, &[&[0x06, 3, 0x2b, 0x65, 0x70]]);
+        let name = der(0x30, &[]);
+        let validity = der(
+            0x30,
+            &[
+                &der(0x17, &[b"260101000000Z"]),
+                &der(0x17, &[b"270101000000Z"]),
+            ],
+        );
+        let spki = der(0x30, &[&ed25519, &der(0x03, &[&[0], &[7; 32]])]);
+        let all: Vec<&[u8]> = extensions.iter().map(Vec::as_slice).collect();
+        let extensions = der(0xa3, &[&der(0x30, &all)]);
+        let version = [0xa0, 3, 2, 1, 2];
+        let serial = [2, 1, 1];
+        let tbs = der(
+            0x30,
+            &[
+                &version,
+                &serial,
+                &ed25519,
+                &name,
+                &validity,
+                &name,
+                &spki,
+                &extensions,
+            ],
+        );
+        der(0x30, &[&tbs, &ed25519, &der(0x03, &[&[0], &[9; 64]])])
+    }
+
+    /// The subjectAltName extension with these names, each a context tag (2 DNS, 6 URI) and a text.
+    fn alternative_names(names: &[(u8, &str)]) -> Vec<u8> {
+        let names: Vec<Vec<u8>> = names
+            .iter()
+            .map(|(tag, text)| der(0x80 | tag, &[text.as_bytes()]))
+            .collect();
+        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        der(
+            0x30,
+            &[
+                &[0x06, 3, 0x55, 0x1d, 0x11],
+                &der(0x04, &[&der(0x30, &names)]),
+            ],
+        )
+    }
+
+    fn identity(names: &[(u8, &str)]) -> Result<SpiffeId, IdentityError> {
+        SpiffeId::from_certificate_der(&certificate_with(&[alternative_names(names)]))
+    }
+
+    #[test]
+    fn the_one_uri_identifies_and_dns_names_beside_it_do_not() {
+        let id = identity(&[(2, "localhost"), (6, FUJISAWA), (2, "141003.example")]).unwrap();
+        assert_eq!(
+            (id.to_string().as_str(), id.role, id.name.as_deref()),
+            (FUJISAWA, Role::Exchange, None)
+        );
+    }
+
+    #[test]
+    fn a_certificate_without_a_uri_or_with_two_is_nobody() {
+        assert_eq!(identity(&[(2, "localhost")]), Err(IdentityError::NoUri));
+        assert_eq!(
+            SpiffeId::from_certificate_der(&certificate_with(&[])),
+            Err(IdentityError::NoUri)
+        );
+        let other = der(
+            0x30,
+            &[&[0x06, 3, 0x55, 0x1d, 0x13], &der(0x04, &[&der(0x30, &[])])],
+        );
+        assert_eq!(
+            SpiffeId::from_certificate_der(&certificate_with(&[other])),
+            Err(IdentityError::NoUri)
+        );
+        assert_eq!(
+            identity(&[(6, FUJISAWA), (6, FUJISAWA)]),
+            Err(IdentityError::SeveralUris)
+        );
+        assert_eq!(
+            identity(&[(6, FUJISAWA), (6, "https://example.org")]),
+            Err(IdentityError::SeveralUris)
+        );
+        let twice = [
+            alternative_names(&[(6, FUJISAWA)]),
+            alternative_names(&[(2, "localhost")]),
+        ];
+        assert!(SpiffeId::from_certificate_der(&certificate_with(&twice)).is_err());
+    }
+
+    #[test]
+    fn bytes_after_the_certificate_are_refused() {
+        let mut cert = certificate_with(&[alternative_names(&[(6, FUJISAWA)])]);
+        assert!(SpiffeId::from_certificate_der(&cert).is_ok() && spki_der(&cert).is_ok());
+        cert.push(0);
+        assert_eq!(
+            SpiffeId::from_certificate_der(&cert),
+            Err(IdentityError::Certificate)
+        );
+        assert_eq!(spki_der(&cert), Err(IdentityError::Certificate));
+    }
+
+    #[test]
+    fn the_pinned_bytes_are_the_whole_public_key_element() {
+        let cert = certificate_with(&[alternative_names(&[(6, FUJISAWA)])]);
+        let spki = spki_der(&cert).unwrap();
+        assert_eq!(spki[..2], [0x30, 42]);
+        assert_eq!(spki[spki.len() - 32..], [7; 32]);
+    }
+
+    #[test]
+    fn each_role_has_its_rule_about_names() {
+        for (path, expected) in [
+            ("exchange", Ok(())),
+            ("exchange/a", Err(IdentityError::Name)),
+            ("witness", Ok(())),
+            ("witness/a", Err(IdentityError::Name)),
+            ("certificate", Ok(())),
+            ("certificate/kiosk-1", Ok(())),
+            ("staff", Err(IdentityError::Name)),
+            ("staff/s.1_a-b", Ok(())),
+            ("officer", Err(IdentityError::Name)),
+            ("officer/o1", Ok(())),
+            ("operator", Err(IdentityError::Name)),
+            ("operator/op", Ok(())),
+            ("venue", Err(IdentityError::Name)),
+            ("venue/hall", Ok(())),
+            ("staff/", Err(IdentityError::Name)),
+            ("staff/..", Err(IdentityError::Name)),
+            ("staff/123456789018", Err(IdentityError::Name)),
+            ("staff/A", Err(IdentityError::Name)),
+            ("mayor", Err(IdentityError::Role)),
+            ("Staff/a", Err(IdentityError::Role)),
+        ] {
+            let uri = format!("spiffe://vrx.example/municipality/142051/{path}");
+            assert_eq!(SpiffeId::parse(&uri).map(|_| ()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_uri_that_is_almost_right_is_refused() {
+        for uri in [
+            "",
+            "spiffe://",
+            "SPIFFE://vrx.example/municipality/142051/exchange",
+            "https://vrx.example/municipality/142051/exchange",
+            "spiffe://VRX.example/municipality/142051/exchange",
+            "spiffe:///municipality/142051/exchange",
+            "spiffe://vrx.example:443/municipality/142051/exchange",
+            "spiffe://user@vrx.example/municipality/142051/exchange",
+            "spiffe://vrx.example//municipality/142051/exchange",
+            "spiffe://vrx.example/Municipality/142051/exchange",
+            "spiffe://vrx.example/municipality",
+            "spiffe://vrx.example/municipality/142051",
+            "spiffe://vrx.example/municipality/142051/staff/a/b",
+            "spiffe://vrx.example/municipality/142051/staff/a/",
+        ] {
+            assert_eq!(SpiffeId::parse(uri), Err(IdentityError::Uri), "{uri}");
+        }
+        for path in [
+            "exchange/",
+            "exchange?x",
+            "exchange#x",
+            "%65xchange",
+            "exchange ",
+        ] {
+            assert!(
+                SpiffeId::parse(&format!("spiffe://vrx.example/municipality/142051/{path}"))
+                    .is_err(),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn wards_prefectures_and_wrong_digits_have_no_identity() {
+        for (code, why) in [
+            ("141011", CodeError::Ward),
+            ("140007", CodeError::Prefecture),
+            ("142052", CodeError::CheckDigit),
+            ("42051", CodeError::Format),
+        ] {
+            let uri = format!("spiffe://vrx.example/municipality/{code}/exchange");
+            assert_eq!(SpiffeId::parse(&uri), Err(IdentityError::Municipality(why)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_prints_the_same(domain in "[a-z0-9._-]{0,20}", role in "exchange|staff|officer|venue|witness|certificate", name in "(/[a-z0-9._-]{0,33})?") {
+            let uri = format!("spiffe://{domain}/municipality/142051/{role}{name}");
+            if let Ok(id) = SpiffeId::parse(&uri) {
+                prop_assert_eq!(id.to_string(), uri);
+            }
+        }
+
+        #[test]
+        fn no_input_makes_a_parser_panic(text in ".*", bytes: Vec<u8>, at in 0_usize..400, bit in 0_u8..8) {
+            let _ = SpiffeId::parse(&text);
+            let _ = SpiffeId::from_certificate_der(&bytes);
+            let mut cert = certificate_with(&[alternative_names(&[(2, "localhost"), (6, FUJISAWA)])]);
+            let at = at % cert.len();
+            cert[at] ^= 1 << bit;
+            let _ = SpiffeId::from_certificate_der(&cert);
+            let _ = spki_der(&cert);
+        }
+    }
 }

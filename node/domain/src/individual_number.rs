@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The official wording, from the right: P_n is the n-th digit from the right of the eleven; Q_n = n+1 up to six, n−5 after.
+    /// The official wording, from the right: `P_n` is the n-th digit from the right of the eleven; `Q_n` = n+1 up to six, n−5 after.
     fn official(payload: &[u8; 11]) -> u8 {
         let sum: usize = (1..=11)
             .map(|n| usize::from(payload[11 - n] - b'0') * if n <= 6 { n + 1 } else { n - 5 })

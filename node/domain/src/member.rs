@@ -15,7 +15,7 @@ pub struct Member {
     pub address: String,
     /// The DNS name for TLS server name indication; it never identifies.
     pub server_name: String,
-    /// SHA-256 of the SubjectPublicKeyInfo of its current and its next exchange key.
+    /// SHA-256 of the `SubjectPublicKeyInfo` of its current and its next exchange key.
     pub pins: Vec<[u8; 32]>,
     /// The verifier key of its provision log, as a C2SP signed-note vkey.
     pub log_vkey: String,

@@ -276,17 +276,16 @@ mod tests {
         );
         assert_eq!(TABLE.len(), LIST.lines().count() - 1);
         for row in TABLE.iter() {
-            // Independent formulation: the weighted sum of all six digits (weight 1 for the last) is 0 by 11, where a digit of 0 may stand for 10.
+            // Said otherwise: the one of 1 to 11 that fills the weighted sum up to a multiple of 11, of which the last digit is written.
             let digits: Vec<u32> = format!("{:06}", row.code)
                 .chars()
                 .map(|c| c.to_digit(10).unwrap())
                 .collect();
             let sum: u32 = digits.iter().zip([6, 5, 4, 3, 2]).map(|(d, w)| d * w).sum();
-            assert!(
-                (sum + digits[5]) % 11 == 0
-                    || (digits[5] == 0 && (sum + 10) % 11 == 0)
-                    || (digits[5] == 1 && (sum + 11) % 11 == 0)
-            );
+            let filler = (1..=11)
+                .find(|filler: &u32| (sum + filler).is_multiple_of(11))
+                .unwrap();
+            assert_eq!(filler % 10, digits[5]);
         }
     }
 
