@@ -68,7 +68,7 @@ impl<P: Prepare> KeySet<P> {
                 (KeyState::Pending, Some(secret)) => pending.push(Version::new(id, secret)?),
                 (KeyState::Retired, Some(secret)) => retired.push(Version::new(id, secret)?),
                 (KeyState::Active, Some(secret)) if active.is_none() => {
-                    active = Some(Version::new(id, secret)?)
+                    active = Some(Version::new(id, secret)?);
                 }
                 (KeyState::Active, Some(_)) => {
                     return Err(CryptoError::Malformed("two active keys of one kind"));

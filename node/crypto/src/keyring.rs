@@ -457,7 +457,7 @@ impl Keyring {
             row,
             owner: &NO_OWNER,
         };
-        let secret = secret_of(&*wrapping.prepared.open(&place(key_context), wrapped_key)?)?;
+        let secret = secret_of(&wrapping.prepared.open(&place(key_context), wrapped_key)?)?;
         if key_id(body) != Some(ONLY_VERSION) {
             return Err(CryptoError::Open);
         }

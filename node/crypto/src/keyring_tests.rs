@@ -85,17 +85,18 @@ fn a_row_of_a_person_opens_only_in_its_place() {
             b"dose",
         )
         .unwrap();
-    let open =
-        |tenant, context, row, person| key.open(tenant, context, row, person, sealed.as_bytes());
+    let open = |at: u8, context, row, person| {
+        key.open(&tenant(at), context, row, person, sealed.as_bytes())
+    };
     assert_eq!(
-        *open(&tenant(1), Context::DoseBody, [5; 16], person(1)).unwrap(),
+        *open(1, Context::DoseBody, [5; 16], person(1)).unwrap(),
         b"dose"
     );
     for moved in [
-        open(&tenant(2), Context::DoseBody, [5; 16], person(1)),
-        open(&tenant(1), Context::PersonBody, [5; 16], person(1)),
-        open(&tenant(1), Context::DoseBody, [6; 16], person(1)),
-        open(&tenant(1), Context::DoseBody, [5; 16], person(2)),
+        open(2, Context::DoseBody, [5; 16], person(1)),
+        open(1, Context::PersonBody, [5; 16], person(1)),
+        open(1, Context::DoseBody, [6; 16], person(1)),
+        open(1, Context::DoseBody, [5; 16], person(2)),
     ] {
         assert_eq!(moved, Err(CryptoError::Open));
     }
