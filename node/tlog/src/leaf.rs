@@ -17,7 +17,7 @@ pub struct Leaf {
     pub time: u64,
     /// The node's own random id of the entry.
     pub entry_id: [u8; 16],
-    /// Version of the log key that wraps the key of the opening.
+    /// Version of the log signing key at the time of the entry (the opening's envelope names its own key).
     pub key_epoch: u32,
     /// Commitment to the subject (本人) and the true cause.
     pub c_subject: [u8; 32],

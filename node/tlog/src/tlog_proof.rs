@@ -172,4 +172,20 @@ mod tests {
             assert!(TlogProof::parse(&bad).is_err(), "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic_and_what_is_read_is_written_back(text in "(c2sp.org/tlog-proof@v1\n)?(extra [A-Za-z0-9+/=]{0,8}\n)?(index [0-9]{0,20}\n)?([A-Za-z0-9+/]{43}=\n){0,2}\n?.{0,40}(\n\n)?(\u{2014} [a-z]{0,3} [A-Za-z0-9+/]{0,12}\n)?") {
+            if let Ok(proof) = TlogProof::parse(&text) {
+                proptest::prop_assert_eq!(proof.to_string(), text.clone());
+            }
+            if let Ok(note) = crate::SignedNote::parse(&text) {
+                proptest::prop_assert_eq!(note.to_string(), text.clone());
+            }
+            if let Ok(checkpoint) = Checkpoint::parse(&text) {
+                proptest::prop_assert_eq!(checkpoint.body(), text.clone());
+            }
+            let _ = VerifierKey::parse(&text);
+        }
+    }
 }

@@ -137,3 +137,162 @@ fn root_of_edge(size: u64, edge: &[Arc<HashTile>]) -> Hash {
         .reduce(|right, left| node_hash(&left, &right))
         .unwrap_or(EMPTY_ROOT)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::{NoTiles, TileSource, leaf_hash, verify_consistency, verify_inclusion};
+
+    fn numbered(i: u64) -> Hash {
+        leaf_hash(&i.to_be_bytes())
+    }
+
+    /// A tree of `size` leaves and all full tiles that it gave out on the way, in batches of `batch`.
+    fn grown(size: u64, batch: u64) -> (Tree, HashMap<TileId, Vec<u8>>) {
+        let mut tree = Tree::new();
+        let mut stored = HashMap::new();
+        for i in 0..size {
+            tree.append(numbered(i));
+            if (i + 1) % batch == 0 || i + 1 == size {
+                stored.extend(tree.take_full_tiles());
+            }
+        }
+        (tree, stored)
+    }
+
+    fn loaded(
+        stored: &HashMap<TileId, Vec<u8>>,
+        wanted: Vec<TileId>,
+    ) -> HashMap<TileId, Arc<HashTile>> {
+        wanted
+            .into_iter()
+            .map(|id| {
+                (
+                    id,
+                    Arc::new(HashTile::from_full_bytes(id, &stored[&id]).unwrap()),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_restored_tree_goes_on_as_if_it_had_never_stopped() {
+        for size in [
+            0, 1, 2, 255, 256, 257, 511, 512, 65_535, 65_536, 65_537, 66_000, 131_500,
+        ] {
+            let (mut tree, stored) = grown(size, 500);
+            let tail: Vec<Hash> = (size - size % 256..size).map(numbered).collect();
+            let mut again = Tree::restore::<ProofError>(size, &tail, &mut |id| {
+                stored.get(&id).cloned().ok_or(ProofError::MissingTile(id))
+            })
+            .unwrap();
+            assert_eq!(
+                (again.size(), again.root()),
+                (tree.size(), tree.root()),
+                "{size}"
+            );
+            for i in size..size + 700 {
+                tree.append(numbered(i));
+                again.append(numbered(i));
+            }
+            assert_eq!(again.root(), tree.root(), "{size}");
+            assert_eq!(again.take_full_tiles(), tree.take_full_tiles(), "{size}");
+        }
+        assert_eq!(
+            Tree::restore::<ProofError>(5, &[], &mut |id| Err(ProofError::MissingTile(id))).err(),
+            Some(ProofError::BadTail)
+        );
+    }
+
+    #[test]
+    fn proofs_of_a_large_tree_need_the_tiles_that_are_named_and_no_others() {
+        let (tree, stored) = grown(70_000, 512);
+        let snapshot = tree.snapshot();
+        for index in [0, 1, 255, 256, 40_000, 65_535, 65_536, 69_600, 69_999] {
+            let tiles = loaded(&stored, snapshot.missing_for_inclusion(index));
+            assert!(tiles.len() <= 3);
+            let path = snapshot.inclusion(index, &tiles).unwrap();
+            assert_eq!(
+                verify_inclusion(index, 70_000, &numbered(index), &path, &tree.root()),
+                Ok(())
+            );
+        }
+        for old in [
+            1, 2, 255, 256, 257, 65_535, 65_536, 65_537, 69_632, 69_999, 70_000,
+        ] {
+            let mut wanted = snapshot.missing_for_consistency(old);
+            wanted.extend(snapshot.missing_for_root_at(old));
+            let tiles = loaded(&stored, wanted);
+            let old_root = snapshot.root_at(old, &tiles).unwrap();
+            assert_eq!(old_root, grown(old, 1000).0.root());
+            let proof = snapshot.consistency(old, &tiles).unwrap();
+            assert_eq!(
+                verify_consistency(old, 70_000, &old_root, &tree.root(), &proof),
+                Ok(())
+            );
+        }
+        assert!(matches!(
+            snapshot.inclusion(0, &NoTiles),
+            Err(ProofError::MissingTile(_))
+        ));
+        assert_eq!(
+            snapshot.inclusion(70_000, &NoTiles),
+            Err(ProofError::IndexOutOfRange)
+        );
+        assert_eq!(
+            snapshot.consistency(70_001, &NoTiles),
+            Err(ProofError::SizesReversed)
+        );
+    }
+
+    #[test]
+    fn every_entry_of_the_newest_batch_is_proved_from_memory_alone() {
+        let mut tree = Tree::new();
+        let mut size = 0;
+        for batch in [1, 254, 2, 300, 512, 512, 512, 7] {
+            for i in size..size + batch {
+                tree.append(numbered(i));
+            }
+            tree.take_full_tiles();
+            let snapshot = tree.snapshot();
+            for i in size..size + batch {
+                assert!(snapshot.missing_for_inclusion(i).is_empty());
+                let path = snapshot.inclusion(i, &NoTiles).unwrap();
+                assert_eq!(
+                    verify_inclusion(i, size + batch, &numbered(i), &path, &snapshot.root()),
+                    Ok(())
+                );
+            }
+            size += batch;
+        }
+    }
+
+    #[test]
+    fn a_clone_that_grew_leaves_the_tree_before_it_untouched() {
+        let (tree, _) = grown(250, 250);
+        let before = (tree.size(), tree.root());
+        let mut speculative = tree.clone();
+        (250..600).for_each(|i| speculative.append(numbered(i)));
+        drop(speculative);
+        assert_eq!((tree.size(), tree.root()), before);
+        let mut again = tree;
+        (250..600).for_each(|i| again.append(numbered(i)));
+        assert_eq!(again.root(), grown(600, 600).0.root());
+        assert_eq!(again.take_full_tiles().len(), 2);
+    }
+
+    #[test]
+    fn a_snapshot_stays_what_it_was_while_the_tree_grows() {
+        let (mut tree, _) = grown(300, 300);
+        let snapshot = tree.snapshot();
+        let (root, path) = (snapshot.root(), snapshot.inclusion(290, &NoTiles).unwrap());
+        (300..900).for_each(|i| tree.append(numbered(i)));
+        assert_eq!(snapshot.inclusion(290, &NoTiles).unwrap(), path);
+        assert_eq!((snapshot.size(), snapshot.root()), (300, root));
+        assert_eq!(snapshot.partial_tile(0).unwrap().width(), 44);
+        assert_eq!(snapshot.partial_tile(1).unwrap().to_bytes().len(), 32);
+        assert!(NoTiles.tile(TileId { level: 0, index: 0 }).is_none());
+    }
+}
