@@ -111,7 +111,13 @@ impl Demo {
         let output_path = dir.path().join("demo-output.txt");
         let output = File::create(&output_path)?;
         let status = Command::new(&vrx)
-            .args(["demo", "--keep", "--residents", &residents.to_string(), "--dir"])
+            .args([
+                "demo",
+                "--keep",
+                "--residents",
+                &residents.to_string(),
+                "--dir",
+            ])
             .arg(dir.path().join("demo"))
             .env("VRX_NODE_BIN", program("vrx-node")?)
             .stdin(Stdio::null())
@@ -183,7 +189,11 @@ impl Demo {
     /// If the demo has no such node or certificate.
     pub fn channel(&self, node: &str, code: &str, role: &str) -> anyhow::Result<Channel> {
         let node = self.node(node)?;
-        tls::channel(&self.identity(code, role)?, &node.address, &node.server_name)
+        tls::channel(
+            &self.identity(code, role)?,
+            &node.address,
+            &node.server_name,
+        )
     }
 
     /// The numbers of all sample residents of Fujisawa of one kind.
@@ -218,7 +228,9 @@ impl Demo {
         let process = PathBuf::from(format!("/proc/{}/stat", self.node(code)?.pid));
         wait_until(Duration::from_secs(60), "the node ends", || {
             let state = std::fs::read_to_string(&process).unwrap_or_default();
-            let zombie = state.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
+            let zombie = state
+                .rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('Z'));
             Ok(state.is_empty() || zombie)
         })
         .await
@@ -293,7 +305,10 @@ impl Demo {
             if Instant::now() > until {
                 let log = std::fs::read_to_string(&self.node(code)?.log_file).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(20).collect();
-                bail!("{code} isn't ready after 60 s; its last log lines, newest first:\n{}", tail.join("\n"));
+                bail!(
+                    "{code} isn't ready after 60 s; its last log lines, newest first:\n{}",
+                    tail.join("\n")
+                );
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -303,7 +318,11 @@ impl Demo {
     ///
     /// # Errors
     /// If the program can't be started.
-    pub fn vrx_node(&self, code: &str, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
+    pub fn vrx_node(
+        &self,
+        code: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<(i32, String, String)> {
         let output = Command::new(program("vrx-node")?)
             .args(arguments)
             .arg("--config")

@@ -16,7 +16,7 @@ use crate::demo::FUJISAWA;
 
 /// A complete, lawful request for `number` to Fujisawa.
 pub fn request(number: &str) -> QueryRecordsRequest {
-    let checked = vrx_proto::prost_types::Timestamp {
+    let checked = prost_types::Timestamp {
         seconds: 1_767_225_600, // 2026-01-01T00:00:00Z
         nanos: 0,
     };

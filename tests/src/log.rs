@@ -27,28 +27,35 @@ impl ExportedLog {
     pub fn of(demo: &Demo, code: &str) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let target = dir.path().join("export");
-        let (exit, _, errors) = demo.vrx_node(
-            code,
-            &["log", "export", "--dir", &target.to_string_lossy()],
-        )?;
+        let (exit, _, errors) =
+            demo.vrx_node(code, &["log", "export", "--dir", &target.to_string_lossy()])?;
         ensure!(exit == 0, "log export ended with {exit}: {errors}");
         let vkey = VerifierKey::parse(&demo.node(code)?.log_vkey)
             .map_err(|error| anyhow::anyhow!("{error}"))?;
         Self::read(&target, &vkey, &demo.description.trust_domain, code)
     }
 
-    fn read(dir: &Path, vkey: &VerifierKey, trust_domain: &str, code: &str) -> anyhow::Result<Self> {
+    fn read(
+        dir: &Path,
+        vkey: &VerifierKey,
+        trust_domain: &str,
+        code: &str,
+    ) -> anyhow::Result<Self> {
         let note = std::fs::read_to_string(dir.join("checkpoint"))?;
         let origin = vrx_tlog::origin(trust_domain, code, 1);
-        let checkpoint = Checkpoint::open(&note, vkey, &origin)
-            .map_err(|error| anyhow::anyhow!("{error}"))?;
+        let checkpoint =
+            Checkpoint::open(&note, vkey, &origin).map_err(|error| anyhow::anyhow!("{error}"))?;
         let mut leaf_hashes = Vec::new();
         let mut index = 0;
         while (leaf_hashes.len() as u64) < checkpoint.size {
             let width = (checkpoint.size - leaf_hashes.len() as u64).min(256);
             let path = dir.join(level_zero_path(index, width));
             let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-            ensure!(bytes.len() as u64 == width * 32, "{} is short", path.display());
+            ensure!(
+                bytes.len() as u64 == width * 32,
+                "{} is short",
+                path.display()
+            );
             for hash in bytes.chunks_exact(32) {
                 leaf_hashes.push(hash.try_into()?);
             }
@@ -89,7 +96,9 @@ impl ExportedLog {
             let prefix = self
                 .leaf_hashes
                 .get(..usize::try_from(size)?)
-                .with_context(|| format!("a receipt was signed at size {size}, past the log's end"))?;
+                .with_context(|| {
+                    format!("a receipt was signed at size {size}, past the log's end")
+                })?;
             ensure!(root(prefix) == signed, "the log forked before size {size}");
         }
         Ok(())

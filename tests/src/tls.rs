@@ -30,12 +30,11 @@ pub struct PemFiles {
 /// # Errors
 /// If a file is missing or isn't PEM.
 pub fn client_config(files: &PemFiles) -> anyhow::Result<ClientConfig> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_protocol_versions(&[&rustls::version::TLS13])?
-    .with_root_certificates(roots(&files.ca)?)
-    .with_client_auth_cert(certificates(&files.cert)?, private_key(&files.key)?)?;
+    let mut config =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots(&files.ca)?)
+            .with_client_auth_cert(certificates(&files.cert)?, private_key(&files.key)?)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
     Ok(config)

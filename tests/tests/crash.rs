@@ -1,6 +1,11 @@
 //! Kill -9 under load, a clean end under load, an older database put back: no answer without its entry.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +64,10 @@ async fn a_node_that_is_told_to_end_under_load_loses_nothing_and_says_so() {
     for (code, has_retry) in told.failures {
         // UNAVAILABLE with RetryInfo is the node's own word; without, it is the broken connection's.
         assert!(
-            matches!(code, Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal) || has_retry,
+            matches!(
+                code,
+                Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal
+            ) || has_retry,
             "{code:?}"
         );
     }
@@ -90,11 +98,17 @@ async fn an_older_database_put_back_is_refused() {
     }
     copy_databases(aside.path(), &state);
     let mut refused = demo.spawn(FUJISAWA, &[]).unwrap();
-    let status = tokio::task::spawn_blocking(move || refused.wait()).await.unwrap().unwrap();
+    let status = tokio::task::spawn_blocking(move || refused.wait())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(!status.success(), "an older log serves");
     let log = std::fs::read_to_string(&demo.node(FUJISAWA).unwrap().log_file).unwrap();
     let last: String = log.lines().rev().take(6).collect();
-    assert!(last.contains("checkpoint"), "the refusal doesn't say why: {last}");
+    assert!(
+        last.contains("checkpoint"),
+        "the refusal doesn't say why: {last}"
+    );
 }
 
 fn is_database(path: &std::path::Path) -> bool {
@@ -139,7 +153,11 @@ impl Load {
         let mut workers = JoinSet::new();
         for worker in 0..WORKERS {
             let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-            let list = if worker % 2 == 0 { found.clone() } else { unknown.clone() };
+            let list = if worker % 2 == 0 {
+                found.clone()
+            } else {
+                unknown.clone()
+            };
             let (stop, counter) = (Arc::clone(&stop), counter.clone());
             workers.spawn(async move { work(channel, list, worker, &stop, &counter).await });
         }

@@ -1,6 +1,11 @@
 //! What fails, fails aloud: a failing disk, a lost database, sealed keys, bad configuration. Never as *nothing*.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -20,9 +25,13 @@ async fn a_database_file_that_is_deleted_while_serving_stops_provision() {
     let number = demo.numbers("provided")[0].clone();
     told(query(&channel, request(&number)).await.unwrap()).unwrap();
     std::fs::remove_file(state(&demo).join("vrx.db")).unwrap();
-    let status = query(&channel, request(&number)).await.expect_err("the database is gone");
+    let status = query(&channel, request(&number))
+        .await
+        .expect_err("the database is gone");
     unavailable_for_certain(&status);
-    let again = query(&channel, request(&number)).await.expect_err("it is still gone");
+    let again = query(&channel, request(&number))
+        .await
+        .expect_err("it is still gone");
     unavailable_for_certain(&again);
 }
 
@@ -35,7 +44,17 @@ async fn a_full_disk_refuses_and_provision_goes_on_when_there_is_room() {
     let mut wrapped = demo
         .spawn(
             FUJISAWA,
-            &["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC:when=400..460"],
+            &[
+                "strace",
+                "-f",
+                "-qq",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=pwrite64",
+                "-e",
+                "inject=pwrite64:error=ENOSPC:when=400..460",
+            ],
         )
         .unwrap();
     demo.wait_ready(FUJISAWA).await.unwrap();
@@ -74,7 +93,17 @@ async fn a_failed_fsync_poisons_the_log_until_recovery() {
     let mut wrapped = demo
         .spawn(
             FUJISAWA,
-            &["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=30"],
+            &[
+                "strace",
+                "-f",
+                "-qq",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=fdatasync",
+                "-e",
+                "inject=fdatasync:error=EIO:when=30",
+            ],
         )
         .unwrap();
     demo.wait_ready(FUJISAWA).await.unwrap();
@@ -101,7 +130,12 @@ async fn a_failed_fsync_poisons_the_log_until_recovery() {
         .holds_all(&receipts, &demo.node(FUJISAWA).unwrap().log_vkey)
         .unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-    told(query(&channel, request(&demo.numbers("provided")[0])).await.unwrap()).unwrap();
+    told(
+        query(&channel, request(&demo.numbers("provided")[0]))
+            .await
+            .unwrap(),
+    )
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +167,9 @@ async fn a_tag_pointed_at_another_person_is_an_internal_error_with_an_incident_a
     demo.restart(FUJISAWA).await.unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     let number = demo.numbers("provided")[0].clone();
-    let status = query(&channel, request(&number)).await.expect_err("another person's row");
+    let status = query(&channel, request(&number))
+        .await
+        .expect_err("another person's row");
     assert_eq!(status.code(), Code::Internal, "{status:?}");
     assert!(!format!("{status:?}").contains(&number));
     let log = std::fs::read_to_string(&demo.node(FUJISAWA).unwrap().log_file).unwrap();
@@ -175,17 +211,28 @@ async fn more_calls_in_flight_than_allowed_are_told_when_to_come_back() {
             }
         }
     }
-    assert!(served > 0 && refused > 0, "{served} served, {refused} refused");
+    assert!(
+        served > 0 && refused > 0,
+        "{served} served, {refused} refused"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_the_same_log_is_refused() {
     let demo = Demo::shared().unwrap();
     let mut second = demo.spawn(FUJISAWA, &[]).unwrap();
-    let status = tokio::task::spawn_blocking(move || second.wait()).await.unwrap().unwrap();
+    let status = tokio::task::spawn_blocking(move || second.wait())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(!status.success());
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-    told(query(&channel, request(&demo.numbers("provided")[0])).await.unwrap()).unwrap();
+    told(
+        query(&channel, request(&demo.numbers("provided")[0]))
+            .await
+            .unwrap(),
+    )
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +240,13 @@ async fn a_keyring_that_cannot_be_opened_stops_the_start_and_changes_nothing() {
     let mut demo = Demo::start(2_000).unwrap();
     demo.signal(FUJISAWA, "TERM").unwrap();
     demo.wait_ended(FUJISAWA).await.unwrap();
-    let home = demo.node(FUJISAWA).unwrap().config.parent().unwrap().to_owned();
+    let home = demo
+        .node(FUJISAWA)
+        .unwrap()
+        .config
+        .parent()
+        .unwrap()
+        .to_owned();
     let table: toml::Table = std::fs::read_to_string(&demo.node(FUJISAWA).unwrap().config)
         .unwrap()
         .parse()
@@ -218,11 +271,19 @@ async fn a_keyring_that_cannot_be_opened_stops_the_start_and_changes_nothing() {
     std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o644)).unwrap();
     let (exit, errors) = start_and_fail(&demo).await;
     assert_ne!(exit, 0);
-    assert!(errors.contains("0600") || errors.contains("mode"), "{errors}");
+    assert!(
+        errors.contains("0600") || errors.contains("mode"),
+        "{errors}"
+    );
     std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o600)).unwrap();
     demo.restart(FUJISAWA).await.unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-    told(query(&channel, request(&demo.numbers("provided")[0])).await.unwrap()).unwrap();
+    told(
+        query(&channel, request(&demo.numbers("provided")[0]))
+            .await
+            .unwrap(),
+    )
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,9 +294,15 @@ async fn a_bad_configuration_ends_with_64_and_names_file_key_and_remedy() {
     let beside = config.with_file_name("bad.toml");
     for (key, text) in [
         ("listen", good.replacen("listen", "# listen", 1)),
-        ("lissten", good.replacen("listen", "lissten = \"x\"\nlisten", 1)),
+        (
+            "lissten",
+            good.replacen("listen", "lissten = \"x\"\nlisten", 1),
+        ),
         ("code", good.replacen(FUJISAWA, "142052", 1)),
-        ("federation_ca", good.replacen("federation_ca = \"", "federation_ca = \"/nowhere", 1)),
+        (
+            "federation_ca",
+            good.replacen("federation_ca = \"", "federation_ca = \"/nowhere", 1),
+        ),
     ] {
         std::fs::write(&beside, text).unwrap();
         let output = Command::new(vrx_tests::demo::program("vrx-node").unwrap())
@@ -263,7 +330,10 @@ fn state(demo: &Demo) -> PathBuf {
 
 async fn start_and_fail(demo: &Demo) -> (i32, String) {
     let mut child = demo.spawn(FUJISAWA, &[]).unwrap();
-    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    let status = tokio::task::spawn_blocking(move || child.wait())
+        .await
+        .unwrap()
+        .unwrap();
     let log = std::fs::read_to_string(&demo.node(FUJISAWA).unwrap().log_file).unwrap();
     let tail: Vec<&str> = log.lines().rev().take(8).collect();
     (status.code().unwrap_or(-1), tail.join("\n"))

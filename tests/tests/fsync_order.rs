@@ -1,7 +1,12 @@
 //! Durable first, then told: between the last write to the database's log and the answer on the socket stands a
 //! successful fsync, seen in the system calls themselves.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,15 +40,29 @@ async fn an_answer_leaves_only_after_its_entry_is_synced() {
         .spawn(
             FUJISAWA,
             &[
-                "strace", "-ff", "-qq", "-ttt", "-T", "-y", "-s", "0", "-o",
+                "strace",
+                "-ff",
+                "-qq",
+                "-ttt",
+                "-T",
+                "-y",
+                "-s",
+                "0",
+                "-o",
                 prefix.to_str().unwrap(),
-                "-e", "trace=pwrite64,pwritev,fdatasync,fsync,write,writev,sendto,sendmsg",
+                "-e",
+                "trace=pwrite64,pwritev,fdatasync,fsync,write,writev,sendto,sendmsg",
             ],
         )
         .unwrap();
     demo.wait_ready(FUJISAWA).await.unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-    told(query(&channel, request(&demo.numbers("provided")[0])).await.unwrap()).unwrap();
+    told(
+        query(&channel, request(&demo.numbers("provided")[0]))
+            .await
+            .unwrap(),
+    )
+    .unwrap();
 
     let taken = demo.numbers("provided");
     let mut numbers: Vec<String> = taken.iter().take(20).cloned().collect();
@@ -54,32 +73,46 @@ async fn an_answer_leaves_only_after_its_entry_is_synced() {
         told(query(&channel, request(number)).await.unwrap()).unwrap();
         windows.push((begin, now()));
     }
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", strace.id())).unwrap();
+    let children =
+        std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", strace.id())).unwrap();
     for pid in children.split_whitespace() {
-        std::process::Command::new("kill").args(["-TERM", pid]).status().unwrap();
+        std::process::Command::new("kill")
+            .args(["-TERM", pid])
+            .status()
+            .unwrap();
     }
-    wait_until(Duration::from_secs(60), "strace ends", || Ok(strace.try_wait()?.is_some()))
-        .await
-        .unwrap();
+    wait_until(Duration::from_secs(60), "strace ends", || {
+        Ok(strace.try_wait()?.is_some())
+    })
+    .await
+    .unwrap();
 
     let calls = read_calls(traces.path());
-    assert!(calls.iter().any(|call| call.kind == Kind::SocketWrite), "no socket writes were seen");
+    assert!(
+        calls.iter().any(|call| call.kind == Kind::SocketWrite),
+        "no socket writes were seen"
+    );
     for (begin, end) in windows {
         let inside: Vec<Call> = calls
             .iter()
             .copied()
             .filter(|call| call.begin >= begin && call.end <= end)
             .collect();
-        let last = |kind| inside.iter().filter(|call| call.kind == kind).max_by(|a, b| a.end.total_cmp(&b.end));
+        let last = |kind| {
+            inside
+                .iter()
+                .filter(|call| call.kind == kind)
+                .max_by(|a, b| a.end.total_cmp(&b.end))
+        };
         let answer = last(Kind::SocketWrite).expect("an answer on the socket");
         let written = inside
             .iter()
             .filter(|call| call.kind == Kind::WalWrite && call.end <= answer.begin)
             .max_by(|a, b| a.end.total_cmp(&b.end))
             .expect("an entry written to the write-ahead log before the answer");
-        let synced = inside
-            .iter()
-            .any(|call| call.kind == Kind::WalSync && call.begin >= written.end && call.end <= answer.begin);
+        let synced = inside.iter().any(|call| {
+            call.kind == Kind::WalSync && call.begin >= written.end && call.end <= answer.begin
+        });
         assert!(synced, "no fsync between write and answer: {inside:#?}");
     }
 }
@@ -107,13 +140,22 @@ fn parse(line: &str) -> Option<Call> {
     if result.starts_with('-') {
         return None;
     }
-    let took: f64 = result.rsplit_once('<')?.1.trim_end_matches('>').parse().ok()?;
+    let took: f64 = result
+        .rsplit_once('<')?
+        .1
+        .trim_end_matches('>')
+        .parse()
+        .ok()?;
     let name = rest.split('(').next()?;
     let file = rest.split('<').nth(1)?.split('>').next()?;
     let kind = match name {
         "pwrite64" | "pwritev" if file.ends_with("-wal") => Kind::WalWrite,
         "fdatasync" | "fsync" if file.ends_with("-wal") => Kind::WalSync,
-        "write" | "writev" | "sendto" | "sendmsg" if file.starts_with("TCP:") || file.starts_with("socket:") => Kind::SocketWrite,
+        "write" | "writev" | "sendto" | "sendmsg"
+            if file.starts_with("TCP:") || file.starts_with("socket:") =>
+        {
+            Kind::SocketWrite
+        }
         _ => return None,
     };
     Some(Call {

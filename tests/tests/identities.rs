@@ -1,6 +1,11 @@
 //! Who may call whom: every certificate that isn't the right one, in both directions.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +29,12 @@ use vrx_tests::tls::{self, PemFiles};
 async fn the_member_s_own_certificate_is_served() {
     let demo = Demo::shared().unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-    told(query(&channel, request(&demo.numbers("provided")[0])).await.unwrap()).unwrap();
+    told(
+        query(&channel, request(&demo.numbers("provided")[0]))
+            .await
+            .unwrap(),
+    )
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,17 +43,33 @@ async fn a_certificate_that_the_right_authority_did_not_sign_ends_in_the_handsha
     let trusted = IdentitySpec::node(YOKOHAMA);
     for (what, spec) in [
         ("a rogue CA", trusted.clone().signed_by(Signer::Rogue)),
-        ("a rogue CA of the same name", trusted.clone().signed_by(Signer::RogueFederation)),
-        ("a tenant's CA for a node", trusted.clone().signed_by(Signer::Tenant(YOKOHAMA.into()))),
-        ("an expired one", trusted.clone().validity(Validity::Expired)),
-        ("one of tomorrow", trusted.clone().validity(Validity::NotYet)),
+        (
+            "a rogue CA of the same name",
+            trusted.clone().signed_by(Signer::RogueFederation),
+        ),
+        (
+            "a tenant's CA for a node",
+            trusted.clone().signed_by(Signer::Tenant(YOKOHAMA.into())),
+        ),
+        (
+            "an expired one",
+            trusted.clone().validity(Validity::Expired),
+        ),
+        (
+            "one of tomorrow",
+            trusted.clone().validity(Validity::NotYet),
+        ),
         (
             "the federation's CA for staff",
-            IdentitySpec::new(FUJISAWA, "staff").name("mallory").signed_by(Signer::Federation),
+            IdentitySpec::new(FUJISAWA, "staff")
+                .name("mallory")
+                .signed_by(Signer::Federation),
         ),
         (
             "another town's CA for staff",
-            IdentitySpec::new(FUJISAWA, "staff").name("mallory").signed_by(Signer::Tenant(YOKOHAMA.into())),
+            IdentitySpec::new(FUJISAWA, "staff")
+                .name("mallory")
+                .signed_by(Signer::Tenant(YOKOHAMA.into())),
         ),
         (
             "another town's own staff",
@@ -53,10 +79,16 @@ async fn a_certificate_that_the_right_authority_did_not_sign_ends_in_the_handsha
         let status = ask(&demo, &issue(&spec)).await.expect_err(what);
         // The connection never stood, so no status of the node's can be here.
         assert!(
-            matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled),
+            matches!(
+                status.code(),
+                Code::Unavailable | Code::Unknown | Code::Cancelled
+            ),
             "{what}: {status:?}"
         );
-        assert!(status.metadata().get("grpc-status-details-bin").is_none(), "{what}: {status:?}");
+        assert!(
+            status.metadata().get("grpc-status-details-bin").is_none(),
+            "{what}: {status:?}"
+        );
     }
 }
 
@@ -87,9 +119,18 @@ async fn an_identity_that_is_not_understood_is_unauthenticated() {
         ("two URIs", vec![own.as_str(), other.as_str()]),
         ("the same URI twice", vec![own.as_str(), own.as_str()]),
         ("no URI", vec![]),
-        ("another scheme", vec!["https://vrx.example/municipality/141003/exchange"]),
-        ("a prefecture", vec!["spiffe://vrx.example/municipality/140007/exchange"]),
-        ("an unknown role", vec!["spiffe://vrx.example/municipality/141003/mayor"]),
+        (
+            "another scheme",
+            vec!["https://vrx.example/municipality/141003/exchange"],
+        ),
+        (
+            "a prefecture",
+            vec!["spiffe://vrx.example/municipality/140007/exchange"],
+        ),
+        (
+            "an unknown role",
+            vec!["spiffe://vrx.example/municipality/141003/mayor"],
+        ),
     ] {
         let spec = IdentitySpec::node(YOKOHAMA).uris(&uris);
         let status = ask(&demo, &issue(&spec)).await.expect_err(what);
@@ -102,7 +143,10 @@ async fn the_right_authority_but_the_wrong_town_is_not_a_member() {
     let demo = Demo::shared().unwrap();
     for (what, spec) in [
         ("a town that is no member", IdentitySpec::node("011002")),
-        ("a member's name on a key that nobody pinned", IdentitySpec::node(YOKOHAMA)),
+        (
+            "a member's name on a key that nobody pinned",
+            IdentitySpec::node(YOKOHAMA),
+        ),
         ("another trust domain", {
             let uri = format!("spiffe://elsewhere.example/municipality/{YOKOHAMA}/exchange");
             IdentitySpec::node(YOKOHAMA).uris(&[uri.as_str()])
@@ -110,7 +154,10 @@ async fn the_right_authority_but_the_wrong_town_is_not_a_member() {
     ] {
         let status = ask(&demo, &issue(&spec)).await.expect_err(what);
         assert!(
-            matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated),
+            matches!(
+                status.code(),
+                Code::PermissionDenied | Code::Unauthenticated
+            ),
             "{what}: {status:?}"
         );
     }
@@ -135,7 +182,11 @@ async fn each_role_reaches_its_own_service_and_no_other() {
                 ..Default::default()
             })
             .await;
-        assert_eq!(denied(imports.err()), !registry, "{role} and RegistryService");
+        assert_eq!(
+            denied(imports.err()),
+            !registry,
+            "{role} and RegistryService"
+        );
         let entries = AuditServiceClient::new(channel)
             .list_entries(ListEntriesRequest {
                 municipality_code: code.clone(),
@@ -151,10 +202,22 @@ async fn a_requester_sends_no_byte_to_a_server_of_another_town_or_key() {
     let mut demo = Demo::start(2_000).unwrap();
     let number = demo.numbers("provided")[0].clone();
     for (what, spec) in [
-        ("the right CA but another town", IdentitySpec::node("011002")),
-        ("the right town on a key that nobody pinned", IdentitySpec::node(FUJISAWA)),
-        ("a rogue CA", IdentitySpec::node(FUJISAWA).signed_by(Signer::Rogue)),
-        ("expired", IdentitySpec::node(FUJISAWA).validity(Validity::Expired)),
+        (
+            "the right CA but another town",
+            IdentitySpec::node("011002"),
+        ),
+        (
+            "the right town on a key that nobody pinned",
+            IdentitySpec::node(FUJISAWA),
+        ),
+        (
+            "a rogue CA",
+            IdentitySpec::node(FUJISAWA).signed_by(Signer::Rogue),
+        ),
+        (
+            "expired",
+            IdentitySpec::node(FUJISAWA).validity(Validity::Expired),
+        ),
     ] {
         let spec = spec.dns(&demo.node(FUJISAWA).unwrap().server_name);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -171,9 +234,18 @@ async fn a_requester_sends_no_byte_to_a_server_of_another_town_or_key() {
             .await
             .unwrap()
             .into_inner();
-        assert_eq!(told.outcome(), InquiryOutcome::Failed, "{what}: {}", told.reason);
+        assert_eq!(
+            told.outcome(),
+            InquiryOutcome::Failed,
+            "{what}: {}",
+            told.reason
+        );
         assert!(!told.adoptable, "{what}");
-        assert_eq!(impostor.await.unwrap(), 0, "{what}: bytes of the request left");
+        assert_eq!(
+            impostor.await.unwrap(),
+            0,
+            "{what}: bytes of the request left"
+        );
     }
 }
 
@@ -193,7 +265,11 @@ fn inquiry(number: &str) -> InquireMunicipalityRequest {
 }
 
 /// A server with the wrong certificate; gives how many bytes of a request it could read.
-fn impostor(demo: &Demo, spec: &IdentitySpec, listener: TcpListener) -> tokio::task::JoinHandle<usize> {
+fn impostor(
+    demo: &Demo,
+    spec: &IdentitySpec,
+    listener: TcpListener,
+) -> tokio::task::JoinHandle<usize> {
     let issued = issue_in(demo, spec);
     let config = tls::server_config(&PemFiles {
         cert: issued.cert_path.clone(),
@@ -210,7 +286,8 @@ fn impostor(demo: &Demo, spec: &IdentitySpec, listener: TcpListener) -> tokio::t
             Err(_) => 0,
             Ok(mut stream) => {
                 let mut all = Vec::new();
-                let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut all)).await;
+                let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut all))
+                    .await;
                 all.len()
             }
         }
@@ -220,7 +297,10 @@ fn impostor(demo: &Demo, spec: &IdentitySpec, listener: TcpListener) -> tokio::t
 fn point_members_at(demo: &Demo, address: &str) {
     let config = &demo.node(YOKOHAMA).unwrap().config;
     let text: toml::Table = std::fs::read_to_string(config).unwrap().parse().unwrap();
-    let members: PathBuf = config.parent().unwrap().join(text["members_file"].as_str().unwrap());
+    let members: PathBuf = config
+        .parent()
+        .unwrap()
+        .join(text["members_file"].as_str().unwrap());
     let mut table: toml::Table = std::fs::read_to_string(&members).unwrap().parse().unwrap();
     for member in table["member"].as_array_mut().unwrap() {
         if member["code"].as_str() == Some(FUJISAWA) {

@@ -1,6 +1,11 @@
 //! The number is nowhere: not in the state folders, not in the logs, not in what callers are told.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::path::{Path, PathBuf};
 
@@ -23,20 +28,36 @@ async fn after_matches_misses_and_errors_no_file_and_no_text_holds_a_number() {
         let mut wrong = request(number);
         wrong.event_date = None;
         let status = query(&channel, wrong).await.expect_err("no event date");
-        texts.push(("the refusal's text".into(), format!("{status:?}").into_bytes()));
+        texts.push((
+            "the refusal's text".into(),
+            format!("{status:?}").into_bytes(),
+        ));
         let mut misplaced = request(number);
         misplaced.operator_ref.clone_from(number);
-        let status = query(&channel, misplaced).await.expect_err("a number as a reference");
-        texts.push(("the refusal's text".into(), format!("{status:?}").into_bytes()));
+        let status = query(&channel, misplaced)
+            .await
+            .expect_err("a number as a reference");
+        texts.push((
+            "the refusal's text".into(),
+            format!("{status:?}").into_bytes(),
+        ));
         let mut elsewhere = request(number);
         elsewhere.municipality_code = "011002".into();
         let status = query(&channel, elsewhere).await.expect_err("not a tenant");
-        texts.push(("the refusal's text".into(), format!("{status:?}").into_bytes()));
+        texts.push((
+            "the refusal's text".into(),
+            format!("{status:?}").into_bytes(),
+        ));
     }
     let mut wrong_digit = planted.clone();
     wrong_digit.replace_range(11.., if planted.ends_with('1') { "2" } else { "1" });
-    let status = query(&channel, request(&wrong_digit)).await.expect_err("check digit");
-    texts.push(("the refusal's text".into(), format!("{status:?}").into_bytes()));
+    let status = query(&channel, request(&wrong_digit))
+        .await
+        .expect_err("check digit");
+    texts.push((
+        "the refusal's text".into(),
+        format!("{status:?}").into_bytes(),
+    ));
 
     // Once while the nodes run (write-ahead log included) and once after they ended.
     texts.extend(files(&demo));
@@ -54,7 +75,9 @@ async fn the_search_would_find_a_number_if_one_were_written() {
     for (spelling, bytes) in spellings(&number) {
         let hidden = [b"before ".as_slice(), &bytes, b" after"].concat();
         assert!(
-            spellings(&number).iter().any(|(_, needle)| contains(&hidden, needle)),
+            spellings(&number)
+                .iter()
+                .any(|(_, needle)| contains(&hidden, needle)),
             "{spelling}"
         );
     }
@@ -65,7 +88,10 @@ fn search(haystacks: &[(String, Vec<u8>)], numbers: &[&String]) {
     for (name, bytes) in haystacks {
         for number in numbers {
             for (spelling, needle) in spellings(number) {
-                assert!(!contains(bytes, &needle), "{name} holds a number as {spelling}");
+                assert!(
+                    !contains(bytes, &needle),
+                    "{name} holds a number as {spelling}"
+                );
             }
         }
     }

@@ -1,6 +1,11 @@
 //! Every row of the outcome table, over the real program, real TLS and a real database.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::collections::BTreeSet;
 
@@ -14,9 +19,7 @@ use vrx_proto::v1::{
     QueryRecordsRequest,
 };
 use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
-use vrx_tests::exchange::{
-    Told, check_receipt, date, query, request, told, unknown_numbers,
-};
+use vrx_tests::exchange::{Told, check_receipt, date, query, request, told, unknown_numbers};
 use vrx_tlog::{CommitTo, Leaf, commit};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +104,9 @@ async fn every_nothing_looks_the_same_whatever_its_cause() {
             .clone()
             .into_headers()
             .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "vrx-receipt-bin" | "vrx-request-id" | "date"))
+            .filter(|(name, _)| {
+                !matches!(name.as_str(), "vrx-receipt-bin" | "vrx-request-id" | "date")
+            })
             .map(|(name, value)| format!("{name}: {value:?}"))
             .collect();
         assert_eq!(
@@ -152,26 +157,46 @@ async fn a_malformed_field_is_named_and_its_value_never_repeated() {
     let cases: &[(&str, Spoil)] = &[
         ("request_id", |r| r.request_id = "not-a-uuid".into()),
         ("request_id", |r| r.request_id = String::new()),
-        ("municipality_code", |r| r.municipality_code = "142052".into()),
-        ("individual_number", |r| r.individual_number = "123456789010".into()),
-        ("individual_number", |r| r.individual_number = "000000000000".into()),
-        ("individual_number", |r| r.individual_number = "12345678901８".into()),
+        ("municipality_code", |r| {
+            r.municipality_code = "142052".into()
+        }),
+        ("individual_number", |r| {
+            r.individual_number = "123456789010".into()
+        }),
+        ("individual_number", |r| {
+            r.individual_number = "000000000000".into()
+        }),
+        ("individual_number", |r| {
+            r.individual_number = "12345678901８".into()
+        }),
         ("individual_number", |r| r.individual_number.clear()),
         ("purpose", |r| r.purpose = 0),
         ("purpose", |r| r.purpose = 99),
         ("legal_basis", |r| r.legal_basis = "NBA-0-0".into()),
         ("legal_basis", |r| r.legal_basis.clear()),
         ("consent", |r| r.consent = None),
-        ("consent.reference", |r| consent(r).reference = "with space".into()),
-        ("consent.reference", |r| consent(r).reference = "123456789012".into()),
-        ("consent.obtained_on", |r| consent(r).obtained_on = Some(date(2025, 2, 29))),
+        ("consent.reference", |r| {
+            consent(r).reference = "with space".into()
+        }),
+        ("consent.reference", |r| {
+            consent(r).reference = "123456789012".into()
+        }),
+        ("consent.obtained_on", |r| {
+            consent(r).obtained_on = Some(date(2025, 2, 29))
+        }),
         ("consent.obtained_on", |r| consent(r).obtained_on = None),
         ("consent.method", |r| consent(r).method = 0),
-        ("consent.method", |r| consent(r).method = ConsentMethod::HardToObtain.into()),
+        ("consent.method", |r| {
+            consent(r).method = ConsentMethod::HardToObtain.into()
+        }),
         ("identity", |r| r.identity = None),
-        ("identity.resident_register_checked_at", |r| identity(r).resident_register_checked_at = None),
+        ("identity.resident_register_checked_at", |r| {
+            identity(r).resident_register_checked_at = None
+        }),
         ("identity.document", |r| identity(r).document = 0),
-        ("identity.document_checked_at", |r| identity(r).document_checked_at = None),
+        ("identity.document_checked_at", |r| {
+            identity(r).document_checked_at = None
+        }),
         ("operator_ref", |r| r.operator_ref = "山田".into()),
         ("operator_ref", |r| r.operator_ref.clear()),
         ("event_reference", |r| r.event_reference = "a".repeat(65)),
@@ -319,9 +344,8 @@ fn actor_fields(demo: &Demo, asked: &QueryRecordsRequest) -> Vec<Vec<u8>> {
     let consent = asked.consent.clone().unwrap();
     let identity = asked.identity.clone().unwrap();
     let day = |d: vrx_proto::v1::Date| format!("{:04}-{:02}-{:02}", d.year, d.month, d.day);
-    let millis = |t: vrx_proto::prost_types::Timestamp| {
-        (t.seconds * 1000 + i64::from(t.nanos) / 1_000_000).to_string()
-    };
+    let millis =
+        |t: prost_types::Timestamp| (t.seconds * 1000 + i64::from(t.nanos) / 1_000_000).to_string();
     let texts = vec![
         asked.request_id.to_lowercase(),
         asked.municipality_code.clone(),

@@ -13,7 +13,14 @@ struct Room {
     never: &'static [&'static str],
 }
 
-const NETWORK: &[&str] = &["tonic", "axum", "hyper", "hyper-util", "rustls", "tokio-rustls"];
+const NETWORK: &[&str] = &[
+    "tonic",
+    "axum",
+    "hyper",
+    "hyper-util",
+    "rustls",
+    "tokio-rustls",
+];
 const DATABASES: &[&str] = &["sqlx", "rusqlite"];
 const EVERY_ROOM: &[&str] = &[
     "vrx-domain",
@@ -61,7 +68,9 @@ const ROOMS: &[Room] = &[
         name: "vrx-tlog",
         may_use: &[],
         in_tests: &[],
-        never: &["tonic", "axum", "rustls", "sqlx", "rusqlite", "tokio", "ring"],
+        never: &[
+            "tonic", "axum", "rustls", "sqlx", "rusqlite", "tokio", "ring",
+        ],
     },
     Room {
         folder: "node/provision-log",
@@ -181,7 +190,11 @@ fn the_testkit_ships_in_no_program() {
     for room in ROOMS.iter().filter(|room| room.folder != "tests") {
         let manifest = manifest(&root().join(room.folder));
         let normal = dependencies(&manifest, &["dependencies", "build-dependencies"]);
-        assert!(!normal.contains("vrx-testkit"), "{} ships the testkit", room.name);
+        assert!(
+            !normal.contains("vrx-testkit"),
+            "{} ships the testkit",
+            room.name
+        );
     }
 }
 
@@ -213,7 +226,12 @@ fn every_room_forbids_unsafe_code_and_takes_its_versions_from_the_workspace() {
             room.name
         );
         for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            for (name, value) in manifest.get(table).and_then(|t| t.as_table()).into_iter().flatten() {
+            for (name, value) in manifest
+                .get(table)
+                .and_then(|t| t.as_table())
+                .into_iter()
+                .flatten()
+            {
                 assert_eq!(
                     value.get("workspace").and_then(toml::Value::as_bool),
                     Some(true),
@@ -264,8 +282,10 @@ fn dependencies(manifest: &toml::Table, tables: &[&str]) -> BTreeSet<String> {
 
 fn manifest(folder: &Path) -> toml::Table {
     let path = folder.join("Cargo.toml");
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.parse()
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn root() -> PathBuf {

@@ -76,9 +76,7 @@ pub async fn window(
             let mut latencies = Latencies::new();
             let mut next = first;
             while Instant::now() < until {
-                let request = requests
-                    .get(next % requests.len())
-                    .context("no requests")?;
+                let request = requests.get(next % requests.len()).context("no requests")?;
                 next += 1;
                 let sent = Instant::now();
                 ask(&channel, target, request).await?;
@@ -94,7 +92,10 @@ pub async fn window(
     let elapsed = start.elapsed();
     let cpu = machine::cpu_time(server.pid)?.saturating_sub(cpu_before);
     let answers = all.count();
-    #[expect(clippy::cast_precision_loss, reason = "answers of a window are far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "answers of a window are far below 2^52"
+    )]
     let count = answers as f64;
     Ok(Window {
         target: target.name(),
@@ -136,7 +137,9 @@ pub async fn interleaved(
                 } else {
                     (Target::Nothing, &nothing, &mut empty)
                 };
-                let request = list.get((turn * 7919) % list.len()).context("no requests")?;
+                let request = list
+                    .get((turn * 7919) % list.len())
+                    .context("no requests")?;
                 turn += 1;
                 let sent = Instant::now();
                 ask(&channel, target, request).await?;
@@ -154,7 +157,11 @@ pub async fn interleaved(
     Ok((found, empty))
 }
 
-async fn ask(channel: &Channel, target: Target, request: &QueryRecordsRequest) -> anyhow::Result<()> {
+async fn ask(
+    channel: &Channel,
+    target: Target,
+    request: &QueryRecordsRequest,
+) -> anyhow::Result<()> {
     let mut request = request.clone();
     match target {
         Target::Echo => {
@@ -187,7 +194,10 @@ async fn query(
         .map(tonic::Response::into_inner)
 }
 
-async fn echo(channel: Channel, request: QueryRecordsRequest) -> anyhow::Result<QueryRecordsRequest> {
+async fn echo(
+    channel: Channel,
+    request: QueryRecordsRequest,
+) -> anyhow::Result<QueryRecordsRequest> {
     let mut grpc = tonic::client::Grpc::new(channel);
     grpc.ready().await?;
     let codec: ProstCodec<QueryRecordsRequest, QueryRecordsRequest> = ProstCodec::default();

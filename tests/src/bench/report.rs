@@ -56,7 +56,15 @@ impl Report {
         );
         println!(
             "{:>9} {:>9} {:>10} {:>10} {:>10} {:>12} {:>11} {:>10} {:>10}",
-            "in flight", "target", "req/s", "p50 us", "p99 us", "cpu us/req", "rate/echo", "cpu/echo", "p99/echo"
+            "in flight",
+            "target",
+            "req/s",
+            "p50 us",
+            "p99 us",
+            "cpu us/req",
+            "rate/echo",
+            "cpu/echo",
+            "p99/echo"
         );
         for in_flight in self.concurrencies() {
             let rounds: Vec<&Round> = self
@@ -98,7 +106,10 @@ impl Report {
             "nothing against provided, interleaved at 64 in flight: AUC {:.3} (0.5 can't be told apart)",
             self.distinguishability
         );
-        println!("each ratio is the median of the ratios of {} rounds of alternating windows", self.round_count());
+        println!(
+            "each ratio is the median of the ratios of {} rounds of alternating windows",
+            self.round_count()
+        );
     }
 
     fn concurrencies(&self) -> Vec<usize> {

@@ -56,7 +56,10 @@ impl Latencies {
 
     /// The latency in microseconds below which `quantile` of the answers stayed.
     pub fn at(&self, quantile: f64) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a minute fit in 52 bits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "nanoseconds of a minute fit in 52 bits"
+        )]
         let nanos = self.0.value_at_quantile(quantile) as f64;
         nanos / 1000.0
     }
@@ -95,7 +98,10 @@ pub fn distinguishability(a: &[u64], b: &[u64]) -> f64 {
     let mut rank_sum = 0.0;
     let mut rank = 1.0;
     for group in all.chunk_by(|x, y| x.0 == y.0) {
-        #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^52")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "sample counts are far below 2^52"
+        )]
         let (size, ours) = (
             group.len() as f64,
             group.iter().filter(|(_, from_a)| *from_a).count() as f64,
@@ -103,7 +109,10 @@ pub fn distinguishability(a: &[u64], b: &[u64]) -> f64 {
         rank_sum += ours * (rank + (size - 1.0) / 2.0);
         rank += size;
     }
-    #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "sample counts are far below 2^52"
+    )]
     let (count_a, count_b) = (a.len() as f64, b.len() as f64);
     let auc = (rank_sum - count_a * (count_a + 1.0) / 2.0) / (count_a * count_b);
     auc.max(1.0 - auc)

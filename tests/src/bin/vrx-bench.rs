@@ -72,7 +72,13 @@ async fn main() -> anyhow::Result<()> {
             cert,
             key,
             ca,
-        } => echo::serve(&PemFiles { cert, key, ca }, TcpListener::bind(listen).await?).await,
+        } => {
+            echo::serve(
+                &PemFiles { cert, key, ca },
+                TcpListener::bind(listen).await?,
+            )
+            .await
+        }
     }
 }
 
@@ -125,9 +131,16 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
         for &in_flight in &run.in_flight {
             progress(&format!("round {round}, {in_flight} in flight"));
             rounds.push(Round {
-                echo: load::window(&echo_server, Target::Echo, &provided, in_flight, window).await?,
-                provided: load::window(&node_server, Target::Provided, &provided, in_flight, window)
+                echo: load::window(&echo_server, Target::Echo, &provided, in_flight, window)
                     .await?,
+                provided: load::window(
+                    &node_server,
+                    Target::Provided,
+                    &provided,
+                    in_flight,
+                    window,
+                )
+                .await?,
                 nothing: load::window(&node_server, Target::Nothing, &nothing, in_flight, window)
                     .await?,
             });
@@ -175,7 +188,10 @@ impl Drop for EchoProcess {
 async fn start_echo(demo: &Demo) -> anyhow::Result<(EchoProcess, String)> {
     let server = demo.identity(FUJISAWA, "exchange")?;
     // A port that was free a moment ago: the echo binds it next.
-    let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
+    let address = TcpListener::bind("127.0.0.1:0")
+        .await?
+        .local_addr()?
+        .to_string();
     let child = Command::new(std::env::current_exe()?)
         .args(["echo", "--listen", &address, "--cert"])
         .arg(&server.cert)
