@@ -226,7 +226,7 @@ impl Demo {
     /// If it still runs after 60 s.
     pub async fn wait_ended(&self, code: &str) -> anyhow::Result<()> {
         let process = PathBuf::from(format!("/proc/{}/stat", self.node(code)?.pid));
-        wait_until(Duration::from_secs(60), "the node ends", || {
+        wait_until(Duration::from_mins(1), "the node ends", || {
             let state = std::fs::read_to_string(&process).unwrap_or_default();
             let zombie = state
                 .rsplit_once(") ")
@@ -289,7 +289,7 @@ impl Demo {
     /// # Errors
     /// If it doesn't within 60 s.
     pub async fn wait_ready(&self, code: &str) -> anyhow::Result<()> {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         loop {
             let channel = self.channel(code, code, "operator")?;
             let answer = tokio::time::timeout(

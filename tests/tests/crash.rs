@@ -171,7 +171,7 @@ impl Load {
     async fn wait_for(&self, answers: usize) {
         let mut answered = self.answered.clone();
         tokio::time::timeout(
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             answered.wait_for(|count| *count >= answers),
         )
         .await

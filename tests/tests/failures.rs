@@ -347,7 +347,7 @@ async fn stop_traced(strace: &mut std::process::Child) {
         let status = Command::new("kill").args(["-TERM", pid]).status().unwrap();
         assert!(status.success());
     }
-    wait_until(Duration::from_secs(60), "strace ends with the node", || {
+    wait_until(Duration::from_mins(1), "strace ends with the node", || {
         Ok(strace.try_wait()?.is_some())
     })
     .await

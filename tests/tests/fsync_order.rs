@@ -81,7 +81,7 @@ async fn an_answer_leaves_only_after_its_entry_is_synced() {
             .status()
             .unwrap();
     }
-    wait_until(Duration::from_secs(60), "strace ends", || {
+    wait_until(Duration::from_mins(1), "strace ends", || {
         Ok(strace.try_wait()?.is_some())
     })
     .await

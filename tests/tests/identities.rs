@@ -278,7 +278,7 @@ fn impostor(
     })
     .unwrap();
     tokio::spawn(async move {
-        let (tcp, _) = tokio::time::timeout(Duration::from_secs(60), listener.accept())
+        let (tcp, _) = tokio::time::timeout(Duration::from_mins(1), listener.accept())
             .await
             .expect("the requester connects")
             .unwrap();
