@@ -1,20 +1,56 @@
-//! Work that no caller waits for: owned tasks that end when told.
+//! Work that no caller waits for: one owned task that ends when told.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::tenants::Tenants;
 
-/// The node's running jobs.
-pub struct Jobs {}
+/// How often the jobs look whether there's something to do.
+const TICK: Duration = Duration::from_secs(5);
+
+/// The node's running jobs: expiry of kept answers, counts of refusals.
+pub struct Jobs {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
 
 impl Jobs {
-    /// Starts them (expiry of kept answers, counts of refusals).
+    /// Starts them.
     pub fn start(tenants: Arc<Tenants>) -> Self {
-        todo!()
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(tenants, stop.clone()));
+        Self { stop, task }
     }
 
-    /// Ends them and waits: the last counts of refusals are recorded before this returns. Call it before the logs shut down.
+    /// Ends them and waits: the last counts of refusals are recorded before this returns. Call it when no more calls come in
+    /// and before the logs shut down.
     pub async fn shutdown(self) {
-        todo!()
+        self.stop.cancel();
+        if self.task.await.is_err() {
+            tracing::error!("the jobs' task panicked");
+        }
+    }
+}
+
+async fn run(tenants: Arc<Tenants>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+        tick(&tenants).await;
+    }
+    for tenant in tenants.iter() {
+        tenant.refusals.record_all().await;
+    }
+}
+
+/// One round over all tenants.
+async fn tick(tenants: &Tenants) {
+    for tenant in tenants.iter() {
+        tenant.refusals.record_due().await;
+        match tenant.registry.expire_inquiries(tenant.node.clock.now()).await {
+            Ok(0) => {}
+            Ok(expired) => tracing::info!(tenant = %tenant.tenant.code, expired, "kept answers expired"),
+            Err(error) => tracing::warn!(tenant = %tenant.tenant.code, %error, "kept answers couldn't be expired"),
+        }
     }
 }

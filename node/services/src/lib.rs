@@ -30,6 +30,7 @@ pub mod import;
 pub mod jobs;
 pub mod policy;
 pub mod ports;
+mod record;
 pub mod refusals;
 pub mod registry;
 pub mod tenants;

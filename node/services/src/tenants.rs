@@ -8,6 +8,7 @@ use vrx_provision_log::ProvisionLog;
 use vrx_storage::{PersonStore, RegistryStore};
 
 use crate::{
+    error::ServiceError,
     policy::TenantPolicy,
     ports::{AnswerCodec, PeerExchange},
     refusals::Refusals,
@@ -45,6 +46,15 @@ pub struct TenantServices {
     pub refusals: Arc<Refusals>,
     /// What it shares with the node's other tenants.
     pub node: Arc<NodeServices>,
+}
+
+impl TenantServices {
+    /// Logs a bug or an inconsistency of this tenant under an incident id; `what` is a fixed text.
+    pub(crate) fn internal(&self, what: &'static str) -> ServiceError {
+        let error = ServiceError::internal(&*self.node.random, what);
+        tracing::error!(tenant = %self.tenant.code, %error, "tenant of the incident");
+        error
+    }
 }
 
 /// The tenants of this node by municipality code.

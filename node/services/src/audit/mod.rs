@@ -1,7 +1,7 @@
 //! The privacy officer's reading of the provision log. Every read is an entry itself.
 
 pub mod list;
-pub mod page_token;
+pub(crate) mod page_token;
 pub mod show;
 pub mod verify;
 

@@ -1,6 +1,7 @@
 //! The exchange: another municipality asks, this one answers (提供).
 
 pub mod answer;
+mod decide;
 pub mod provide;
 
 pub use answer::{Answer, AnswerBytes, ExchangeAnswer, ExchangeQuery};

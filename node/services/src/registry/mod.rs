@@ -2,10 +2,13 @@
 
 pub mod adopt;
 pub mod approve_import;
+mod check_answer;
 pub mod import_doses;
 pub mod import_persons;
 pub mod import_stream;
 pub mod inquire;
+mod inquiry_record;
+mod known_checkpoint;
 pub mod list_imports;
 
 pub use adopt::{AdoptReport, AdoptRequest, adopt};
