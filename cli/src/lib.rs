@@ -1,1 +1,148 @@
-//! (under construction)
+//! The program `vrx`: what a municipality's staff, privacy officers and operators do from their desks.
+//!
+//! It speaks to a node over mutual TLS and opens no database. One command a file under `command/`; `demo/` shows the whole of it with two
+//! real nodes; `sample/` invents the residents. The rules are the node's: here is only what a person needs to ask it and to read its answer.
+//!
+//! - Start reading at [`run`], then `command/inquire.rs`: it has a bit of everything.
+//! - `profile.rs` and `connect.rs` say whom we talk to and what has to hold before the first byte leaves; `failure.rs` says which exit code
+//!   an outcome has, and what to do next.
+//! - To add a command: a file under `command/` with its `Args` and `run`, one variant in [`Command`], one arm in `dispatch`.
+//! - The individual number never comes as an argument: other users of the machine can read the process list.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+mod clock;
+mod command;
+mod connect;
+mod demo;
+mod encoding;
+mod failure;
+mod output;
+mod profile;
+mod sample;
+
+use std::{ffi::OsString, io::Write as _, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{failure::Failure, output::Output, profile::ConnectionArgs};
+
+/// 自治体間の接種記録交換ノードを操作します / operates a node that keeps and exchanges vaccination records.
+///
+/// 職員 (staff) は取込・照会・取得を、個人情報保護担当 (officer) は提供記録の確認を行います。
+/// 接続先と証明書は --profile または環境変数 `VRX_PROFILE` で指定します。
+#[derive(Parser, Debug)]
+#[command(
+    name = "vrx",
+    version,
+    after_help = "終了コード / exit codes:\n  \
+        0 完了 done   1 拒否された行・未完了・検証失敗 rows refused, not done or not proved   2 使い方 usage\n  \
+        64 設定 configuration   69 利用できない unavailable   77 許可されていない not allowed"
+)]
+struct Cli {
+    /// 表の代わりに JSON を出力する / print JSON for programs
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// 架空の住民と接種記録の CSV を作る / make CSV files of invented residents
+    Sample(command::sample::Args),
+    /// 住民・接種記録を取り込み、承認する / import residents and doses, approve
+    #[command(subcommand)]
+    Import(command::import::Command),
+    /// 転入者の接種記録を他市区町村に照会する / ask another municipality about a person who moved in
+    Inquire(command::inquire::Args),
+    /// 照会で得た接種記録を自庁の台帳に取り込む / adopt what an inquiry brought back
+    Adopt(command::adopt::Args),
+    /// 提供記録を確認する (個人情報保護担当) / read and verify the provision log (privacy officer)
+    #[command(subcommand)]
+    Log(command::log::Command),
+    /// 2つの自治体で交換を実演する / show an exchange between two municipalities
+    Demo(demo::Args),
+}
+
+/// Runs one command line and says how it ended.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            // Nothing can be said when even standard error is closed.
+            return if error.print().is_ok() {
+                ExitCode::from(code)
+            } else {
+                ExitCode::from(69)
+            };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return end(&Failure::Unavailable(format!(
+                "実行環境を用意できません / no runtime: {error}"
+            )));
+        }
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&failure),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let output = Output::new(cli.json);
+    match cli.command {
+        Command::Sample(args) => command::sample::run(&args, &output),
+        Command::Import(command) => command::import::run(command, &cli.connection, &output).await,
+        Command::Inquire(args) => command::inquire::run(args, &cli.connection, &output).await,
+        Command::Adopt(args) => command::adopt::run(args, &cli.connection, &output).await,
+        Command::Log(command) => command::log::run(command, &cli.connection, &output).await,
+        Command::Demo(args) => demo::run(args, &output).await,
+    }
+}
+
+fn end(failure: &Failure) -> ExitCode {
+    // When standard error is closed, the exit code still says what happened.
+    let _closed = writeln!(std::io::stderr().lock(), "vrx: {failure}").is_err();
+    ExitCode::from(failure.exit_code())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_argument_takes_the_individual_number() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_id() != "number" && argument.get_id() != "individual_number",
+                    "{argument}"
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&super::Cli::command());
+    }
+}

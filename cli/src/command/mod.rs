@@ -1,0 +1,7 @@
+//! The commands, one a file. Each has its `Args` (which are its documentation) and a `run`.
+
+pub(crate) mod adopt;
+pub(crate) mod import;
+pub(crate) mod inquire;
+pub(crate) mod log;
+pub(crate) mod sample;

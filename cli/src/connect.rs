@@ -1,0 +1,216 @@
+//! Opens the mutual TLS connection to the node: TLS 1.3 only, the chain up to the federation's CA, and the server's one URI, which must be
+//! that of the municipality's exchange. Nothing is sent before all of it holds.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+};
+use rustls_pki_types::pem::PemObject as _;
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint};
+use vrx_domain::{MunicipalityCode, Role, SpiffeId};
+
+use crate::{failure::Failure, profile::Profile};
+
+/// Connects to the profile's node.
+pub(crate) async fn connect(profile: &Profile) -> Result<Channel, Failure> {
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(client_config(profile)?));
+    let server_name = ServerName::try_from(profile.server_name.clone()).map_err(|_| {
+        Failure::Configuration(format!(
+            "server_name \"{}\" はサーバー名として使えません / not a server name",
+            profile.server_name
+        ))
+    })?;
+    let endpoint = Endpoint::from_shared(format!("http://{}", profile.address))
+        .map_err(|_| {
+            Failure::Configuration(format!(
+                "address \"{}\" は host:port の形にしてください",
+                profile.address
+            ))
+        })?
+        .connect_timeout(std::time::Duration::from_secs(10));
+    let address = profile.address.clone();
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let (tls, server_name, address) = (tls.clone(), server_name.clone(), address.clone());
+        async move {
+            let tcp = TcpStream::connect(address).await?;
+            tcp.set_nodelay(true)?;
+            Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(
+                tls.connect(server_name, tcp).await?,
+            ))
+        }
+    });
+    endpoint
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| refused(profile, &error))
+}
+
+fn client_config(profile: &Profile) -> Result<ClientConfig, Failure> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("ca", &profile.ca)? {
+        roots
+            .add(certificate)
+            .map_err(|error| wrong_pem("ca", &profile.ca, &error))?;
+    }
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|error| wrong_pem("ca", &profile.ca, &error))?;
+    let own = certificates("cert", &profile.cert)?;
+    let key = PrivateKeyDer::from_pem_file(&profile.key)
+        .map_err(|error| wrong_pem("key", &profile.key, &error))?;
+    let trust_domain = own
+        .first()
+        .and_then(|certificate| SpiffeId::from_certificate_der(certificate).ok())
+        .map(|id| id.trust_domain)
+        .ok_or_else(|| {
+            Failure::Configuration(format!(
+                "証明書 {} に spiffe:// の URI がありません。発行し直してください / the certificate has no SPIFFE URI",
+                profile.cert.display()
+            ))
+        })?;
+    let verifier = ExchangeVerifier {
+        chain,
+        trust_domain,
+        municipality: profile.municipality,
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| Failure::Configuration(format!("TLS 1.3: {error}")))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_auth_cert(own, key)
+        .map_err(|error| wrong_pem("key", &profile.key, &error))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let found: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| wrong_pem(setting, path, &error))?;
+    if found.is_empty() {
+        return Err(Failure::Configuration(format!(
+            "{setting} = {} に証明書がありません / no certificate in it",
+            path.display()
+        )));
+    }
+    Ok(found)
+}
+
+fn wrong_pem(setting: &str, path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::Configuration(format!(
+        "{setting} = {} を使えません。PEM ファイルの場所と内容を確認してください / can't use it: {error}",
+        path.display()
+    ))
+}
+
+/// A connection that fails says whether the network, the node's certificate or our own is to blame.
+fn refused(profile: &Profile, error: &tonic::transport::Error) -> Failure {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = source {
+        let tls = current
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match tls {
+            Some(rustls::Error::AlertReceived(alert)) => {
+                return Failure::NotAllowed(format!(
+                    "ノードがこの証明書を受け付けませんでした。期限と発行元を確認してください / the node refused the certificate: {alert:?}"
+                ));
+            }
+            Some(wrong) => {
+                return Failure::Configuration(format!(
+                    "{} は {} の交換ノードだと証明できませんでした。address・ca・自治体コードを確認してください / \
+                     the server isn't the exchange of {}: {wrong}",
+                    profile.address,
+                    profile.municipality.name(),
+                    profile.municipality
+                ));
+            }
+            None => source = current.source(),
+        }
+    }
+    Failure::Unavailable(format!(
+        "{} に接続できません。ノードが動いているか、アドレスが正しいか確認してください / can't connect: {error}",
+        profile.address
+    ))
+}
+
+/// Accepts exactly one server: the exchange of one municipality, certified by the federation's CA.
+#[derive(Debug)]
+struct ExchangeVerifier {
+    chain: Arc<WebPkiServerVerifier>,
+    trust_domain: String,
+    municipality: MunicipalityCode,
+}
+
+impl ServerCertVerifier for ExchangeVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.chain.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        ) {
+            // The DNS name is checked last and never identifies a node: its URI below does.
+            Ok(_)
+            | Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => {}
+            Err(error) => return Err(error),
+        }
+        let id = SpiffeId::from_certificate_der(end_entity)
+            .map_err(|_| rustls::Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        if id.trust_domain == self.trust_domain
+            && id.municipality == self.municipality
+            && id.role == Role::Exchange
+        {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            ))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::PeerIncompatible(
+            rustls::PeerIncompatible::Tls13RequiredForQuic,
+        ))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,371 @@
+//! `vrx demo`: two municipalities on this machine, as real programs over real mutual TLS, exchange the records of invented movers.
+//!
+//! [`town`] is one municipality: its identities, configuration and profiles. [`node`] is its running program. [`story`] is what people see.
+//! [`description`] is `demo.json`, by which any other gRPC client can be pointed at the nodes.
+
+mod description;
+mod node;
+mod story;
+mod town;
+
+use std::path::{Path, PathBuf};
+
+use age::secrecy::ExposeSecret as _;
+use vrx_certs_dev::{Federation, IdentitySpec};
+
+use crate::{
+    clock,
+    encoding::Encoding,
+    failure::Failure,
+    output::Output,
+    sample::{
+        Kind, Plan, Sample, SamplePerson,
+        files::{self, SampleFiles},
+    },
+};
+use description::{Description, Identity, Person};
+use node::{Node, Program};
+use town::Town;
+
+/// Trust domain of everything here.
+const TRUST_DOMAIN: &str = "demo.vrx.example";
+/// Who provides.
+const FUJISAWA: &str = "142051";
+/// Who asks.
+const YOKOHAMA: &str = "141003";
+/// Movers whose rows the new municipality gets, at most.
+const MOVERS: usize = 1_000;
+
+/// 2つの自治体（藤沢市・横浜市）のノードをこの計算機で動かし、転入者の接種記録の照会を実演する。
+///
+/// Makes certificates, starts two real vrx-node processes on free ports, imports and approves invented residents, inquires, adopts, shows
+/// what each privacy officer sees and verifies both logs. vrx-node is looked for beside this program, or where `VRX_NODE_BIN` says.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// 実演後もノードを動かしたままにし、DIR/demo.json を書く / leave the nodes running
+    #[arg(long)]
+    keep: bool,
+    /// 使うフォルダー (新しいもの)。--keep では省略時 ./vrx-demo / a new folder
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// 藤沢市の住民の人数 (40 以上) / residents of Fujisawa, at least 40
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    residents: usize,
+    /// 乱数の種 / seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
+    let started = clock::now();
+    let program = Program::find()?;
+    let (dir, passing) = folder(&args)?;
+    let mut nodes = Vec::new();
+    let outcome = tokio::select! {
+        outcome = play(&args, &dir, &program, &mut nodes, output) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(Failure::NotDone("中断しました / interrupted".to_owned())),
+    };
+    let outcome = match outcome {
+        Ok(description) if args.keep => {
+            let seconds = clock::now().duration_since(started).as_secs();
+            return kept(&description, &dir, seconds, output);
+        }
+        outcome => outcome.map(|_| ()),
+    };
+    let logs: Vec<PathBuf> = nodes
+        .iter()
+        .map(|node: &Node| node.log_file().to_owned())
+        .collect();
+    let stopped = stop_all(nodes, output).await;
+    match outcome.and(stopped) {
+        Ok(()) => {
+            if passing {
+                std::fs::remove_dir_all(&dir)
+                    .map_err(|error| Failure::file("削除", &dir, &error))?;
+            }
+            let seconds = clock::now().duration_since(started).as_secs();
+            if !output.json(|| serde_json::json!({ "done": true, "seconds": seconds }))? {
+                output.line(&format!("\n実演は {seconds} 秒で終わりました / done"))?;
+            }
+            Ok(())
+        }
+        Err(failure) => {
+            output.hint(&format!(
+                "実演のファイルは {} にあります / files are kept",
+                dir.display()
+            ))?;
+            for log in logs {
+                output.hint(&format!("ノードのログ / the node's log: {}", log.display()))?;
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// The folder, made, and whether it goes again with the demo.
+fn folder(args: &Args) -> Result<(PathBuf, bool), Failure> {
+    let (wanted, passing) = match (&args.dir, args.keep) {
+        (Some(dir), _) => (dir.clone(), false),
+        (None, true) => (PathBuf::from("vrx-demo"), false),
+        (None, false) => (
+            std::env::temp_dir().join(format!("vrx-demo-{}", std::process::id())),
+            true,
+        ),
+    };
+    let used = std::fs::read_dir(&wanted).is_ok_and(|mut entries| entries.next().is_some());
+    if used {
+        return Err(Failure::Usage(format!(
+            "{} は空ではありません。別の --dir を指定するか、中を確認して消してください / the folder isn't empty",
+            wanted.display()
+        )));
+    }
+    std::fs::create_dir_all(&wanted).map_err(|error| Failure::file("作成", &wanted, &error))?;
+    let dir = wanted
+        .canonicalize()
+        .map_err(|error| Failure::file("作成", &wanted, &error))?;
+    Ok((dir, passing))
+}
+
+/// Everything up to (and without) the stop.
+async fn play(
+    args: &Args,
+    dir: &Path,
+    program: &Program,
+    nodes: &mut Vec<Node>,
+    output: &Output,
+) -> Result<Description, Failure> {
+    output.say(
+        "■ 1. 証明書と設定を作り、2つのノードを起動します / certificates, configuration, two nodes",
+    )?;
+    let federation =
+        Federation::create(dir.join("certs"), TRUST_DOMAIN).map_err(|error| not_made(&error))?;
+    let recovery = recovery_recipient(dir)?;
+    let mut fujisawa = Town::found(FUJISAWA, dir, &federation, &recovery)?;
+    let mut yokohama = Town::found(YOKOHAMA, dir, &federation, &recovery)?;
+    for town in [&mut fujisawa, &mut yokohama] {
+        program.init(&town.config)?;
+        town.log_vkey = program.log_key(&town.config, town.code())?;
+        town.write_profiles(&federation)?;
+    }
+    town::write_members(dir, &[&fujisawa, &yokohama])?;
+    for town in [&fujisawa, &yokohama] {
+        nodes.push(Node::start(program, town)?);
+    }
+    for (node, town) in nodes.iter_mut().zip([&fujisawa, &yokohama]) {
+        node.wait_ready(&town.profile("operator")?).await?;
+        output.say(&format!(
+            "  {} {} が {} で動いています (pid {})",
+            town.code(),
+            town.name(),
+            town.address,
+            node.pid()
+        ))?;
+    }
+
+    output.say("\n■ 2. 架空の住民と接種記録を CP932 のファイルから取り込み、別の職員が承認します / import and approve")?;
+    let samples = Samples::make(args, dir, &fujisawa, &yokohama)?;
+    story::import_and_approve(&fujisawa, &samples.fujisawa, output).await?;
+    story::import_movers(&yokohama, &samples.yokohama, output).await?;
+
+    let description = describe(dir, &federation, &[&fujisawa, &yokohama], nodes, &samples)?;
+    description.write(&dir.join("demo.json"))?;
+    story::exchange(&fujisawa, &yokohama, &samples, output).await?;
+    story::officers(&[&fujisawa, &yokohama], output).await?;
+    Ok(description)
+}
+
+/// The invented people of the demo.
+struct Samples {
+    fujisawa: SampleFiles,
+    yokohama: PathBuf,
+    persons: Vec<Person>,
+    movers: Vec<SamplePerson>,
+    stranger: SamplePerson,
+}
+
+impl Samples {
+    fn make(args: &Args, dir: &Path, fujisawa: &Town, yokohama: &Town) -> Result<Self, Failure> {
+        let plan = Plan {
+            seed: args.seed,
+            residents: args.residents,
+            entered: 20,
+            municipality: fujisawa.municipality,
+            today: clock::today(),
+        };
+        let mut persons = Vec::new();
+        let mut movers = Vec::new();
+        let folder = dir.join("samples");
+        let files = files::write(
+            Sample::new(plan.clone())?,
+            &folder,
+            Encoding::Cp932,
+            |person| {
+                persons.push(Person {
+                    municipality_code: FUJISAWA.to_owned(),
+                    individual_number: person.individual_number.clone(),
+                    doses: person.doses.len(),
+                    kind: person.kind,
+                });
+                if person.ceased_resident.is_some()
+                    && person.kind != Kind::Entered
+                    && movers.len() < MOVERS
+                {
+                    movers.push(moved(person, yokohama, movers.len()));
+                }
+            },
+        )?;
+        // Somebody who moved to Yokohama from elsewhere: Fujisawa has never heard of this number.
+        let known = |number: &str| {
+            persons
+                .iter()
+                .any(|person| person.individual_number == number)
+        };
+        let stranger = Sample::new(Plan {
+            seed: args.seed.wrapping_add(1),
+            residents: 40,
+            ..plan
+        })?
+        .find(|person| person.kind == Kind::Provided && !known(&person.individual_number))
+        .map(|person| moved(&person, yokohama, movers.len()))
+        .ok_or_else(|| Failure::NotDone("見本を作れません / no sample".to_owned()))?;
+        let rows = movers.iter().chain(std::iter::once(&stranger));
+        let yokohama =
+            files::write_persons(rows, folder.join("yokohama-persons.csv"), Encoding::Cp932)?;
+        Ok(Self {
+            fujisawa: files,
+            yokohama,
+            persons,
+            movers,
+            stranger,
+        })
+    }
+}
+
+/// The same person in the new municipality's register.
+fn moved(person: &SamplePerson, to: &Town, serial: usize) -> SamplePerson {
+    SamplePerson {
+        addressee_number: format!("{:010}", 7_000_000 + serial),
+        address: format!(
+            "{}本町{}丁目{}番地",
+            to.name(),
+            serial % 6 + 1,
+            serial % 90 + 1
+        ),
+        became_resident: person.ceased_resident,
+        ceased_resident: None,
+        doses: Vec::new(),
+        ..person.clone()
+    }
+}
+
+fn describe(
+    dir: &Path,
+    federation: &Federation,
+    towns: &[&Town],
+    nodes: &[Node],
+    samples: &Samples,
+) -> Result<Description, Failure> {
+    let mut identities: Vec<Identity> = towns.iter().flat_map(|town| town.identities()).collect();
+    // A certificate-issuance service (接種証明書), for Fujisawa.
+    let service = federation
+        .issue(&IdentitySpec::new(FUJISAWA, "certificate"))
+        .map_err(|error| not_made(&error))?;
+    identities.push(Identity {
+        municipality_code: FUJISAWA.to_owned(),
+        role: "certificate".to_owned(),
+        name: None,
+        cert: service.cert_path,
+        key: service.key_path,
+    });
+    Ok(Description {
+        trust_domain: TRUST_DOMAIN.to_owned(),
+        ca_cert: federation.ca_cert(),
+        nodes: towns
+            .iter()
+            .zip(nodes)
+            .map(|(town, node)| town.describe(node))
+            .collect(),
+        identities,
+        persons: samples.persons.clone(),
+        dir: dir.to_owned(),
+    })
+}
+
+/// Whoever holds this key can restore the keyrings of the demo. A real office keeps it on paper, in a safe.
+fn recovery_recipient(dir: &Path) -> Result<String, Failure> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let identity = age::x25519::Identity::generate();
+    let path = dir.join("recovery-identity.txt");
+    std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| writeln!(file, "{}", identity.to_string().expose_secret()))
+        .map_err(|error| Failure::file("作成", &path, &error))?;
+    Ok(identity.to_public().to_string())
+}
+
+fn kept(
+    description: &Description,
+    dir: &Path,
+    seconds: i64,
+    output: &Output,
+) -> Result<(), Failure> {
+    let pids: Vec<String> = description
+        .nodes
+        .iter()
+        .map(|node| node.pid.to_string())
+        .collect();
+    let json = || serde_json::json!({ "demo_json": dir.join("demo.json"), "seconds": seconds, "pids": pids });
+    if output.json(json)? {
+        return Ok(());
+    }
+    output.line(&format!(
+        "\n実演は {seconds} 秒で終わりました。ノードは動き続けています / the nodes keep running"
+    ))?;
+    output.line(&format!(
+        "  接続先・証明書・見本の一覧 / description: {}",
+        dir.join("demo.json").display()
+    ))?;
+    output.line(&format!(
+        "  プロファイル / profiles:              {}",
+        dir.join("profiles").display()
+    ))?;
+    for node in &description.nodes {
+        output.line(&format!(
+            "  {} {} {}  ログ {}",
+            node.municipality_code,
+            node.name,
+            node.address,
+            node.log_file.display()
+        ))?;
+        output.line(&format!(
+            "    再起動 / restart: vrx-node serve --config {}",
+            node.config.display()
+        ))?;
+    }
+    output.line(&format!("  止める / stop: kill {}", pids.join(" ")))
+}
+
+async fn stop_all(nodes: Vec<Node>, output: &Output) -> Result<(), Failure> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    output.say("\n■ ノードを停止します / stopping the nodes")?;
+    for node in &nodes {
+        node.terminate();
+    }
+    let mut outcome = Ok(());
+    for node in nodes {
+        outcome = outcome.and(node.wait_ended().await);
+    }
+    outcome
+}
+
+fn not_made(error: &vrx_certs_dev::CertError) -> Failure {
+    Failure::Configuration(format!(
+        "実演用の証明書を作れません / can't make certificates: {error}"
+    ))
+}
