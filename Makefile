@@ -17,7 +17,8 @@ build: ## build the programs vrx and vrx-node (development profile)
 setup: ## install what tests need beyond Rust, a C compiler and make (strace, for the fsync order)
 	./tests/setup.sh
 
-test: setup build ## every test: unit, property, end-to-end over the real programs
+test: setup ## every test: unit, property, end-to-end over the real programs
+	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace --no-fail-fast
 
 lint: deny ## format, clippy and documentation, all warnings denied
