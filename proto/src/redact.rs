@@ -29,7 +29,6 @@ personal! {
     "ImportRequest.part" => v1::import_request::Part,
     "InquireMunicipalityRequest" => v1::InquireMunicipalityRequest,
     "InquireMunicipalityResponse" => v1::InquireMunicipalityResponse,
-    "AdoptRecordsRequest" => v1::AdoptRecordsRequest,
     "EntryField" => v1::EntryField,
     "LogEntry" => v1::LogEntry,
     "ListEntriesResponse" => v1::ListEntriesResponse,

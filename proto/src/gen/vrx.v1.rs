@@ -740,10 +740,11 @@ pub struct ImportHeader {
     /// Only checks the rows, writes nothing.
     #[prost(bool, tag = "3")]
     pub check: bool,
-    /// SHA-256 of the whole file, 32 bytes; empty when the client doesn't know it. A file that doesn't match is refused.
+    /// SHA-256 of the whole file, 32 bytes; empty when the client doesn't know it. A file that turns out to be another ends
+    /// the import with an error; what was entered until then stays *entered*, and nobody should approve it.
     #[prost(bytes = "vec", tag = "4")]
     pub file_sha256: ::prost::alloc::vec::Vec<u8>,
-    /// Length of the file in bytes; 0 when the client doesn't know it.
+    /// Length of the file in bytes; 0 when the client doesn't know it. Checked like the hash.
     #[prost(uint64, tag = "5")]
     pub total_bytes: u64,
 }
@@ -779,16 +780,16 @@ pub struct ImportProgress {
     /// Rows that were read, without the heading.
     #[prost(uint64, tag = "2")]
     pub rows_read: u64,
-    /// Rows that made a new record.
+    /// Records that were entered anew or as a new revision; 0 while it isn't counted yet.
     #[prost(uint64, tag = "3")]
     pub rows_new: u64,
-    /// Rows that changed a record.
+    /// Not counted apart from rows_new in this version.
     #[prost(uint64, tag = "4")]
     pub rows_changed: u64,
-    /// Rows that said what the register holds already.
+    /// Records that the register holds already; 0 while it isn't counted yet.
     #[prost(uint64, tag = "5")]
     pub rows_unchanged: u64,
-    /// Rows that were refused.
+    /// Rows that were refused so far.
     #[prost(uint64, tag = "6")]
     pub rows_refused: u64,
 }
@@ -820,30 +821,21 @@ pub struct ImportSummary {
     /// Rows that were read, without the heading.
     #[prost(uint64, tag = "2")]
     pub rows_read: u64,
-    /// Rows that made a new record.
+    /// Persons or doses that were entered anew or as a new revision.
     #[prost(uint64, tag = "3")]
     pub rows_new: u64,
-    /// Rows that changed a record.
+    /// Not counted apart from rows_new in this version.
     #[prost(uint64, tag = "4")]
     pub rows_changed: u64,
-    /// Rows that said what the register holds already.
+    /// Persons or doses that the register holds already.
     #[prost(uint64, tag = "5")]
     pub rows_unchanged: u64,
-    /// Rows that were refused.
+    /// Rows that were refused (for doses: a row is refused when one of its doses is).
     #[prost(uint64, tag = "6")]
     pub rows_refused: u64,
-    /// Index of the first log entry of this import; meaningful only when log_entries isn't 0.
-    #[prost(uint64, tag = "7")]
-    pub first_log_index: u64,
-    /// Index of its last log entry.
-    #[prost(uint64, tag = "8")]
-    pub last_log_index: u64,
-    /// How many log entries it made.
+    /// How many log entries it made, one a chunk of rows.
     #[prost(uint64, tag = "9")]
     pub log_entries: u64,
-    /// The encoding that was found.
-    #[prost(enumeration = "Encoding", tag = "10")]
-    pub encoding: i32,
 }
 /// Approves an import.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -909,19 +901,19 @@ pub struct Import {
     /// When it began.
     #[prost(message, optional, tag = "6")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Rows that were read.
+    /// Not kept in this version.
     #[prost(uint64, tag = "7")]
     pub rows_read: u64,
-    /// Rows that made a new record.
+    /// Persons or doses that were entered.
     #[prost(uint64, tag = "8")]
     pub rows_new: u64,
-    /// Rows that changed a record.
+    /// Not kept in this version.
     #[prost(uint64, tag = "9")]
     pub rows_changed: u64,
-    /// Rows that said what the register holds already.
+    /// Not kept in this version.
     #[prost(uint64, tag = "10")]
     pub rows_unchanged: u64,
-    /// Rows that were refused.
+    /// Not kept in this version.
     #[prost(uint64, tag = "11")]
     pub rows_refused: u64,
 }
@@ -985,32 +977,37 @@ pub struct InquireMunicipalityResponse {
     /// Whether every check passed, so that the records may be adopted.
     #[prost(bool, tag = "8")]
     pub adoptable: bool,
-    /// Until when the answer is kept for adoption.
+    /// Until when the answer is kept for adoption, for *found*.
     #[prost(message, optional, tag = "9")]
     pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// The own log's entry of the inquiry, made before the request left.
+    /// The own log's entry of this outcome. (The inquiry itself has one too, made before the request left.)
     #[prost(uint64, tag = "10")]
     pub log_index: u64,
+    /// The entry in the provider's log, for *found* and *nothing*.
+    #[prost(uint64, tag = "11")]
+    pub provider_log_index: u64,
+    /// The request id that went out (UUID).
+    #[prost(string, tag = "12")]
+    pub request_id: ::prost::alloc::string::String,
+    /// For *refused*: the field that the provider named; empty when it named none.
+    #[prost(string, tag = "13")]
+    pub field: ::prost::alloc::string::String,
 }
-/// Adopts what an inquiry brought back. Personal data.
+/// Adopts what an inquiry brought back.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
 pub struct AdoptRecordsRequest {
     /// The caller's own municipality.
     #[prost(string, tag = "1")]
     pub municipality_code: ::prost::alloc::string::String,
-    /// The inquiry's id.
+    /// The inquiry's id. It names the person too, so the number isn't repeated here.
     #[prost(string, tag = "2")]
     pub inquiry_id: ::prost::alloc::string::String,
-    /// The individual number, to be compared with the inquiry's; empty to adopt for the person who was asked about.
-    #[prost(string, tag = "3")]
-    pub individual_number: ::prost::alloc::string::String,
     /// The caller, a second person, confirms that the person is the same although the birth dates differ.
     #[prost(bool, tag = "4")]
     pub confirm_birth_date_difference: bool,
 }
 /// What was adopted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdoptRecordsResponse {
     /// Doses that were taken into the register.
     #[prost(uint32, tag = "1")]
@@ -1021,6 +1018,10 @@ pub struct AdoptRecordsResponse {
     /// The log entry of the adoption.
     #[prost(uint64, tag = "3")]
     pub log_index: u64,
+    /// The import that holds the adopted doses (UUID): *entered* until another member of staff approves it. Empty when
+    /// every dose was there already.
+    #[prost(string, tag = "4")]
+    pub import_id: ::prost::alloc::string::String,
 }
 /// The character encoding of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1943,7 +1944,7 @@ pub struct LogEntry {
     /// The entry's own id (UUID).
     #[prost(string, tag = "4")]
     pub entry_id: ::prost::alloc::string::String,
-    /// The committed fields, in the order of their tables; empty once the opening is erased.
+    /// The committed fields, in the order of their tables; in GetEntry only, and empty once the opening is erased.
     #[prost(message, repeated, tag = "5")]
     pub fields: ::prost::alloc::vec::Vec<EntryField>,
     /// Which entry about this person it is, from 1; 0 when it is about nobody in the register.
@@ -1952,6 +1953,18 @@ pub struct LogEntry {
     /// The previous entry about this person; meaningful only when subject_seq is greater than 1.
     #[prost(uint64, tag = "7")]
     pub previous_index: u64,
+    /// Who did it: the caller's URI; in ListEntries only, as the next three.
+    #[prost(string, tag = "8")]
+    pub actor: ::prost::alloc::string::String,
+    /// What was done, e.g. "query-records".
+    #[prost(string, tag = "9")]
+    pub action: ::prost::alloc::string::String,
+    /// What the caller was told, e.g. "found".
+    #[prost(string, tag = "10")]
+    pub outcome: ::prost::alloc::string::String,
+    /// The true cause of an exchange's outcome, e.g. "not-moved-out"; empty for other kinds.
+    #[prost(string, tag = "11")]
+    pub cause: ::prost::alloc::string::String,
 }
 /// Asks for a page of entries.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1965,17 +1978,29 @@ pub struct ListEntriesRequest {
     /// Empty for the first page, then what the last answer gave.
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
+    /// Only entries of this kind; unspecified for all.
+    #[prost(enumeration = "EntryKind", tag = "4")]
+    pub kind: i32,
+    /// Only entries made at this time or later; absent for all.
+    #[prost(message, optional, tag = "5")]
+    pub from: ::core::option::Option<::prost_types::Timestamp>,
+    /// Only entries made before this time; absent for all.
+    #[prost(message, optional, tag = "6")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// A page of entries. Personal data.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct ListEntriesResponse {
-    /// Newest first.
+    /// Oldest first. A page may be short or empty while more follow: only an empty next_page_token ends the list.
     #[prost(message, repeated, tag = "1")]
     pub entries: ::prost::alloc::vec::Vec<LogEntry>,
     /// Empty on the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+    /// Entries in the log when the page was read.
+    #[prost(uint64, tag = "3")]
+    pub log_size: u64,
 }
 /// Asks for one entry.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2204,7 +2229,7 @@ pub mod audit_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// A page of entries, newest first.
+        /// A page of entries, oldest first.
         pub async fn list_entries(
             &mut self,
             request: impl tonic::IntoRequest<super::ListEntriesRequest>,
@@ -2319,7 +2344,7 @@ pub mod audit_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AuditServiceServer.
     #[async_trait]
     pub trait AuditService: std::marker::Send + std::marker::Sync + 'static {
-        /// A page of entries, newest first.
+        /// A page of entries, oldest first.
         async fn list_entries(
             &self,
             request: tonic::Request<super::ListEntriesRequest>,
