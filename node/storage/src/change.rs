@@ -6,7 +6,7 @@
 use vrx_crypto::{KeyId, Tag, TagKind};
 use vrx_domain::{DoseId, ImportId, InquiryId, PersonId, UnixMillis};
 
-use crate::registry::{ImportCounts, ImportHeader};
+use crate::registry::{ImportCounts, ImportHeader, PeerCheckpoint};
 
 /// What is done to the register together with one log entry. Carries no plaintext of a resident: its rows are sealed.
 pub struct Change(pub(crate) Op);
@@ -20,6 +20,11 @@ impl Change {
     /// Approves an import: `by` is the SPIFFE URI of a staff member other than the one who entered it.
     pub fn approve_import(import: ImportId, by: String, at: UnixMillis) -> Self {
         Self(Op::ApproveImport { import, by, at })
+    }
+
+    /// Keeps another municipality's newest checkpoint; an older one than what stands is left out, without an error.
+    pub fn keep_peer_checkpoint(checkpoint: PeerCheckpoint) -> Self {
+        Self(Op::KeepPeerCheckpoint(checkpoint))
     }
 
     /// Several changes as one: all are taken or none.
@@ -37,6 +42,7 @@ pub(crate) enum Op {
         at: UnixMillis,
     },
     PutInquiry(SealedInquiry),
+    KeepPeerCheckpoint(PeerCheckpoint),
     All(Vec<Op>),
 }
 

@@ -1,4 +1,13 @@
-//! Where a tenant's sealed rows live. (under construction)
+//! The room where a tenant's sealed rows live: one small trait a noun, and the databases behind them.
+//!
+//! - **Here:** the traits ([`PersonStore`], [`RegistryStore`], [`LogStore`]), the binary forms of sealed bodies (`body/`),
+//!   comparing and sealing an import's rows (`prepare/`), opening rows (`sealed.rs`), SQLite (`sqlite/`), migrations.
+//!   Plaintext enters and leaves storage only in this room.
+//! - **Never here:** who may see what, what an answer says, what a log entry means.
+//! - **Why two ways to SQLite:** sqlx runs the migrations; rusqlite, on threads of its own, does the rest: see [`sqlite`].
+//! - **Start reading** at [`LogStore::append`] (the commit everything hangs on), then [`PersonStore::lookup`] (the hot path).
+//! - **To add a table:** a migration with every column commented, its body in `body/`, reads in `sqlite/register.rs`, writes
+//!   as a [`Change`] in `sqlite/apply.rs`, a test in `conformance/` that every database must pass.
 #![cfg_attr(
     test,
     allow(
@@ -9,11 +18,15 @@
     )
 )]
 
+mod body;
 mod change;
 mod error;
 mod log;
 mod persons;
+mod prepare;
 mod registry;
+mod sealed;
+pub mod sqlite;
 
 pub use change::Change;
 pub use error::{AppendError, ChangeError, NotCommitted, StorageError};
@@ -24,5 +37,7 @@ pub use log::{
 pub use persons::{Lookup, PersonRecord, PersonStore};
 pub use registry::{
     Adoption, CHUNK_ROWS, Counts, DoseRow, ImportCounts, ImportHeader, ImportKind, ImportRecord,
-    ImportState, InquiryRecord, PersonRow, PreparedChunk, RegistryStore, RowOutcome, RowRefusal,
+    ImportState, InquiryRecord, PeerCheckpoint, PersonRow, PreparedChunk, RegistryStore,
+    RowOutcome, RowRefusal,
 };
+pub use sqlite::{SqliteOptions, SqliteTenant};

@@ -7,7 +7,8 @@
 
 use async_trait::async_trait;
 use vrx_domain::{
-    AddresseeNumber, Dose, ImportId, IndividualNumber, InquiryId, Person, UnixMillis,
+    AddresseeNumber, Dose, ImportId, IndividualNumber, InquiryId, MunicipalityCode, Person,
+    UnixMillis,
 };
 use zeroize::Zeroizing;
 
@@ -157,6 +158,17 @@ pub struct InquiryRecord {
     pub body: Zeroizing<Vec<u8>>,
 }
 
+/// The newest checkpoint seen of another municipality's log. Public and signed, so it isn't sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerCheckpoint {
+    /// Whose log.
+    pub peer: MunicipalityCode,
+    /// Entries it covers.
+    pub size: u64,
+    /// The signed note.
+    pub note: String,
+}
+
 /// Sizes, for operators: no personal data. Decoys aren't counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -208,6 +220,12 @@ pub trait RegistryStore: Send + Sync {
 
     /// Deletes what has expired; returns how many rows.
     async fn expire_inquiries(&self, now: UnixMillis) -> Result<u64, StorageError>;
+
+    /// The newest checkpoint kept of another municipality's log.
+    async fn peer_checkpoint(
+        &self,
+        peer: MunicipalityCode,
+    ) -> Result<Option<PeerCheckpoint>, StorageError>;
 
     /// Sizes.
     async fn counts(&self) -> Result<Counts, StorageError>;

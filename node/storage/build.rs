@@ -1,0 +1,5 @@
+//! The migrations are compiled in: a new file there must rebuild this crate.
+
+fn main() {
+    println!("cargo:rerun-if-changed=../../migrations/sqlite");
+}

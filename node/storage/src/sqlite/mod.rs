@@ -1,0 +1,25 @@
+//! SQLite: one folder and one database file a tenant, one process, one writer.
+//!
+//! sqlx brings the schema up (the same tool as on PostgreSQL); everything after that runs on rusqlite, which links the
+//! very same bundled SQLite. A statement through sqlx's pools costs forty to seventy-five times as much, and the exchange
+//! is made of small statements. The connections belong to named threads: one writes, one or two answer lookups, one reads
+//! everything else. Tasks hand work over through bounded queues and wait for the reply; no task ever blocks on a file.
+//!
+//! Start reading at [`SqliteTenant`]; the batch of the log is in `writer.rs`, the hot path in `lookup.rs`.
+
+mod apply;
+mod create;
+mod decoys;
+mod files;
+mod heads;
+mod log;
+mod lookup;
+mod queue;
+mod register;
+mod sql;
+mod tenant;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use tenant::{SqliteOptions, SqliteTenant};

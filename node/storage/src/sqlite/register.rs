@@ -1,0 +1,276 @@
+//! Reading the register's rows: what a chunk is prepared against, imports, inquiries.
+
+use std::collections::{HashMap, HashSet};
+
+use vrx_crypto::{Context, Keyring};
+use vrx_domain::{DoseId, ImportId, InquiryId, MunicipalityCode, PersonId, UnixMillis};
+
+use super::sql::{Sql, int, unsigned};
+use crate::StorageError;
+use crate::body::{decode_import, decode_inquiry};
+use crate::prepare::{Existing, ExistingPerson, Probe};
+use crate::registry::{Counts, ImportRecord, ImportState, InquiryRecord, PeerCheckpoint};
+use crate::sealed::{DoseRevisionRow, PersonKeyRow, PersonRevisionRow, inconsistent};
+
+/// Which of a person's rows a change is prepared against.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Against {
+    Person,
+    Doses,
+}
+
+/// Reads whom the probes lead to, and the newest revisions of what stands there.
+pub(super) fn existing(
+    sql: &Sql,
+    tenant: i64,
+    probes: &[Probe],
+    against: Against,
+) -> Result<Existing, StorageError> {
+    let found = probes
+        .iter()
+        .map(|probe| person_of(sql, tenant, probe))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut persons = HashMap::new();
+    for id in found.iter().flatten() {
+        if !persons.contains_key(id) {
+            persons.insert(*id, existing_person(sql, tenant, *id, against)?);
+        }
+    }
+    Ok(Existing { found, persons })
+}
+
+fn person_of(sql: &Sql, tenant: i64, probe: &Probe) -> Result<Option<PersonId>, StorageError> {
+    for (key, tag) in probe.tags.live() {
+        let found = sql.row(
+            "person_tag",
+            "-- person_of_tag
+             SELECT person_id FROM person_tag WHERE tenant = ?1 AND kind = ?2 AND key_id = ?3 AND tag = ?4",
+            (tenant, probe.kind as u8, key.0, tag.0),
+            |row| row.get(0).map(PersonId::from_bytes),
+        )?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn existing_person(
+    sql: &Sql,
+    tenant: i64,
+    id: PersonId,
+    against: Against,
+) -> Result<ExistingPerson, StorageError> {
+    let row = sql
+        .row(
+            "person",
+            "-- person
+             SELECT wrapped_key, number FROM person WHERE tenant = ?1 AND person_id = ?2",
+            (tenant, id.as_bytes()),
+            |row| {
+                Ok(PersonKeyRow {
+                    id,
+                    wrapped_key: row.get(0)?,
+                    number: row.get(1)?,
+                })
+            },
+        )?
+        .ok_or_else(|| inconsistent("person_tag", "person_id", &id))?;
+    let (mut newest, mut doses) = (None, Vec::new());
+    match against {
+        Against::Person => {
+            newest = sql.row(
+                "person_revision",
+                "-- newest_revision
+                 SELECT revision, import_id, body FROM person_revision
+                 WHERE tenant = ?1 AND person_id = ?2 ORDER BY revision DESC LIMIT 1",
+                (tenant, id.as_bytes()),
+                |row| {
+                    Ok(PersonRevisionRow {
+                        revision: unsigned(row, 0)?,
+                        import: ImportId::from_bytes(row.get(1)?),
+                        body: row.get(2)?,
+                    })
+                },
+            )?;
+        }
+        Against::Doses => {
+            doses = sql.rows(
+                "dose_revision",
+                "-- dose_revisions
+                 SELECT dose_id, revision, import_id, body FROM dose_revision
+                 WHERE tenant = ?1 AND person_id = ?2 ORDER BY dose_id, revision DESC",
+                (tenant, id.as_bytes()),
+                |row| {
+                    Ok(DoseRevisionRow {
+                        dose: DoseId::from_bytes(row.get(0)?),
+                        revision: unsigned(row, 1)?,
+                        import: ImportId::from_bytes(row.get(2)?),
+                        body: row.get(3)?,
+                    })
+                },
+            )?;
+            // The newest revision of each comes first.
+            doses.dedup_by_key(|row| row.dose);
+        }
+    }
+    Ok(ExistingPerson { row, newest, doses })
+}
+
+/// One import, opened.
+pub(super) fn import(
+    sql: &Sql,
+    tenant: i64,
+    keyring: &Keyring,
+    id: ImportId,
+) -> Result<Option<ImportRecord>, StorageError> {
+    let body: Option<Vec<u8>> = sql.row(
+        "import",
+        "-- import
+         SELECT body FROM import WHERE tenant = ?1 AND import_id = ?2",
+        (tenant, id.as_bytes()),
+        |row| row.get(0),
+    )?;
+    body.map(|body| open_import(keyring, id, &body)).transpose()
+}
+
+/// All imports, the newest entered first.
+pub(super) fn imports(
+    sql: &Sql,
+    tenant: i64,
+    keyring: &Keyring,
+) -> Result<Vec<ImportRecord>, StorageError> {
+    let rows: Vec<(ImportId, Vec<u8>)> = sql.rows(
+        "import",
+        "-- imports
+         SELECT import_id, body FROM import WHERE tenant = ?1",
+        [tenant],
+        |row| Ok((ImportId::from_bytes(row.get(0)?), row.get(1)?)),
+    )?;
+    let mut imports = rows
+        .iter()
+        .map(|(id, body)| open_import(keyring, *id, body))
+        .collect::<Result<Vec<_>, _>>()?;
+    imports.sort_by_key(|import| {
+        (
+            std::cmp::Reverse(import.header.entered_at),
+            import.header.id,
+        )
+    });
+    Ok(imports)
+}
+
+/// The imports whose sealed state says approved.
+pub(super) fn approved_imports(
+    sql: &Sql,
+    tenant: i64,
+    keyring: &Keyring,
+) -> Result<HashSet<ImportId>, StorageError> {
+    Ok(imports(sql, tenant, keyring)?
+        .into_iter()
+        .filter(|import| matches!(import.state, ImportState::Approved { .. }))
+        .map(|import| import.header.id)
+        .collect())
+}
+
+fn open_import(keyring: &Keyring, id: ImportId, body: &[u8]) -> Result<ImportRecord, StorageError> {
+    keyring
+        .open_record(Context::ImportBody, *id.as_bytes(), body)
+        .ok()
+        .and_then(|plain| decode_import(id, &plain).ok())
+        .ok_or_else(|| inconsistent("import", "body", &id))
+}
+
+/// An inquiry's row, still sealed.
+pub(super) struct InquiryRow {
+    version: u32,
+    expires_at: UnixMillis,
+    wrapped_key: Vec<u8>,
+    body: Vec<u8>,
+}
+
+pub(super) fn inquiry(
+    sql: &Sql,
+    tenant: i64,
+    id: InquiryId,
+    now: UnixMillis,
+) -> Result<Option<InquiryRow>, StorageError> {
+    sql.row(
+        "inquiry",
+        "-- inquiry
+         SELECT version, expires_at, wrapped_key, body FROM inquiry
+         WHERE tenant = ?1 AND inquiry_id = ?2 AND expires_at > ?3",
+        (tenant, id.as_bytes(), int(now.0)),
+        |row| {
+            Ok(InquiryRow {
+                version: unsigned(row, 0)?,
+                expires_at: UnixMillis(unsigned(row, 1)?),
+                wrapped_key: row.get(2)?,
+                body: row.get(3)?,
+            })
+        },
+    )
+}
+
+impl InquiryRow {
+    pub(super) fn open(
+        &self,
+        keyring: &Keyring,
+        id: InquiryId,
+    ) -> Result<InquiryRecord, StorageError> {
+        keyring
+            .open_inquiry(id, &self.wrapped_key, &self.body)
+            .ok()
+            .and_then(|plain| decode_inquiry(self.version, self.expires_at, &plain).ok())
+            .map(|body| InquiryRecord {
+                id,
+                expires_at: self.expires_at,
+                version: self.version,
+                body,
+            })
+            .ok_or_else(|| inconsistent("inquiry", "body", &id))
+    }
+}
+
+pub(super) fn peer_checkpoint(
+    sql: &Sql,
+    tenant: i64,
+    peer: MunicipalityCode,
+) -> Result<Option<PeerCheckpoint>, StorageError> {
+    sql.row(
+        "peer_checkpoint",
+        "-- peer_checkpoint
+         SELECT size, note FROM peer_checkpoint WHERE tenant = ?1 AND peer = ?2",
+        (tenant, peer.as_u32()),
+        |row| {
+            Ok(PeerCheckpoint {
+                peer,
+                size: unsigned(row, 0)?,
+                note: row.get(1)?,
+            })
+        },
+    )
+}
+
+/// Decoys are counted out: each is one person with [`super::decoys::DOSES`] doses.
+pub(super) fn counts(sql: &Sql, tenant: i64) -> Result<Counts, StorageError> {
+    let counts = sql.row(
+        "tenant_meta",
+        "-- counts
+         SELECT (SELECT count(*) FROM person WHERE tenant = ?1) - decoys,
+                (SELECT count(*) FROM dose_revision WHERE tenant = ?1) - decoys * ?2,
+                (SELECT count(*) FROM import WHERE tenant = ?1),
+                (SELECT count(*) FROM inquiry WHERE tenant = ?1)
+         FROM tenant_meta WHERE tenant = ?1",
+        (tenant, super::decoys::DOSES),
+        |row| {
+            Ok(Counts {
+                persons: unsigned(row, 0)?,
+                dose_revisions: unsigned(row, 1)?,
+                imports: unsigned(row, 2)?,
+                inquiries: unsigned(row, 3)?,
+            })
+        },
+    )?;
+    counts.ok_or(StorageError::OtherTenant)
+}
