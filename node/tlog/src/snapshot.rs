@@ -72,6 +72,11 @@ impl Snapshot {
             .filter(|tile| tile.width() > 0)
     }
 
+    /// The full tiles of the newest batch, for a cache.
+    pub fn recent_tiles(&self) -> impl Iterator<Item = (TileId, Arc<HashTile>)> + '_ {
+        self.recent.iter().cloned()
+    }
+
     /// Audit path of the leaf at `index`.
     pub fn inclusion(&self, index: u64, tiles: &dyn TileSource) -> Result<Vec<Hash>, ProofError> {
         self.hashes(&self.inclusion_ranges(index)?, tiles)

@@ -28,6 +28,19 @@ impl Tree {
         Self::default()
     }
 
+    /// The full tiles that [`Tree::restore`] will ask for: at most 255 a level.
+    pub fn tiles_for_restore(size: u64) -> Vec<TileId> {
+        let mut ids = Vec::new();
+        let mut full = size / TILE_WIDTH;
+        let mut level = 0;
+        while full > 0 {
+            ids.extend((full - full % TILE_WIDTH..full).map(|index| TileId { level, index }));
+            full /= TILE_WIDTH;
+            level += 1;
+        }
+        ids
+    }
+
     /// Rebuilds the right edge of a stored tree: `tail` are the leaf hashes behind the last full tile of level 0 (`size % 256` of them),
     /// `full_tile` gives stored full tiles. At most 255 tiles a level are read. The caller compares the root with what it knows.
     pub fn restore<E: From<ProofError>>(
@@ -184,7 +197,9 @@ mod tests {
         ] {
             let (mut tree, stored) = grown(size, 500);
             let tail: Vec<Hash> = (size - size % 256..size).map(numbered).collect();
+            let expected = Tree::tiles_for_restore(size);
             let mut again = Tree::restore::<ProofError>(size, &tail, &mut |id| {
+                assert!(expected.contains(&id));
                 stored.get(&id).cloned().ok_or(ProofError::MissingTile(id))
             })
             .unwrap();

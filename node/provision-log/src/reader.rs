@@ -1,0 +1,229 @@
+//! Reading a log: entries with their openings and proofs, by the node that serves it or from a database that lies still.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use vrx_crypto::Keyring;
+use vrx_domain::EntryId;
+use vrx_storage::{EntryRow, LogStore, SubjectHead, SubjectTag};
+use vrx_tlog::{Hash, Leaf, Receipt, VerifierKey};
+
+use crate::checkpoint::SignedCheckpoint;
+use crate::deadline::Deadline;
+use crate::error::{ReadError, StartError};
+use crate::opening::Opening;
+use crate::options::LogOptions;
+use crate::recover::recover;
+use crate::tiles::Tiles;
+
+/// One entry, read and held against its leaf.
+pub struct StoredEntry {
+    /// The leaf.
+    pub leaf: Leaf,
+    /// The opening; `None` when it was erased.
+    pub opening: Option<Opening>,
+}
+
+/// One entry with the proof that it stands in the log.
+pub struct ProvedEntry {
+    /// The entry.
+    pub entry: StoredEntry,
+    /// Leaf, newest checkpoint and audit path, as a requester would get them.
+    pub receipt: Receipt,
+}
+
+/// Reads one tenant's log.
+pub struct LogReader {
+    store: Arc<dyn LogStore>,
+    keyring: Arc<Keyring>,
+    key: VerifierKey,
+    tiles: Arc<Tiles>,
+    newest: watch::Receiver<Arc<SignedCheckpoint>>,
+    patience: Duration,
+}
+
+impl LogReader {
+    /// Opens a log that no writer of this process serves, and never adds to it: offline verification and export. The same checks as at a
+    /// start; the checkpoint is signed for what the database holds.
+    pub async fn open(
+        store: Arc<dyn LogStore>,
+        keyring: Arc<Keyring>,
+        options: &LogOptions,
+    ) -> Result<Self, StartError> {
+        let key = options.verifier_key(&keyring.log_public_key())?;
+        let recovered = recover(&*store, options, &key).await?;
+        let checkpoint = SignedCheckpoint::sign(recovered.tree.snapshot(), &key, &keyring);
+        let newest = watch::Sender::new(Arc::new(checkpoint)).subscribe();
+        let tiles = Arc::new(Tiles::new(Arc::clone(&store)));
+        Ok(Self::new(
+            store,
+            keyring,
+            key,
+            tiles,
+            newest,
+            options.store_timeout,
+        ))
+    }
+
+    pub(crate) fn new(
+        store: Arc<dyn LogStore>,
+        keyring: Arc<Keyring>,
+        key: VerifierKey,
+        tiles: Arc<Tiles>,
+        newest: watch::Receiver<Arc<SignedCheckpoint>>,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            store,
+            keyring,
+            key,
+            tiles,
+            newest,
+            patience,
+        }
+    }
+
+    /// The newest signed checkpoint.
+    pub fn checkpoint(&self) -> Arc<SignedCheckpoint> {
+        self.newest.borrow().clone()
+    }
+
+    /// The key that others check this log with; its name is the log's origin.
+    pub fn verifier_key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    /// Consistency proof from the first `old` entries to a checkpoint of this log.
+    pub async fn consistency(
+        &self,
+        old: u64,
+        checkpoint: &SignedCheckpoint,
+        deadline: Deadline,
+    ) -> Result<Vec<Hash>, ReadError> {
+        if old > checkpoint.size() {
+            return Err(ReadError::OutOfRange);
+        }
+        let snapshot = checkpoint.snapshot();
+        let tiles = self
+            .tiles
+            .load(&snapshot.missing_for_consistency(old), deadline)
+            .await?;
+        Ok(snapshot.consistency(old, &tiles)?)
+    }
+
+    /// Audit path of an entry to a checkpoint of this log.
+    pub async fn inclusion(
+        &self,
+        index: u64,
+        checkpoint: &SignedCheckpoint,
+        deadline: Deadline,
+    ) -> Result<Vec<Hash>, ReadError> {
+        if index >= checkpoint.size() {
+            return Err(ReadError::OutOfRange);
+        }
+        let snapshot = checkpoint.snapshot();
+        let tiles = self
+            .tiles
+            .load(&snapshot.missing_for_inclusion(index), deadline)
+            .await?;
+        Ok(snapshot.inclusion(index, &tiles)?)
+    }
+
+    /// One entry with its opening and the proof that it stands under the newest checkpoint.
+    pub async fn entry(&self, index: u64, deadline: Deadline) -> Result<ProvedEntry, ReadError> {
+        let checkpoint = self.checkpoint();
+        let inclusion_proof = self.inclusion(index, &checkpoint, deadline).await?;
+        let rows = deadline.wait(self.store.entries(index, 1)).await??;
+        let row = rows
+            .first()
+            .filter(|row| row.index == index)
+            .ok_or(ReadError::OutOfRange)?;
+        let receipt = Receipt {
+            log_index: index,
+            leaf: row.leaf,
+            checkpoint: checkpoint.note().to_owned(),
+            inclusion_proof,
+            consistency_proof: Vec::new(),
+        };
+        let root = checkpoint.root();
+        let leaf_hash = vrx_tlog::leaf_hash(&row.leaf);
+        vrx_tlog::verify_inclusion(
+            index,
+            checkpoint.size(),
+            &leaf_hash,
+            &receipt.inclusion_proof,
+            &root,
+        )?;
+        Ok(ProvedEntry {
+            entry: self.read(row)?,
+            receipt,
+        })
+    }
+
+    /// Up to `count` entries from index `from`, ascending, none beyond the newest checkpoint.
+    pub async fn entries(
+        &self,
+        from: u64,
+        count: u32,
+        deadline: Deadline,
+    ) -> Result<Vec<StoredEntry>, ReadError> {
+        let size = self.checkpoint().size();
+        let left = u32::try_from(size.saturating_sub(from)).unwrap_or(u32::MAX);
+        if left == 0 || count == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = deadline
+            .wait(self.store.entries(from, count.min(left)))
+            .await??;
+        rows.iter().map(|row| self.read(row)).collect()
+    }
+
+    /// The newest entry about a subject; the openings link back from there.
+    pub async fn subject_head(
+        &self,
+        tag: SubjectTag,
+        deadline: Deadline,
+    ) -> Result<Option<SubjectHead>, ReadError> {
+        Ok(deadline.wait(self.store.subject_head(tag)).await??)
+    }
+
+    fn read(&self, row: &EntryRow) -> Result<StoredEntry, ReadError> {
+        let leaf = Leaf::decode(&row.leaf)?;
+        Ok(StoredEntry {
+            leaf,
+            opening: open(row, &leaf, &self.keyring)?,
+        })
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn LogStore> {
+        &self.store
+    }
+
+    pub(crate) fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+}
+
+/// Opens an entry's opening and holds it against the leaf; `None` when it was erased (its row is empty).
+pub(crate) fn open(
+    row: &EntryRow,
+    leaf: &Leaf,
+    keyring: &Keyring,
+) -> Result<Option<Opening>, ReadError> {
+    if row.opening_key.is_empty() {
+        return Ok(None);
+    }
+    let refused = ReadError::Opening(row.index);
+    let plaintext = keyring.open_opening(
+        EntryId::from_bytes(leaf.entry_id),
+        &row.opening_key,
+        &row.opening,
+    );
+    let plaintext = plaintext.map_err(|_| refused.clone())?;
+    Opening::read(&plaintext, leaf).map(Some).ok_or(refused)
+}

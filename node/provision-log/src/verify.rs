@@ -1,0 +1,216 @@
+//! Checking the whole log from its first entry to the newest signed checkpoint.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use vrx_storage::{EntryRow, LogStore, SubjectTag};
+use vrx_tlog::{Checkpoint, Fsck, Hash, Leaf, TileId};
+
+use crate::checkpoint::SignedCheckpoint;
+use crate::deadline::Deadline;
+use crate::error::{Fault, ReadError};
+use crate::reader::{LogReader, open};
+use crate::tiles;
+
+/// Leaves read at once.
+const LEAVES: u32 = 8192;
+/// Entries with their openings read at once.
+const OPENINGS: u32 = 1024;
+
+/// How much of the log is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Leaves, tiles and the root: what the signed checkpoint stands for. At start and in the background.
+    Tree,
+    /// The openings too: that each opens, is what its leaf commits to, and links to the entry before it of the same subject.
+    Openings,
+}
+
+/// What the verification of a whole log found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Entries in the checkpoint that was checked against.
+    pub entries: u64,
+    /// Root that the checkpoint was signed for.
+    pub root: Hash,
+    /// That checkpoint.
+    pub checkpoint: String,
+    /// Openings that are erased (only counted at [`Depth::Openings`]).
+    pub erased: u64,
+    /// What is wrong first, if anything: the log is whole when this is empty.
+    pub fault: Option<Fault>,
+}
+
+impl VerifyReport {
+    /// Whether the log is what was signed.
+    pub fn is_whole(&self) -> bool {
+        self.fault.is_none()
+    }
+}
+
+/// The state of a verification between two readings: moved to a blocking thread and back.
+struct Walk {
+    fsck: Fsck,
+    tiles: Vec<(TileId, Vec<u8>)>,
+    chains: HashMap<SubjectTag, (u64, u64)>,
+    erased: u64,
+    fault: Option<Fault>,
+}
+
+impl LogReader {
+    /// Checks the whole log up to its newest signed checkpoint. `progress` is told (checked, of) after each reading. Each reading has the
+    /// store's patience as its deadline; the whole takes as long as the log is.
+    pub async fn verify_all(
+        &self,
+        depth: Depth,
+        progress: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<VerifyReport, ReadError> {
+        let checkpoint = self.checkpoint();
+        let mut walk = Walk {
+            fsck: Fsck::new(),
+            tiles: Vec::new(),
+            chains: HashMap::new(),
+            erased: 0,
+            fault: None,
+        };
+        while walk.fault.is_none() && walk.fsck.entries() < checkpoint.size() {
+            let deadline = Deadline::after(self.patience());
+            let from = walk.fsck.entries();
+            let left = u32::try_from(checkpoint.size() - from).unwrap_or(u32::MAX);
+            walk = match depth {
+                Depth::Tree => {
+                    let rows = deadline
+                        .wait(self.store().leaves(from, LEAVES.min(left)))
+                        .await??;
+                    let leaves: Vec<[u8; 134]> = rows.into_iter().map(|row| row.leaf).collect();
+                    blocking(walk, move |walk| {
+                        for leaf in &leaves {
+                            walk.leaf(leaf);
+                        }
+                    })
+                    .await
+                }
+                Depth::Openings => {
+                    let rows = deadline
+                        .wait(self.store().entries(from, OPENINGS.min(left)))
+                        .await??;
+                    let keyring = Arc::clone(self.keyring());
+                    blocking(walk, move |walk| {
+                        for row in &rows {
+                            walk.entry(row, &keyring);
+                        }
+                    })
+                    .await
+                }
+            };
+            walk.compare_tiles(&**self.store(), deadline).await?;
+            if walk.fault.is_none() && walk.fsck.entries() == from {
+                break; // Fewer entries than the checkpoint says: the end says so.
+            }
+            progress(walk.fsck.entries(), checkpoint.size());
+        }
+        Ok(walk.report(&checkpoint, self.verifier_key().name()))
+    }
+}
+
+impl Walk {
+    fn leaf(&mut self, bytes: &[u8]) {
+        if self.fault.is_some() {
+            return;
+        }
+        if let Err(fault) = self.fsck.leaf(bytes) {
+            self.fault = Some(fault.into());
+        }
+        self.tiles.extend(self.fsck.take_full_tiles());
+    }
+
+    fn entry(&mut self, row: &EntryRow, keyring: &vrx_crypto::Keyring) {
+        self.leaf(&row.leaf);
+        let Ok(leaf) = Leaf::decode(&row.leaf) else {
+            return;
+        };
+        if self.fault.is_some() {
+            return;
+        }
+        match open(row, &leaf, keyring) {
+            Err(_) => self.fault = Some(Fault::Opening(leaf.index)),
+            Ok(None) => self.erased += 1,
+            Ok(Some(opening)) => {
+                let Some(tag) = opening.subject_tag else {
+                    return;
+                };
+                let before = self.chains.insert(tag, (opening.subject_seq, leaf.index));
+                let expected = before.map_or((1, None), |(seq, index)| (seq + 1, Some(index)));
+                // An erased opening in between leaves a hole that the numbers still bridge.
+                let bridged = self.erased > 0 && opening.subject_seq > expected.0;
+                if (opening.subject_seq, opening.previous_index) != expected && !bridged {
+                    self.fault = Some(Fault::Chain(leaf.index));
+                }
+            }
+        }
+    }
+
+    async fn compare_tiles(
+        &mut self,
+        store: &dyn LogStore,
+        deadline: Deadline,
+    ) -> Result<(), ReadError> {
+        let made = std::mem::take(&mut self.tiles);
+        let ids: Vec<TileId> = made.iter().map(|(id, _)| *id).collect();
+        let stored = match tiles::read(store, &ids, deadline).await {
+            Err(ReadError::TileMissing(id)) => {
+                self.fault.get_or_insert(Fault::Tile(id));
+                return Ok(());
+            }
+            other => other?,
+        };
+        let wrong = made
+            .iter()
+            .zip(&stored)
+            .find(|(made, stored)| made != stored);
+        if let Some(((id, _), _)) = wrong {
+            self.fault.get_or_insert(Fault::Tile(*id));
+        }
+        Ok(())
+    }
+
+    fn report(self, checkpoint: &SignedCheckpoint, origin: &str) -> VerifyReport {
+        let (size, root) = (checkpoint.size(), checkpoint.root());
+        let fault = match self.fault {
+            Some(fault) => Some(fault),
+            None => self
+                .fsck
+                .finish(&Checkpoint {
+                    origin: origin.to_owned(),
+                    size,
+                    root,
+                })
+                .err()
+                .map(Fault::from),
+        };
+        VerifyReport {
+            entries: size,
+            root,
+            checkpoint: checkpoint.note().to_owned(),
+            erased: self.erased,
+            fault,
+        }
+    }
+}
+
+/// Hashing and opening thousands of entries would hold up the runtime's threads.
+async fn blocking(walk: Walk, work: impl FnOnce(&mut Walk) + Send + 'static) -> Walk {
+    let lost = Walk {
+        fsck: Fsck::new(),
+        tiles: Vec::new(),
+        chains: HashMap::new(),
+        erased: 0,
+        fault: Some(Fault::Leaf(vrx_tlog::FsckError::Root)),
+    };
+    let task = tokio::task::spawn_blocking(move || {
+        let mut walk = walk;
+        work(&mut walk);
+        walk
+    });
+    task.await.unwrap_or(lost)
+}

@@ -1,0 +1,503 @@
+//! The tenant's one writer: takes what arrived while the last flush ran, and gives it to the store as one batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vrx_crypto::Keyring;
+use vrx_domain::EntryKind;
+use vrx_storage::{
+    AppendError, BatchItem, Change, HeadRow, LogStore, NotCommitted, SealBatch, StorageError,
+};
+use vrx_tlog::{Hash, Leaf, Tree, VerifierKey};
+
+use crate::batch::{Job, Sealed};
+use crate::checkpoint::SignedCheckpoint;
+use crate::deadline::Deadline;
+use crate::entry::Draft;
+use crate::error::{RecordError, Unavailable};
+use crate::gap::Gap;
+use crate::kept;
+use crate::options::LogOptions;
+use crate::recover;
+use crate::shared::Shared;
+use crate::tiles::Tiles;
+
+/// How far the clock may stand behind the last entry.
+const CLOCK_TOLERANCE: u64 = 5_000;
+/// First and longest pause before a batch is given to the store again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
+
+/// An entry on its way to the writer.
+pub(crate) struct Pending {
+    pub(crate) draft: Draft,
+    pub(crate) change: Option<Change>,
+    pub(crate) waiting: Waiting,
+}
+
+/// The one who waits for an entry; nobody, for the log's own.
+pub(crate) struct Waiting {
+    pub(crate) deadline: Deadline,
+    pub(crate) reply: Option<oneshot::Sender<Result<Committed, RecordError>>>,
+}
+
+/// An entry that stands.
+pub(crate) struct Committed {
+    pub(crate) leaf: Leaf,
+    pub(crate) checkpoint: Arc<SignedCheckpoint>,
+}
+
+pub(crate) struct Writer {
+    pub(crate) store: Arc<dyn LogStore>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) key: VerifierKey,
+    pub(crate) options: LogOptions,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tiles: Arc<Tiles>,
+    pub(crate) exchange: mpsc::Receiver<Pending>,
+    pub(crate) other: mpsc::Receiver<Pending>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) finishing: TaskTracker,
+    pub(crate) tree: Tree,
+    pub(crate) last_time: u64,
+    pub(crate) gap: Option<Gap>,
+}
+
+/// One batch, until it stands or is given up.
+struct Batch {
+    items: Arc<[BatchItem]>,
+    drafts: Arc<[Draft]>,
+    waiting: Vec<Waiting>,
+    /// Whether the first item is the entry about the gap.
+    names_gap: bool,
+}
+
+/// What became of one attempt.
+enum Attempt {
+    /// It stands; `None` when every change was refused and nothing was written.
+    Stands(Option<Sealed>),
+    /// It certainly doesn't stand; trying again makes sense.
+    Again(RecordError),
+    /// It certainly doesn't stand, and trying again wouldn't help.
+    GiveUp(RecordError),
+    /// The storage can't be trusted.
+    Poison(String),
+}
+
+impl Writer {
+    /// Runs until stopped and drained, or poisoned.
+    pub(crate) async fn run(mut self) {
+        while let Some(arrived) = self.next().await {
+            if let Some(batch) = self.prepare(arrived) {
+                self.write(batch).await;
+            }
+            if matches!(self.shared.refusal(), Some(RecordError::Poisoned)) {
+                break;
+            }
+        }
+        self.exchange.close();
+        self.other.close();
+        let refusal = self
+            .shared
+            .refusal()
+            .unwrap_or(RecordError::Unavailable(Unavailable::ShuttingDown));
+        while let Ok(pending) = self.exchange.try_recv() {
+            pending.waiting.refuse(&refusal);
+        }
+        while let Ok(pending) = self.other.try_recv() {
+            pending.waiting.refuse(&refusal);
+        }
+        self.finishing.close();
+        self.finishing.wait().await;
+    }
+
+    /// Waits for an entry and takes all that came with it; `None` when the log was stopped and is drained.
+    async fn next(&mut self) -> Option<Vec<Pending>> {
+        let first = loop {
+            let stopping = self.exchange.is_closed();
+            tokio::select! {
+                biased;
+                Some(pending) = self.exchange.recv() => break pending,
+                Some(pending) = self.other.recv() => break pending,
+                () = self.stop.cancelled(), if !stopping => {
+                    self.exchange.close();
+                    self.other.close();
+                }
+                else => return None,
+            }
+        };
+        let mut arrived = vec![first];
+        while arrived.len() < self.options.max_other {
+            let Ok(pending) = self.other.try_recv() else {
+                break;
+            };
+            arrived.push(pending);
+        }
+        // One place is left for the entry about a gap.
+        while arrived.len() + usize::from(self.gap.is_some()) < self.options.max_batch {
+            let Ok(pending) = self.exchange.try_recv() else {
+                break;
+            };
+            arrived.push(pending);
+        }
+        Some(arrived)
+    }
+
+    /// Drops what nobody waits for any more, before it gets a place in the log.
+    fn prepare(&self, arrived: Vec<Pending>) -> Option<Batch> {
+        let mut items = Vec::with_capacity(arrived.len() + 1);
+        let mut drafts = Vec::with_capacity(arrived.len() + 1);
+        let mut waiting = Vec::with_capacity(arrived.len() + 1);
+        let gap = self.gap_entry();
+        let names_gap = gap.is_some();
+        for pending in gap.into_iter().chain(arrived) {
+            if pending.waiting.is_gone() {
+                continue;
+            }
+            if pending.waiting.deadline.has_passed() {
+                pending.waiting.refuse(&RecordError::DeadlineExceeded);
+                continue;
+            }
+            items.push(BatchItem {
+                change: pending.change,
+                subject: pending.draft.tag,
+            });
+            drafts.push(pending.draft);
+            waiting.push(pending.waiting);
+        }
+        let somebody = waiting.len() > usize::from(names_gap);
+        somebody.then(|| Batch {
+            items: items.into(),
+            drafts: drafts.into(),
+            waiting,
+            names_gap,
+        })
+    }
+
+    fn gap_entry(&self) -> Option<Pending> {
+        let actor = self.options.own_actor(Gap::ACTION).ok()?;
+        let entry = self.gap.as_ref()?.entry(actor, self.options.clock.now().0);
+        let (draft, _) = entry.draft(&*self.options.random).ok()?;
+        let deadline = Deadline::after(self.options.store_timeout);
+        Some(Pending {
+            draft,
+            change: None,
+            waiting: Waiting {
+                deadline,
+                reply: None,
+            },
+        })
+    }
+
+    /// Gives the batch to the store until it stands, nobody waits any more, or the storage broke.
+    async fn write(&mut self, batch: Batch) {
+        let mut pause = PAUSE.0;
+        loop {
+            match self.attempt(&batch).await {
+                Attempt::Stands(sealed) => return self.stands(batch, sealed),
+                Attempt::GiveUp(error) => return self.turn_away(batch, &error),
+                Attempt::Poison(why) => return self.poison(batch, why).await,
+                Attempt::Again(error) => {
+                    let patient = batch
+                        .waiting
+                        .iter()
+                        .filter(|waiting| waiting.reply.is_some() && !waiting.is_gone());
+                    let Some(latest) = patient.map(|waiting| waiting.deadline).max() else {
+                        return self.turn_away(batch, &error);
+                    };
+                    if latest.remaining() <= pause {
+                        return self.turn_away(batch, &error);
+                    }
+                    self.shared.serving(Some(error));
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE.1);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, batch: &Batch) -> Attempt {
+        let now = self.options.clock.now().0;
+        if now.saturating_add(CLOCK_TOLERANCE) < self.last_time {
+            return Attempt::GiveUp(RecordError::ClockBehind);
+        }
+        let expected = (self.tree.size(), self.tree.root());
+        let sealed: Arc<Mutex<Option<Sealed>>> = Arc::default();
+        let seal = self.seal(batch, now, &sealed);
+        let append = self.store.append(expected, Arc::clone(&batch.items), seal);
+        let outcome = tokio::time::timeout(self.options.store_timeout, append).await;
+        let sealed = sealed.lock().take();
+        match outcome {
+            Ok(Ok(prepared)) if sealed.is_none() && prepared.results.iter().any(Result::is_ok) => {
+                Attempt::Poison("the store committed a batch that wasn't sealed".to_owned())
+            }
+            Ok(Ok(prepared)) => Attempt::Stands(
+                sealed.or_else(|| all_refused(&self.tree, self.last_time, prepared.results)),
+            ),
+            Ok(Err(AppendError::NotCommitted(why))) => self.not_committed(why, sealed).await,
+            Ok(Err(AppendError::Unknown(why))) => {
+                tracing::warn!(
+                    why,
+                    "a commit ended without an answer; the head is read to learn its outcome"
+                );
+                self.settle(expected, sealed).await
+            }
+            Ok(Err(AppendError::Broken(why))) => Attempt::Poison(why),
+            // Whether the store will still commit can't be known: nothing may be appended behind its back.
+            Err(_) => Attempt::Poison("the store didn't answer a commit in time".to_owned()),
+        }
+    }
+
+    fn seal(&self, batch: &Batch, now: u64, slot: &Arc<Mutex<Option<Sealed>>>) -> SealBatch {
+        let newest = self.shared.newest();
+        let job = Job {
+            tree: self.tree.clone(),
+            drafts: Arc::clone(&batch.drafts),
+            time: now.max(self.last_time),
+            epoch: self.options.epoch,
+            checkpoint: (newest.size() > 0).then(|| newest.note().to_owned()),
+            keyring: Arc::clone(&self.keyring),
+            random: Arc::clone(&self.options.random),
+        };
+        let slot = Arc::clone(slot);
+        Box::new(move |prepared| {
+            let (rows, sealed) = job.seal(prepared)?;
+            *slot.lock() = Some(sealed);
+            Ok(rows)
+        })
+    }
+
+    /// Certainly rolled back: the writer's tree is still the one before the batch.
+    async fn not_committed(&mut self, why: NotCommitted, sealed: Option<Sealed>) -> Attempt {
+        match why {
+            NotCommitted::Busy => Attempt::Again(RecordError::Unavailable(Unavailable::Busy)),
+            NotCommitted::SwapLost => {
+                self.settle((self.tree.size(), self.tree.root()), sealed)
+                    .await
+            }
+            NotCommitted::Full => {
+                Attempt::GiveUp(RecordError::Unavailable(Unavailable::StorageFull))
+            }
+            NotCommitted::Closed => {
+                Attempt::GiveUp(RecordError::Unavailable(Unavailable::ShuttingDown))
+            }
+            NotCommitted::Seal(_) | NotCommitted::Mismatch(_) | NotCommitted::Inconsistent(_) => {
+                tracing::error!(error = %why, "a batch couldn't be made");
+                Attempt::GiveUp(RecordError::Unavailable(Unavailable::Batch))
+            }
+        }
+    }
+
+    /// Learns from the primary's head whether a batch stands: our root is there or it isn't.
+    async fn settle(&mut self, expected: (u64, Hash), sealed: Option<Sealed>) -> Attempt {
+        let patience = Deadline::after(self.options.store_timeout);
+        let mut pause = PAUSE.0;
+        let head = loop {
+            match patience.wait(self.store.head()).await {
+                Ok(Ok(head)) => break head,
+                Ok(Err(StorageError::Broken(why))) => return Attempt::Poison(why),
+                Ok(Err(error)) if patience.remaining() <= pause => {
+                    return Attempt::Poison(format!(
+                        "the outcome of a commit can't be learnt: {error}"
+                    ));
+                }
+                Err(_) => {
+                    return Attempt::Poison(
+                        "the outcome of a commit can't be learnt in time".to_owned(),
+                    );
+                }
+                Ok(Err(_)) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE.1);
+                }
+            }
+        };
+        let again = Attempt::Again(RecordError::Unavailable(Unavailable::Busy));
+        if (head.size, head.root) == expected {
+            return again;
+        }
+        if let Some(sealed) = sealed {
+            if (head.size, head.root) == (sealed.tree.size(), sealed.tree.root()) {
+                return Attempt::Stands(Some(sealed));
+            }
+            return match self.follow(&head, Some(&sealed)).await {
+                Ok(true) => Attempt::Stands(Some(Sealed {
+                    tree: self.tree.clone(),
+                    time: self.last_time,
+                    ..sealed
+                })),
+                Ok(false) => again,
+                Err(why) => Attempt::Poison(why),
+            };
+        }
+        match self.follow(&head, None).await {
+            Ok(_) => again,
+            Err(why) => Attempt::Poison(why),
+        }
+    }
+
+    /// Another process appended: takes its tree over, if it continues ours. Says whether our batch is in it.
+    async fn follow(&mut self, head: &HeadRow, ours: Option<&Sealed>) -> Result<bool, String> {
+        let deadline = Deadline::after(self.options.store_timeout);
+        let fork =
+            || "the log in the database doesn't continue the one this node has written".to_owned();
+        if head.size < self.tree.size() {
+            return Err(fork());
+        }
+        let tree = recover::edge(&*self.store, head, deadline)
+            .await
+            .map_err(|error| error.to_string())?;
+        let snapshot = tree.snapshot();
+        let contains = async |size, root| {
+            recover::begins_with(&*self.store, &snapshot, size, &root, deadline)
+                .await
+                .map_err(|error| error.to_string())
+        };
+        if !contains(self.tree.size(), self.tree.root()).await? {
+            return Err(fork());
+        }
+        let stands = match ours {
+            Some(sealed) if sealed.tree.size() <= head.size => {
+                contains(sealed.tree.size(), sealed.tree.root()).await?
+            }
+            _ => false,
+        };
+        self.tree = tree;
+        self.last_time = head.last_time;
+        Ok(stands)
+    }
+
+    /// The batch is on the disk. From here on nothing can take it back.
+    fn stands(&mut self, batch: Batch, sealed: Option<Sealed>) {
+        let Some(sealed) = sealed else { return };
+        let grew =
+            sealed.tree.size() > self.tree.size() || sealed.entries.iter().any(Result::is_ok);
+        self.tree = sealed.tree;
+        self.last_time = sealed.time;
+        self.shared.serving(None);
+        if batch.names_gap && matches!(sealed.entries.first(), Some(Ok(_))) {
+            self.gap = None;
+            let marker = kept::gap_path(&self.options.kept_checkpoint);
+            drop(tokio::task::spawn_blocking(move || {
+                std::fs::remove_file(marker)
+            }));
+        }
+        let replies = batch.waiting.into_iter().zip(sealed.entries).collect();
+        if !grew {
+            answer(replies, &self.shared.newest());
+            return;
+        }
+        let snapshot = self.tree.snapshot();
+        self.tiles.remember(snapshot.recent_tiles());
+        let (shared, keyring, key) = (
+            Arc::clone(&self.shared),
+            Arc::clone(&self.keyring),
+            self.key.clone(),
+        );
+        let finish = move || {
+            let checkpoint = Arc::new(SignedCheckpoint::sign(snapshot, &key, &keyring));
+            shared.publish(&checkpoint);
+            answer(replies, &checkpoint);
+        };
+        // Nobody waits: sign here, without the detour. Somebody waits: the next batch goes first, another thread signs.
+        if self.exchange.is_empty() && self.other.is_empty() {
+            finish();
+        } else {
+            self.finishing.spawn(async move { finish() });
+        }
+    }
+
+    fn turn_away(&mut self, batch: Batch, error: &RecordError) {
+        tracing::warn!(error = %error, entries = batch.waiting.len(), "entries were turned away");
+        self.shared.serving(Some(error.clone()));
+        self.note_gap(&error.to_string(), &batch);
+        for waiting in batch.waiting {
+            waiting.refuse(error);
+        }
+    }
+
+    async fn poison(&mut self, batch: Batch, why: String) {
+        tracing::error!(
+            why,
+            "the log's storage can't be trusted: the log is poisoned"
+        );
+        self.note_gap(&why, &batch);
+        self.shared.poison(why);
+        for waiting in batch.waiting {
+            waiting.refuse(&RecordError::Poisoned);
+        }
+        if let Some(gap) = &self.gap {
+            let marker = kept::gap_path(&self.options.kept_checkpoint);
+            if let Err(why) = kept::write_in_background(marker, gap.to_line()).await {
+                tracing::warn!(why, "the gap couldn't be noted beside the kept checkpoint");
+            }
+        }
+    }
+
+    fn note_gap(&mut self, why: &str, batch: &Batch) {
+        let now = self.options.clock.now().0;
+        let gap = self.gap.get_or_insert_with(|| Gap {
+            from: now,
+            why: why.to_owned(),
+            refused: 0,
+        });
+        gap.refused += (batch.waiting.len() - usize::from(batch.names_gap)) as u64;
+    }
+}
+
+impl Waiting {
+    fn is_gone(&self) -> bool {
+        self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
+    fn refuse(self, error: &RecordError) {
+        self.send(Err(error.clone()));
+    }
+
+    fn send(self, result: Result<Committed, RecordError>) {
+        if let Some(reply) = self.reply {
+            // Who went away meanwhile gets nothing: the entry stands, the answer was never sent.
+            drop(reply.send(result));
+        }
+    }
+}
+
+fn answer(
+    replies: Vec<(Waiting, Result<Leaf, vrx_storage::ChangeError>)>,
+    checkpoint: &Arc<SignedCheckpoint>,
+) {
+    for (waiting, entry) in replies {
+        waiting.send(match entry {
+            Ok(leaf) => Ok(Committed {
+                leaf,
+                checkpoint: Arc::clone(checkpoint),
+            }),
+            Err(refused) => Err(RecordError::Refused(refused)),
+        });
+    }
+}
+
+/// The outcome of a batch in which every change was refused: nothing was written, everybody is told why.
+fn all_refused(
+    tree: &Tree,
+    time: u64,
+    results: Vec<Result<(), vrx_storage::ChangeError>>,
+) -> Option<Sealed> {
+    let entries = results
+        .into_iter()
+        .map(|result| result.err().map(Err))
+        .collect::<Option<Vec<_>>>()?;
+    Some(Sealed {
+        tree: tree.clone(),
+        time,
+        entries,
+    })
+}
+
+/// Whether an entry goes through the lane of the exchange.
+pub(crate) fn is_exchange(kind: EntryKind) -> bool {
+    kind == EntryKind::Exchange
+}
