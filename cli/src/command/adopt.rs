@@ -40,6 +40,7 @@ pub(crate) async fn run(
             "doses_adopted": adopted.doses_adopted,
             "doses_unchanged": adopted.doses_unchanged,
             "log_index": adopted.log_index,
+            "import_id": adopted.import_id,
         })
     })?;
     if printed {
@@ -48,6 +49,13 @@ pub(crate) async fn run(
     output.line(&format!(
         "{} 件の接種記録を取り込みました（登録済み {} 件、提供記録 {} 番）",
         adopted.doses_adopted, adopted.doses_unchanged, adopted.log_index
+    ))?;
+    if adopted.import_id.is_empty() {
+        return Ok(());
+    }
+    output.hint(&format!(
+        "次に: 別の職員が承認すると有効になります → vrx import approve {} / another person approves next",
+        adopted.import_id
     ))
 }
 
@@ -60,7 +68,6 @@ pub(crate) async fn adopt(
     let request = AdoptRecordsRequest {
         municipality_code: profile.municipality.to_string(),
         inquiry_id: args.inquiry.to_string(),
-        individual_number: String::new(),
         confirm_birth_date_difference: args.confirm_birth_date_difference,
     };
     Ok(RegistryServiceClient::new(channel)

@@ -170,8 +170,9 @@ async fn play(
 
     let description = describe(dir, &federation, &[&fujisawa, &yokohama], nodes, &samples)?;
     description.write(&dir.join("demo.json"))?;
+    let from = clock::now();
     story::exchange(&fujisawa, &yokohama, &samples, output).await?;
-    story::officers(&[&fujisawa, &yokohama], output).await?;
+    story::officers(&[&fujisawa, &yokohama], from, output).await?;
     Ok(description)
 }
 

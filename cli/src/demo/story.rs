@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use tonic::transport::Channel;
 use vrx_proto::v1;
 
@@ -23,8 +24,8 @@ use crate::{
 
 /// Movers that are asked about.
 const INQUIRIES: usize = 3;
-/// Entries of each log that are shown.
-const SHOWN: u32 = 10;
+/// Entries of each log that are shown, at most.
+const SHOWN: usize = 30;
 
 /// The provider's residents and doses, approved; then the later file, which nobody approves.
 pub(crate) async fn import_and_approve(
@@ -110,6 +111,15 @@ pub(crate) async fn exchange(
         "  {} 件を取り込みました（提供記録 {} 番）",
         adopted.doses_adopted, adopted.log_index
     ))?;
+    if !adopted.import_id.is_empty() {
+        let second = requester.profile("staff/suzuki")?;
+        let approved =
+            import::approve(connect(&second).await?, &second, &adopted.import_id).await?;
+        output.say(&format!(
+            "  別の職員が {} 件を承認しました",
+            approved.rows_approved
+        ))?;
+    }
 
     output.say(&format!(
         "\n■ 5. {}にいない人を照会すると / nothing for one who isn't there",
@@ -133,14 +143,26 @@ pub(crate) async fn exchange(
     Ok(())
 }
 
-/// What the privacy officer of each municipality sees, and whether both logs hold.
-pub(crate) async fn officers(towns: &[&Town], output: &Output) -> Result<(), Failure> {
-    output
-        .say("\n■ 6. 個人情報保護担当が見る提供記録（新しい順）/ what each privacy officer sees")?;
+/// What the privacy officer of each municipality sees of what happened since `from`, and whether both logs hold.
+pub(crate) async fn officers(
+    towns: &[&Town],
+    from: Timestamp,
+    output: &Output,
+) -> Result<(), Failure> {
+    output.say("\n■ 6. 個人情報保護担当が見る提供記録 / what each privacy officer sees")?;
     for town in towns {
         let officer = town.profile("officer")?;
-        let page = log::list(connect(&officer).await?, &officer, SHOWN, String::new()).await?;
-        output.say(&format!("  {}", town.name()))?;
+        let args = log::ListArgs {
+            limit: SHOWN,
+            from: Some(from),
+            ..log::ListArgs::default()
+        };
+        let page = log::list(connect(&officer).await?, &officer, &args).await?;
+        output.say(&format!(
+            "  {}（全 {} 件のうち、照会以降）",
+            town.name(),
+            page.log_size
+        ))?;
         if !output.is_json() {
             log::show_entries(&page.entries, output)?;
         }

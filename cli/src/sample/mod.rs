@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_minimum() {
-        for residents in [40, 530, 2_000] {
+        for residents in [40, 560, 2_000] {
             let persons = all(residents);
             assert_eq!(persons.len(), residents + 20);
             for kind in [
@@ -333,7 +333,7 @@ mod tests {
                 assert!(count(&persons, kind) >= 10, "{kind:?} of {residents}");
             }
         }
-        assert!(count(&all(530), Kind::Provided) >= 500);
+        assert!(count(&all(560), Kind::Provided) >= 500);
     }
 
     #[test]

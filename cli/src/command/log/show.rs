@@ -1,0 +1,100 @@
+//! `vrx log show`: one entry with everything that proves it.
+
+use serde_json::json;
+use tonic::transport::Channel;
+use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
+
+use super::{
+    entries::{entry_json, kind_label},
+    verify::{check_receipt, key},
+};
+use crate::{
+    clock, command::inquire::receipt_json, connect::connect, failure::Failure, output::Output,
+    profile::Profile,
+};
+
+/// Prints one entry and checks its proof.
+pub(super) async fn show(profile: &Profile, index: u64, output: &Output) -> Result<(), Failure> {
+    let response = get(
+        &mut AuditServiceClient::new(connect(profile).await?),
+        profile,
+        index,
+    )
+    .await?;
+    let key = key(profile)?;
+    let proved = match (&key, &response.receipt) {
+        (Some(key), Some(receipt)) => Some(check_receipt(receipt, key, index).map(|_| ())),
+        _ => None,
+    };
+    let printed = output.json(|| {
+        json!({
+            "entry": response.entry.as_ref().map(entry_json),
+            "receipt": response.receipt.as_ref().map(receipt_json),
+            "commitments_verified": response.commitments_verified,
+            "proof": match &proved { Some(Ok(())) => "proved", Some(Err(_)) => "wrong", None => "not-checked" },
+        })
+    })?;
+    if !printed {
+        if let Some(entry) = &response.entry {
+            output.line(&format!(
+                "提供記録 {} 番   {}   {}   {}",
+                entry.log_index,
+                clock::show(entry.time.as_ref()),
+                kind_label(entry.kind()).0,
+                entry.entry_id
+            ))?;
+            output.table(
+                &["区分", "項目", "値"],
+                entry.fields.iter().map(|field| {
+                    vec![
+                        field.commitment.clone(),
+                        field.name.clone(),
+                        field.value.clone(),
+                    ]
+                }),
+            )?;
+            if entry.subject_seq > 1 {
+                output.line(&format!(
+                    "この人について {} 件目（前は {} 番）",
+                    entry.subject_seq, entry.previous_index
+                ))?;
+            }
+        }
+        let commitments = if response.commitments_verified {
+            "一致"
+        } else {
+            "確認できません"
+        };
+        let proof = match &proved {
+            Some(Ok(())) => "確認済み",
+            Some(Err(_)) => "誤り",
+            None => "未確認（プロファイルに log_vkey がありません）",
+        };
+        output.line(&format!(
+            "記録内容とハッシュ: {commitments}   署名と包含証明: {proof}"
+        ))?;
+    }
+    match proved {
+        Some(Err(failure)) => Err(failure),
+        _ if !response.commitments_verified => Err(Failure::NotDone(
+            "記録内容がハッシュと一致するか確認できません / commitments not verified".to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Asks the node for one entry.
+pub(super) async fn get(
+    client: &mut AuditServiceClient<Channel>,
+    profile: &Profile,
+    index: u64,
+) -> Result<v1::GetEntryResponse, Failure> {
+    let request = v1::GetEntryRequest {
+        municipality_code: profile.municipality.to_string(),
+        log_index: index,
+    };
+    Ok(client
+        .get_entry(profile.request(request))
+        .await?
+        .into_inner())
+}
