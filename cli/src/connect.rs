@@ -214,3 +214,97 @@ impl ServerCertVerifier for ExchangeVerifier {
         self.chain.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vrx_certs_dev::{Federation, IdentitySpec, IssuedCert, Signer};
+
+    use super::*;
+
+    /// A TLS server with one certificate, as a node has it, and a staff member's profile for it.
+    async fn profile(server: IdentitySpec) -> (tempfile::TempDir, Profile) {
+        let folder = tempfile::tempdir().unwrap();
+        let federation = Federation::create(folder.path(), "vrx.example").unwrap();
+        let staff = federation
+            .issue(&IdentitySpec::new("142051", "staff").name("sato"))
+            .unwrap();
+        let address = serve(&federation.issue(&server).unwrap()).await;
+        let profile = Profile {
+            address,
+            municipality: "142051".parse().unwrap(),
+            server_name: "node.example".to_owned(),
+            ca: federation.ca_cert(),
+            cert: staff.cert_path,
+            key: staff.key_path,
+            log_vkey: None,
+            timeout: std::time::Duration::from_secs(5),
+        };
+        (folder, profile)
+    }
+
+    async fn serve(server: &IssuedCert) -> String {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from(server.der.clone())],
+                PrivateKeyDer::from_pem_file(&server.key_path).unwrap(),
+            )
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let _stream = acceptor.accept(tcp).await;
+            std::future::pending::<()>().await;
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn the_municipalitys_exchange_is_accepted_by_its_uri_whatever_its_dns_name() {
+        let (_folder, profile) = profile(IdentitySpec::node("142051")).await;
+        assert!(connect(&profile).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn another_town_another_role_and_another_ca_are_refused() {
+        let mut staff = IdentitySpec::node("142051");
+        staff.role = "witness".to_owned();
+        for wrong in [
+            IdentitySpec::node("141003"),
+            staff,
+            IdentitySpec::node("142051").signed_by(Signer::Rogue),
+            IdentitySpec::node("142051").signed_by(Signer::RogueFederation),
+            IdentitySpec::node("142051").signed_by(Signer::Tenant("142051".to_owned())),
+            IdentitySpec::node("142051").uris(&[
+                "spiffe://vrx.example/municipality/142051/exchange",
+                "spiffe://vrx.example/municipality/141003/exchange",
+            ]),
+            IdentitySpec::node("142051")
+                .uris(&["spiffe://other.example/municipality/142051/exchange"]),
+        ] {
+            let (_folder, profile) = profile(wrong.clone()).await;
+            let failure = connect(&profile).await.unwrap_err();
+            assert_eq!(failure.exit_code(), 64, "{wrong:?}: {failure}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_not_there_is_unavailable() {
+        let (_folder, mut profile) = profile(IdentitySpec::node("142051")).await;
+        profile.address = "127.0.0.1:1".to_owned();
+        assert_eq!(connect(&profile).await.unwrap_err().exit_code(), 69);
+    }
+
+    #[tokio::test]
+    async fn a_missing_key_is_a_wrong_configuration() {
+        let (folder, mut profile) = profile(IdentitySpec::node("142051")).await;
+        profile.key = folder.path().join("none.key");
+        assert_eq!(connect(&profile).await.unwrap_err().exit_code(), 64);
+    }
+}

@@ -58,19 +58,15 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// 架空の住民と接種記録の CSV を作る / make CSV files of invented residents
     Sample(command::sample::Args),
     /// 住民・接種記録を取り込み、承認する / import residents and doses, approve
     #[command(subcommand)]
     Import(command::import::Command),
-    /// 転入者の接種記録を他市区町村に照会する / ask another municipality about a person who moved in
     Inquire(command::inquire::Args),
-    /// 照会で得た接種記録を自庁の台帳に取り込む / adopt what an inquiry brought back
     Adopt(command::adopt::Args),
     /// 提供記録を確認する (個人情報保護担当) / read and verify the provision log (privacy officer)
     #[command(subcommand)]
     Log(command::log::Command),
-    /// 2つの自治体で交換を実演する / show an exchange between two municipalities
     Demo(demo::Args),
 }
 

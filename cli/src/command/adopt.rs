@@ -13,9 +13,10 @@ use crate::{
     profile::{ConnectionArgs, Profile},
 };
 
-/// 照会で得た接種記録を自庁の台帳に取り込む。元の自治体と提供記録の番号も残る。
+/// 照会で得た接種記録を自庁の台帳に取り込む / adopt what an inquiry brought back
 ///
-/// Adopts the records of an inquiry whose answer passed every check.
+/// すべての検証に通った回答だけを取り込めます。どの自治体の何番の提供記録かも残り、別の職員が承認すると有効になります。
+/// Only answers that passed every check; another person approves.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// 照会番号 (vrx inquire が表示したもの) / the inquiry's id

@@ -13,10 +13,11 @@ use crate::{
     sample::{Kind, Plan, Sample, files},
 };
 
-/// 架空の住民と接種記録の CSV を作る。同じ seed と日付からは常に同じファイルができる。
+/// 架空の住民と接種記録の CSV を作る / make CSV files of invented residents
 ///
-/// Writes persons.csv (register), doses.csv (official ledger layout), entered-persons.csv and entered-doses.csv (a later file, for persons
-/// who are never approved) and persons.json (number, kind and doses of each, for programs) into a folder. Everybody in them is invented.
+/// 同じ種と基準日からは、いつも同じファイルができます。
+/// persons.csv (register), doses.csv (official ledger layout), entered-persons.csv and entered-doses.csv (a later file, for persons who are
+/// never approved) and persons.json (number, kind and doses of each, for programs). Everybody in them is invented.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// 書き出すフォルダー / folder to write to

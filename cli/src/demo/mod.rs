@@ -36,8 +36,9 @@ const YOKOHAMA: &str = "141003";
 /// Movers whose rows the new municipality gets, at most.
 const MOVERS: usize = 1_000;
 
-/// 2つの自治体（藤沢市・横浜市）のノードをこの計算機で動かし、転入者の接種記録の照会を実演する。
+/// 2つの自治体で交換を実演する / show an exchange between two municipalities
 ///
+/// 藤沢市と横浜市のノードをこの計算機で動かし、架空の転入者の接種記録を照会します。
 /// Makes certificates, starts two real vrx-node processes on free ports, imports and approves invented residents, inquires, adopts, shows
 /// what each privacy officer sees and verifies both logs. vrx-node is looked for beside this program, or where `VRX_NODE_BIN` says.
 #[derive(clap::Args, Debug)]

@@ -24,10 +24,10 @@ use crate::{
 use answer::answer_json;
 pub(crate) use answer::{outcome_label, receipt_json, show};
 
-/// 転入者の接種記録を、本人の同意と本人確認にもとづき、前の市区町村に照会する。
+/// 転入者の接種記録を他市区町村に照会する / ask another municipality about a person who moved in
 ///
-/// 個人番号は画面に表示せずに入力する（または標準入力・--number-file から読む）。照会したことは、番号を送る前に提供記録に残る。
-/// Asks the former municipality; the inquiry is logged before the number leaves.
+/// 個人番号は画面に表示せずに入力します（または標準入力・--number-file から読みます）。照会したことは、番号を送る前に提供記録に残ります。
+/// The number is typed unseen, or read from standard input or a file; the inquiry is logged before it leaves.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// 前に住んでいた市区町村のコード (6桁) / the former municipality
