@@ -15,7 +15,7 @@ use super::refusal::Reason;
 pub enum Encoding {
     /// UTF-8, with or without a byte order mark.
     Utf8,
-    /// CP932, Windows-31J: what Japanese Windows calls Shift_JIS.
+    /// CP932, Windows-31J: what Japanese Windows calls `Shift_JIS`.
     Cp932,
 }
 
@@ -33,7 +33,7 @@ impl Encoding {
         let mut text = Zeroizing::new(String::with_capacity(longest_utf8(bytes.len())));
         match self {
             Self::Utf8 => {
-                text.push_str(std::str::from_utf8(bytes).map_err(|_| Reason::Undecodable)?)
+                text.push_str(std::str::from_utf8(bytes).map_err(|_| Reason::Undecodable)?);
             }
             Self::Cp932 => {
                 // Into room that is large enough from the start: a growing string would leave copies of a name behind.

@@ -205,3 +205,193 @@ pub fn column_name(group: usize, column: usize) -> String {
         DOSE_COLUMNS.get(column).copied().unwrap_or_default()
     )
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use vrx_domain::{CodeError, DateError, DoseError, PersonError, VoucherError};
+
+    use super::super::tests::{encode, parsed, refusal};
+    use super::super::{CsvImport, Encoding, Row};
+    use super::*;
+
+    pub(in crate::import) const DOSE: [&str; 8] = [
+        "20210430153000",
+        "20210430",
+        "0000000001",
+        "142051",
+        "藤沢市民会館",
+        "山田　太郎",
+        "武田/モデルナ",
+        "  3001234",
+    ];
+
+    pub(in crate::import) fn ledger_text(groups: usize, rows: &[Vec<&str>]) -> String {
+        let mut header = vec![ADDRESSEE.to_owned()];
+        header.extend(
+            (0..groups).flat_map(|group| (0..8).map(move |column| column_name(group, column))),
+        );
+        let rows = rows.iter().map(|row| row.join(","));
+        [header.join(",")]
+            .into_iter()
+            .chain(rows)
+            .collect::<Vec<_>>()
+            .join("\r\n")
+    }
+
+    fn ledger(encoding: Option<Encoding>, bytes: &[u8]) -> Result<Vec<Row<LedgerRow>>, FileError> {
+        let mut import = CsvImport::ledger(encoding);
+        let mut rows = import.push(bytes)?;
+        rows.extend(import.finish()?);
+        Ok(rows)
+    }
+
+    pub(in crate::import) fn line<'a>(addressee: &'a str, groups: &[[&'a str; 8]]) -> Vec<&'a str> {
+        [addressee]
+            .into_iter()
+            .chain(groups.iter().flatten().copied())
+            .collect()
+    }
+
+    #[test]
+    fn a_ledger_row_gives_its_doses_in_either_encoding_without_a_last_newline() {
+        let mut third = DOSE;
+        third[0] = "";
+        third[3] = "141011";
+        let text = ledger_text(3, &[line("       A-12", &[DOSE, [""; 8], third])]);
+        for encoding in [Encoding::Utf8, Encoding::Cp932] {
+            let rows = ledger(None, &encode(encoding, &text)).unwrap();
+            let row = parsed(&rows[0]);
+            assert_eq!(row.addressee.as_ref().unwrap().as_str(), "A-12");
+            let numbers: Vec<u32> = row.doses.iter().map(|dose| dose.number.get()).collect();
+            assert_eq!(numbers, [1, 3]);
+            assert_eq!(
+                row.doses[0].registered_at.as_deref(),
+                Some("20210430153000")
+            );
+            assert_eq!(row.doses[1].registered_at, None);
+            assert_eq!(row.doses[1].place.to_string(), "141011");
+            let Some(Row::Parsed(row)) = rows.into_iter().next() else {
+                panic!("parsed above")
+            };
+            let dose = row
+                .row
+                .doses
+                .into_iter()
+                .next()
+                .unwrap()
+                .into_dose(DoseId::from_bytes([1; 16]));
+            assert_eq!(
+                (dose.date.to_string().as_str(), dose.voucher.as_str()),
+                ("2021-04-30", "0000000001")
+            );
+            assert_eq!(
+                (dose.venue.as_str(), dose.doctor.as_str()),
+                ("藤沢市民会館", "山田　太郎")
+            );
+            assert_eq!(
+                (dose.manufacturer.as_str(), dose.lot_number.as_str()),
+                ("武田/モデルナ", "3001234")
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_addressee_and_empty_groups_are_no_errors() {
+        let rows = ledger(
+            None,
+            ledger_text(
+                2,
+                &[
+                    line("   ", &[DOSE, ["", " ", "　", "", "", "", "", ""]]),
+                    line("7", &[[""; 8]; 2]),
+                ],
+            )
+            .as_bytes(),
+        );
+        let rows = rows.unwrap();
+        assert!(parsed(&rows[0]).addressee.is_none());
+        assert_eq!(parsed(&rows[0]).doses.len(), 1);
+        assert!(parsed(&rows[1]).doses.is_empty());
+    }
+
+    #[test]
+    fn each_field_of_a_dose_is_checked_and_named() {
+        for (column, value, reason) in [
+            (0, "20210430", Reason::Dose(DoseError::RegisteredAt)),
+            (1, "", Reason::Missing),
+            (1, "20210431", Reason::Date(DateError::NoSuchDay)),
+            (2, "", Reason::Missing),
+            (2, "1", Reason::Voucher(VoucherError::Number)),
+            (3, "", Reason::Missing),
+            (3, "142052", Reason::Code(CodeError::CheckDigit)),
+            (3, "140007", Reason::Code(CodeError::Prefecture)),
+            (
+                4,
+                "一二三四五六七八九十一二三四五六七八九十一二三四五六七八九十一",
+                Reason::TooLong,
+            ),
+            (
+                5,
+                "一二三四五六七八九十一二三四五六七八九十一",
+                Reason::TooLong,
+            ),
+            (6, "\u{e000}", Reason::PrivateUse),
+            (7, "123456789012345678901", Reason::TooLong),
+        ] {
+            let mut second = DOSE;
+            second[column] = value;
+            let rows = ledger(
+                None,
+                ledger_text(2, &[line("1", &[DOSE, second]), line("2", &[DOSE, DOSE])]).as_bytes(),
+            )
+            .unwrap();
+            assert_eq!(
+                refusal(&rows[0]),
+                (2, column_name(1, column).as_str(), reason)
+            );
+            assert_eq!(parsed(&rows[1]).doses.len(), 2);
+        }
+        let rows = ledger(None, ledger_text(1, &[line("１", &[DOSE])]).as_bytes()).unwrap();
+        assert_eq!(
+            refusal(&rows[0]),
+            (2, ADDRESSEE, Reason::Person(PersonError::AddresseeNumber))
+        );
+    }
+
+    #[test]
+    fn a_dose_in_the_future_is_taken_for_the_rules_to_hold_back() {
+        let mut dose = DOSE;
+        dose[1] = "20991231";
+        let rows = ledger(None, ledger_text(1, &[line("1", &[dose])]).as_bytes()).unwrap();
+        assert_eq!(parsed(&rows[0]).doses[0].date.year(), 2099);
+    }
+
+    #[test]
+    fn a_ledger_header_has_the_official_names_in_order() {
+        let error = |text: &str| ledger(None, text.as_bytes()).err().unwrap();
+        let good = ledger_text(2, &[]);
+        assert!(ledger(None, good.as_bytes()).unwrap().is_empty());
+        assert!(
+            ledger(
+                None,
+                good.replace("(空欄)", "（空欄）")
+                    .replace("1回目", "１回目")
+                    .as_bytes()
+            )
+            .is_ok()
+        );
+        assert!(ledger(None, good.replace("(空欄)", "").as_bytes()).is_ok());
+        assert_eq!(
+            error(&good.replacen("1回目接種日", "2回目接種日", 1)),
+            FileError::UnknownColumn { position: 3 }
+        );
+        assert_eq!(error("宛名番号"), FileError::UnknownColumn { position: 1 });
+        assert_eq!(error(ADDRESSEE), FileError::DoseGroups);
+        assert_eq!(
+            error(good.rsplit_once(',').unwrap().0),
+            FileError::DoseGroups
+        );
+        assert!(ledger(None, ledger_text(99, &[]).as_bytes()).is_ok());
+        assert_eq!(error(&ledger_text(100, &[])), FileError::DoseGroups);
+    }
+}

@@ -253,17 +253,15 @@ pub fn outline<L: Layout>(mut import: CsvImport<L>, bytes: &[u8], chunk: usize) 
 ///
 /// When it finds a bug: chunks changed the result.
 pub fn fuzz(data: &[u8]) {
-    let (&[choice, chunk], bytes) = data
-        .split_at_checked(2)
-        .map_or((&[0, 0], data), |(head, rest)| {
-            (head.first_chunk::<2>().unwrap_or(&[0, 0]), rest)
-        });
+    let [choice, chunk, bytes @ ..] = data else {
+        return;
+    };
     let encoding = [None, Some(Encoding::Utf8), Some(Encoding::Cp932)]
         .into_iter()
         .nth(usize::from(choice % 3))
         .flatten();
-    let chunk = usize::from(chunk).max(1);
-    if choice < 128 {
+    let chunk = usize::from(*chunk).max(1);
+    if *choice < 128 {
         let Ok(today) = Date::from_ymd(2026, 1, 1) else {
             return;
         };
