@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use thiserror::Error;
-use uuid::Uuid;
 use vrx_domain::Random;
 
 /// Why a use case gave no answer. `transport` turns each variant into one gRPC status.
@@ -95,10 +94,7 @@ impl ServiceError {
 pub(crate) fn incident_id(random: &dyn Random) -> String {
     let mut bytes = [0u8; 16];
     random.fill(&mut bytes);
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
-}
-
-/// `Uuid` from sixteen bytes, for ids that appear in entries as text.
-pub(crate) fn hyphenated(bytes: &[u8; 16]) -> String {
-    Uuid::from_bytes(*bytes).hyphenated().to_string()
+    uuid::Builder::from_random_bytes(bytes)
+        .into_uuid()
+        .to_string()
 }

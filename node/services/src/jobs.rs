@@ -35,7 +35,11 @@ impl Jobs {
 }
 
 async fn run(tenants: Arc<Tenants>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(TICK))
+        .await
+        .is_some()
+    {
         tick(&tenants).await;
     }
     for tenant in tenants.iter() {
@@ -47,10 +51,18 @@ async fn run(tenants: Arc<Tenants>, stop: CancellationToken) {
 async fn tick(tenants: &Tenants) {
     for tenant in tenants.iter() {
         tenant.refusals.record_due().await;
-        match tenant.registry.expire_inquiries(tenant.node.clock.now()).await {
+        match tenant
+            .registry
+            .expire_inquiries(tenant.node.clock.now())
+            .await
+        {
             Ok(0) => {}
-            Ok(expired) => tracing::info!(tenant = %tenant.tenant.code, expired, "kept answers expired"),
-            Err(error) => tracing::warn!(tenant = %tenant.tenant.code, %error, "kept answers couldn't be expired"),
+            Ok(expired) => {
+                tracing::info!(tenant = %tenant.tenant.code, expired, "kept answers expired")
+            }
+            Err(error) => {
+                tracing::warn!(tenant = %tenant.tenant.code, %error, "kept answers couldn't be expired")
+            }
         }
     }
 }

@@ -34,8 +34,12 @@ mod record;
 pub mod refusals;
 pub mod registry;
 pub mod tenants;
+#[cfg(test)]
+mod testing;
 
 pub use error::ServiceError;
 pub use policy::TenantPolicy;
 pub use ports::{AnswerCodec, CodecError, PeerError, PeerExchange, PeerOutcome, PeerReply};
 pub use tenants::{NodeServices, TenantServices, Tenants};
+/// What `transport` needs of the provision log, which is below this room.
+pub use vrx_provision_log::{Deadline, Openings, Recorded};

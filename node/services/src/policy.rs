@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use vrx_domain::{Clock, ConsentMethod, Evidence, LegalBasis, Purpose};
+use vrx_domain::{Clock, ConsentMethod, Evidence, LegalBasis, Purpose, UnixMillis};
 
 use crate::error::ServiceError;
 
@@ -25,10 +25,13 @@ impl Default for TenantPolicy {
         Self {
             automatic_only_after_move_out: true,
             allow_hard_to_obtain: false,
-            inquiry_retention: Duration::from_secs(72 * 3600),
+            inquiry_retention: Duration::from_hours(72),
         }
     }
 }
+
+/// How far another municipality's clock may be ahead of ours before its evidence counts as lying in the future.
+const CLOCK_SKEW_MS: u64 = 5_000;
 
 /// Whether both sides' policies allow an inquiry without consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +56,21 @@ pub fn check_evidence(
         Purpose::MoveIn => {}
     }
     if !legal_bases.contains(&evidence.legal_basis) {
-        return refuse("legal_basis", "isn't in the directory's list for the requester");
+        return refuse(
+            "legal_basis",
+            "isn't in the directory's list for the requester",
+        );
     }
     if evidence.consent.method == ConsentMethod::HardToObtain
         && !(hard_to_obtain.here && hard_to_obtain.there)
     {
-        return refuse("consent.method", "isn't allowed by both municipalities' policies");
+        return refuse(
+            "consent.method",
+            "isn't allowed by both municipalities' policies",
+        );
     }
-    let (now, today) = (clock.now(), clock.today());
+    let today = clock.today();
+    let now = UnixMillis(clock.now().0.saturating_add(CLOCK_SKEW_MS));
     if evidence.consent.obtained_on > today {
         return refuse("consent.obtained_on", "lies in the future");
     }
@@ -68,7 +78,10 @@ pub fn check_evidence(
         return refuse("event_date", "lies in the future");
     }
     if evidence.identity.resident_register_checked_at > now {
-        return refuse("identity.resident_register_checked_at", "lies in the future");
+        return refuse(
+            "identity.resident_register_checked_at",
+            "lies in the future",
+        );
     }
     if evidence.identity.document_checked_at > now {
         return refuse("identity.document_checked_at", "lies in the future");
@@ -78,4 +91,100 @@ pub fn check_evidence(
 
 fn refuse(field: &'static str, why: &'static str) -> Result<(), ServiceError> {
     Err(ServiceError::InvalidArgument { field, why })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use vrx_domain::Date;
+
+    use super::*;
+    use crate::testing::{FixedClock, evidence, legal_bases};
+
+    const STRICT: HardToObtain = HardToObtain {
+        here: false,
+        there: false,
+    };
+
+    fn check(evidence: &Evidence, hard: HardToObtain) -> Result<(), &'static str> {
+        check_evidence(evidence, &legal_bases(), hard, &FixedClock::default()).map_err(|error| {
+            match error {
+                ServiceError::InvalidArgument { field, .. } => field,
+                other => panic!("{other}"),
+            }
+        })
+    }
+
+    #[test]
+    fn lawful_evidence_passes() {
+        assert_eq!(check(&evidence(), STRICT), Ok(()));
+    }
+
+    #[test]
+    fn a_legal_basis_that_isnt_in_the_requesters_list_is_refused() {
+        let mut evidence = evidence();
+        evidence.legal_basis = LegalBasis::parse("NBA-19-8").unwrap();
+        assert_eq!(check(&evidence, STRICT), Err("legal_basis"));
+        let nothing = check_evidence(&evidence, &[], STRICT, &FixedClock::default());
+        assert!(nothing.is_err(), "an empty list allows nothing");
+    }
+
+    #[test]
+    fn consent_that_is_hard_to_obtain_needs_both_policies() {
+        let mut evidence = evidence();
+        evidence.consent.method = ConsentMethod::HardToObtain;
+        for (here, there, expected) in [
+            (false, false, Err("consent.method")),
+            (true, false, Err("consent.method")),
+            (false, true, Err("consent.method")),
+            (true, true, Ok(())),
+        ] {
+            assert_eq!(check(&evidence, HardToObtain { here, there }), expected);
+        }
+        for method in [
+            ConsentMethod::Written,
+            ConsentMethod::App,
+            ConsentMethod::Kiosk,
+        ] {
+            evidence.consent.method = method;
+            assert_eq!(check(&evidence, STRICT), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_future_is_refused() {
+        let clock = FixedClock::default();
+        let tomorrow = UnixMillis(clock.now().0 + 24 * 3_600_000).date_jst();
+        let later = UnixMillis(clock.now().0 + CLOCK_SKEW_MS + 1);
+        let with = |change: fn(&mut Evidence, Date, UnixMillis)| {
+            let mut evidence = evidence();
+            change(&mut evidence, tomorrow, later);
+            check(&evidence, STRICT)
+        };
+        assert_eq!(with(|e, day, _| e.event_date = day), Err("event_date"));
+        assert_eq!(
+            with(|e, day, _| e.consent.obtained_on = day),
+            Err("consent.obtained_on")
+        );
+        assert_eq!(
+            with(|e, _, at| e.identity.resident_register_checked_at = at),
+            Err("identity.resident_register_checked_at")
+        );
+        assert_eq!(
+            with(|e, _, at| e.identity.document_checked_at = at),
+            Err("identity.document_checked_at")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn times_up_to_now_pass_and_later_ones_never_do(offset in -1_000_000_000i64..1_000_000_000) {
+            let clock = FixedClock::default();
+            let mut evidence = evidence();
+            let at = clock.now().0.checked_add_signed(offset).unwrap();
+            evidence.identity.document_checked_at = UnixMillis(at);
+            let passes = check(&evidence, STRICT).is_ok();
+            prop_assert_eq!(passes, at <= clock.now().0 + CLOCK_SKEW_MS);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use vrx_domain::{
     Caller, EntryKind, IndividualNumber,
     audit::{desk_actor, desk_content, desk_subject},
 };
-use vrx_provision_log::{Deadline, Entry, RecordError, Recorded, Subject};
+use vrx_provision_log::{Deadline, Entry, ReadError, RecordError, Recorded, Subject};
 use vrx_storage::{Change, ChangeError, StorageError, SubjectTag};
 
 use crate::{error::ServiceError, tenants::TenantServices};
@@ -70,7 +70,7 @@ impl Act<'_> {
 
 impl NotRecorded {
     /// For acts without a change, or whose change has no refusal that a caller could act on.
-    pub(crate) fn into_service(self, ctx: &TenantServices) -> ServiceError {
+    pub(crate) fn into_service(self) -> ServiceError {
         match self {
             Self::Service(error) => error,
             Self::Change(ChangeError::Conflict(_)) => ServiceError::unavailable(),
@@ -79,8 +79,6 @@ impl NotRecorded {
                 ServiceError::FailedPrecondition("whoever entered an import can't approve it")
             }
             Self::Change(ChangeError::State(why)) => ServiceError::FailedPrecondition(why),
-            #[expect(unreachable_patterns, reason = "ChangeError may grow")]
-            Self::Change(_) => ctx.internal("a change was refused for a reason unknown here"),
         }
     }
 }
@@ -96,7 +94,27 @@ pub(crate) fn record_error(ctx: &TenantServices, error: &RecordError) -> Service
     match error {
         RecordError::DeadlineExceeded => ServiceError::DeadlineExceeded,
         RecordError::Refused(_) => ctx.internal("an entry without a change was refused"),
-        _ => ServiceError::unavailable(),
+        RecordError::TooLong => ctx.internal("a field of an entry is too long"),
+        RecordError::Unavailable(_) | RecordError::ClockBehind | RecordError::Poisoned => {
+            tracing::warn!(tenant = %ctx.tenant.code, %error, "the provision log takes no entry");
+            ServiceError::unavailable()
+        }
+    }
+}
+
+/// What a caller is told when the log couldn't be read.
+pub(crate) fn read_error(ctx: &TenantServices, error: &ReadError) -> ServiceError {
+    match error {
+        ReadError::OutOfRange => ServiceError::NotFound,
+        ReadError::DeadlineExceeded => ServiceError::DeadlineExceeded,
+        ReadError::Storage(error) => storage_error(ctx, error),
+        ReadError::TileMissing(_)
+        | ReadError::Proof(_)
+        | ReadError::Leaf(_)
+        | ReadError::Opening(_) => {
+            tracing::error!(tenant = %ctx.tenant.code, %error, "the provision log contradicts itself");
+            ctx.internal("the provision log contradicts itself")
+        }
     }
 }
 
@@ -116,20 +134,25 @@ pub(crate) fn storage_error(ctx: &TenantServices, error: &StorageError) -> Servi
 }
 
 /// Time for what must be recorded even though the caller's own time may be over.
-pub(crate) fn own_deadline(ctx: &TenantServices) -> Deadline {
+pub(crate) fn own_deadline() -> Deadline {
     Deadline::after(OWN_TIME)
 }
 
 /// Content fields as the domain takes them.
 pub(crate) fn pairs<'a>(content: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
-    content.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    content
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
 }
 
 /// Lower-case hex, for hashes in entries.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

@@ -67,7 +67,10 @@ impl Tenants {
     /// The tenants given; of two with the same code the later one stands.
     pub fn new(tenants: impl IntoIterator<Item = Arc<TenantServices>>) -> Self {
         Self {
-            by_code: tenants.into_iter().map(|tenant| (tenant.tenant.code, tenant)).collect(),
+            by_code: tenants
+                .into_iter()
+                .map(|tenant| (tenant.tenant.code, tenant))
+                .collect(),
         }
     }
 

@@ -1,9 +1,20 @@
 //! Lists entries of the provision log by page, oldest first.
 
-use vrx_domain::{Caller, EntryKind, UnixMillis};
-use vrx_provision_log::{Deadline, Recorded};
+use vrx_domain::{Caller, Cause, EntryKind, Fields, UnixMillis};
+use vrx_provision_log::{Deadline, Recorded, StoredEntry};
+use vrx_tlog::Leaf;
 
-use crate::{error::ServiceError, tenants::TenantServices};
+use super::page_token::{self, Position, Scope};
+use crate::{
+    error::ServiceError,
+    record::{Act, pairs, read_error},
+    tenants::TenantServices,
+};
+
+/// Entries read from the store at once.
+const READ_AT_ONCE: u32 = 256;
+/// Entries looked at for one page, however few of them the filter wants.
+const MAX_LOOKED_AT: u32 = 4096;
 
 /// Which entries are wanted; all conditions hold together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,12 +67,193 @@ pub struct EntrySummary {
     pub cause: String,
 }
 
-/// One page of entries.
+/// One page of entries. The first page fixes where the list ends: entries made by listing don't lengthen it.
 pub async fn list(
     ctx: &TenantServices,
     caller: &Caller,
     request: ListRequest,
     deadline: Deadline,
 ) -> Result<Recorded<EntryPage>, ServiceError> {
-    todo!()
+    let now = ctx.node.clock.now();
+    let scope = Scope::new(caller, "log-list", &request.filter.encode());
+    let position = page_token::open(&ctx.keyring, &scope, &request.page_token, now)?;
+    let log_size = ctx.log.checkpoint().size();
+    let mut position = match position {
+        Some(position) => position,
+        None => first_position(ctx, &request.filter, log_size, deadline).await?,
+    };
+    let from = position.next;
+    let entries = gather(ctx, &request, &mut position, deadline).await?;
+    let next_page_token = if position.next < position.end {
+        page_token::seal(&ctx.keyring, &*ctx.node.random, &scope, position, now)?
+    } else {
+        Vec::new()
+    };
+    let content = [
+        ("from", from.to_string()),
+        ("until", position.next.to_string()),
+        ("entries", entries.len().to_string()),
+        (
+            "kind",
+            request
+                .filter
+                .kind
+                .map(|kind| kind.code().to_string())
+                .unwrap_or_default(),
+        ),
+    ];
+    let act = Act {
+        kind: EntryKind::Desk,
+        caller,
+        action: "log-list",
+        about: None,
+        content: &pairs(&content),
+    };
+    let page = EntryPage {
+        entries,
+        next_page_token,
+        log_size,
+    };
+    act.record(ctx, None, page, deadline)
+        .await
+        .map_err(|error| error.into_service())
+}
+
+impl EntryFilter {
+    /// All of the filter, unambiguously: a page token belongs to one query.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![self.kind.map_or(0, EntryKind::code)];
+        for time in [self.from, self.until] {
+            bytes.push(u8::from(time.is_some()));
+            bytes.extend_from_slice(&time.map_or(0, |time| time.0).to_be_bytes());
+        }
+        bytes
+    }
+
+    fn wants(&self, leaf: &Leaf) -> bool {
+        self.kind.is_none_or(|kind| kind.code() == leaf.kind)
+            && self.from.is_none_or(|from| leaf.time >= from.0)
+            && self.until.is_none_or(|until| leaf.time < until.0)
+    }
+}
+
+/// Where the list begins and ends. Times never fall along the log, so both are found by halving.
+async fn first_position(
+    ctx: &TenantServices,
+    filter: &EntryFilter,
+    size: u64,
+    deadline: Deadline,
+) -> Result<Position, ServiceError> {
+    let mut position = Position { next: 0, end: size };
+    if let Some(from) = filter.from {
+        position.next = first_not_before(ctx, from, size, deadline).await?;
+    }
+    if let Some(until) = filter.until {
+        position.end = first_not_before(ctx, until, size, deadline).await?;
+    }
+    Ok(position)
+}
+
+async fn first_not_before(
+    ctx: &TenantServices,
+    time: UnixMillis,
+    size: u64,
+    deadline: Deadline,
+) -> Result<u64, ServiceError> {
+    let (mut low, mut high) = (0, size);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let entries = ctx.log.reader().entries(middle, 1, deadline).await;
+        let entries = entries.map_err(|error| read_error(ctx, &error))?;
+        if entries
+            .first()
+            .is_some_and(|entry| entry.leaf.time < time.0)
+        {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
+/// Reads on from `position` until the page is full, the list is over or enough was looked at; leaves `position` where it stopped.
+async fn gather(
+    ctx: &TenantServices,
+    request: &ListRequest,
+    position: &mut Position,
+    deadline: Deadline,
+) -> Result<Vec<EntrySummary>, ServiceError> {
+    let size = page_token::page_size(request.page_size);
+    let mut found = Vec::new();
+    let mut looked_at = 0;
+    while found.len() < size && position.next < position.end && looked_at < MAX_LOOKED_AT {
+        let left = u32::try_from(position.end - position.next).unwrap_or(u32::MAX);
+        let entries = ctx
+            .log
+            .reader()
+            .entries(position.next, left.min(READ_AT_ONCE), deadline)
+            .await;
+        let entries = entries.map_err(|error| read_error(ctx, &error))?;
+        if entries.is_empty() {
+            return Err(ctx.internal("the provision log is shorter than its checkpoint"));
+        }
+        for entry in entries {
+            if found.len() == size {
+                break;
+            }
+            position.next = entry.leaf.index.saturating_add(1);
+            looked_at += 1;
+            if request.filter.wants(&entry.leaf) {
+                found.push(summary(&entry));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn summary(entry: &StoredEntry) -> EntrySummary {
+    let exchange = entry.leaf.kind == EntryKind::Exchange.code();
+    let (mut actor, mut action, mut outcome, mut cause) = Default::default();
+    if let Some(opening) = &entry.opening {
+        actor = text(opening.actor.get("caller"));
+        action = text(opening.actor.get("action"));
+        outcome = content_value(&opening.content, "outcome");
+        cause = text(opening.subject.get("cause"));
+        if exchange {
+            "query-records".clone_into(&mut action);
+            if cause.is_empty() {
+                Cause::Unknown.as_str().clone_into(&mut cause);
+            }
+        }
+    }
+    EntrySummary {
+        index: entry.leaf.index,
+        time: UnixMillis(entry.leaf.time),
+        kind: entry.leaf.kind,
+        actor,
+        action,
+        outcome,
+        cause,
+    }
+}
+
+/// A field of an exchange's content by its name, or of any other's by the name that stands before it.
+fn content_value(content: &Fields, name: &str) -> String {
+    if let Some(value) = content.get(name) {
+        return text(Some(value));
+    }
+    let mut values = content.values();
+    while let (Some(key), Some(value)) = (values.next(), values.next()) {
+        if key == name.as_bytes() {
+            return text(Some(value));
+        }
+    }
+    String::new()
+}
+
+fn text(value: Option<&[u8]>) -> String {
+    value
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+        .unwrap_or_default()
 }

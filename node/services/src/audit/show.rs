@@ -1,10 +1,14 @@
 //! Shows one entry: its opening's fields and the proof that it stands in the log.
 
-use vrx_domain::{Caller, UnixMillis};
-use vrx_provision_log::{Deadline, Recorded};
+use vrx_domain::{Caller, EntryKind, Fields, UnixMillis};
+use vrx_provision_log::{Deadline, ProvedEntry, Recorded};
 use vrx_tlog::Hash;
 
-use crate::{error::ServiceError, tenants::TenantServices};
+use crate::{
+    error::ServiceError,
+    record::{Act, hex, pairs, read_error},
+    tenants::TenantServices,
+};
 
 /// One entry in full. The `k_…` of its commitments aren't shown: they are as secret as the number.
 pub struct ShownEntry {
@@ -46,5 +50,114 @@ pub async fn show(
     index: u64,
     deadline: Deadline,
 ) -> Result<Recorded<ShownEntry>, ServiceError> {
-    todo!()
+    let proved = ctx.log.reader().entry(index, deadline).await;
+    let shown = shown(proved.map_err(|error| read_error(ctx, &error))?);
+    let content = [("index", index.to_string())];
+    let act = Act {
+        kind: EntryKind::Desk,
+        caller,
+        action: "log-show",
+        about: None,
+        content: &pairs(&content),
+    };
+    act.record(ctx, None, shown, deadline)
+        .await
+        .map_err(|error| error.into_service())
+}
+
+fn shown(proved: ProvedEntry) -> ShownEntry {
+    let ProvedEntry { entry, receipt } = proved;
+    let mut fields = Vec::new();
+    if let Some(opening) = &entry.opening {
+        for (part, table) in [
+            ("actor", &opening.actor),
+            ("subject", &opening.subject),
+            ("content", &opening.content),
+        ] {
+            fields.extend(shown_fields(part, table));
+        }
+    }
+    let opening = entry
+        .opening
+        .as_ref()
+        .filter(|opening| opening.subject_tag.is_some());
+    ShownEntry {
+        index: entry.leaf.index,
+        time: UnixMillis(entry.leaf.time),
+        kind: entry.leaf.kind,
+        leaf: receipt.leaf.to_vec(),
+        fields,
+        subject_seq: opening.map_or(0, |opening| opening.subject_seq),
+        previous_index: opening.and_then(|opening| opening.previous_index),
+        inclusion_proof: receipt.inclusion_proof,
+        checkpoint: receipt.checkpoint,
+    }
+}
+
+/// The fields of one part; where name and value stand in turn, each pair becomes one.
+fn shown_fields(part: &'static str, table: &Fields) -> Vec<ShownField> {
+    let mut shown = Vec::new();
+    let mut fields = table.0.iter();
+    while let Some(field) = fields.next() {
+        let (name, value) = match (field.name, fields.as_slice().first()) {
+            ("name", Some(next)) if next.name == "value" => {
+                fields.next();
+                (
+                    String::from_utf8_lossy(&field.value).into_owned(),
+                    &next.value,
+                )
+            }
+            (name, _) => (name.to_owned(), &field.value),
+        };
+        let value = value_text(&name, value);
+        shown.push(ShownField { part, name, value });
+    }
+    shown
+}
+
+fn value_text(name: &str, value: &[u8]) -> String {
+    match name {
+        // The exchange's own: bytes. A desk's hash of the same name is text already.
+        "caller_certificate_sha256" => hex(value),
+        "answer_sha256" if value.len() == 32 => hex(value),
+        "dose_ids" => value.chunks(16).map(hex).collect::<Vec<_>>().join(" "),
+        _ => String::from_utf8_lossy(value).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vrx_domain::{
+        DoseId, Outcome,
+        audit::{desk_content, exchange_content},
+    };
+
+    use super::*;
+
+    #[test]
+    fn hashes_and_ids_are_shown_in_hex_and_pairs_as_one_field() {
+        let ids = [DoseId::from_bytes([1; 16]), DoseId::from_bytes([2; 16])];
+        let content = exchange_content(Outcome::Found, &[0xab; 32], 3, &ids);
+        let shown = shown_fields("content", &content);
+        assert_eq!(shown[0].value, "found");
+        assert_eq!(shown[1].value, "ab".repeat(32));
+        assert_eq!(shown[2].value, "3");
+        assert_eq!(
+            shown[3].value,
+            format!("{} {}", "01".repeat(16), "02".repeat(16))
+        );
+        let shown = shown_fields(
+            "content",
+            &desk_content(&[("phase", "sent"), ("answer_sha256", "ff")]),
+        );
+        assert_eq!(shown.len(), 2);
+        assert_eq!(
+            (shown[0].name.as_str(), shown[0].value.as_str()),
+            ("phase", "sent")
+        );
+        assert_eq!(
+            (shown[1].name.as_str(), shown[1].value.as_str()),
+            ("answer_sha256", "ff")
+        );
+    }
 }

@@ -9,7 +9,7 @@ use vrx_domain::{
     Caller, Cause, DoseId, EntryKind, Member, PersonId,
     audit::{exchange_actor, exchange_content, exchange_subject},
 };
-use vrx_provision_log::{Deadline, Entry, Recorded, Subject};
+use vrx_provision_log::{Deadline, Entry, ReadError, Recorded, Subject};
 use vrx_storage::Lookup;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     error::ServiceError,
     policy::{HardToObtain, check_evidence},
-    record::{Act, record_error, storage_error, subject_tag},
+    record::{Act, read_error, record_error, storage_error, subject_tag},
     tenants::TenantServices,
 };
 
@@ -42,7 +42,9 @@ pub async fn provide(
         purpose = ?query.evidence.purpose,
         outcome = field::Empty,
     );
-    answer(ctx, caller, member, query, deadline).instrument(span).await
+    answer(ctx, caller, member, query, deadline)
+        .instrument(span)
+        .await
 }
 
 async fn answer(
@@ -57,12 +59,19 @@ async fn answer(
         here: ctx.policy.allow_hard_to_obtain,
         there: member.allow_hard_to_obtain,
     };
-    check_evidence(&query.evidence, &member.legal_bases, hard_to_obtain, &*ctx.node.clock)?;
+    check_evidence(
+        &query.evidence,
+        &member.legal_bases,
+        hard_to_obtain,
+        &*ctx.node.clock,
+    )?;
 
     let found = match ctx.persons.lookup(&query.number).await {
         Ok(Lookup::Unknown) => None,
         Ok(Lookup::Found(record)) => Some(*record),
-        Ok(Lookup::Mismatch { person }) => return Err(mismatch(ctx, caller, &query, person, deadline).await),
+        Ok(Lookup::Mismatch { person }) => {
+            return Err(mismatch(ctx, caller, &query, person, deadline).await);
+        }
         Err(error) => return Err(storage_error(ctx, &error)),
     };
     let decision = decide(found, &ctx.policy, ctx.node.clock.today());
@@ -73,7 +82,16 @@ async fn answer(
     };
     // From here on the answer exists only inside the log: it comes back when its entry is on the disk.
     let recorded = ctx.log.record(entry, None, answer, deadline).await;
-    let recorded = recorded.map_err(|error| record_error(ctx, &error))?;
+    let mut recorded = recorded.map_err(|error| record_error(ctx, &error))?;
+    match ctx
+        .log
+        .prove_from(&mut recorded, query.known_log_size, deadline)
+        .await
+    {
+        // The requester has seen a longer log than this one: it gets no proof, and its own check raises the alarm.
+        Ok(()) | Err(ReadError::OutOfRange) => {}
+        Err(error) => return Err(read_error(ctx, &error)),
+    }
     tracing::Span::current().record("outcome", outcome);
     Ok(recorded)
 }
@@ -87,7 +105,11 @@ fn check_caller(
     let is_member = caller.id.role == vrx_domain::Role::Exchange
         && caller.id.municipality == member.code
         && member.code != ctx.tenant.code;
-    if is_member && query.asked == ctx.tenant.code { Ok(()) } else { Err(ServiceError::PermissionDenied) }
+    if is_member && query.asked == ctx.tenant.code {
+        Ok(())
+    } else {
+        Err(ServiceError::PermissionDenied)
+    }
 }
 
 /// Encodes the answer once and makes the entry that commits to it.
@@ -110,7 +132,11 @@ fn entry_and_answer(
                 held_back: release.held_back,
                 salt,
             });
-            (ExchangeAnswer::Found(AnswerBytes::new(bytes)), release.held_back, ids)
+            (
+                ExchangeAnswer::Found(AnswerBytes::new(bytes)),
+                release.held_back,
+                ids,
+            )
         }
         Decision::Nothing(_) => (ExchangeAnswer::Nothing, 0, Vec::new()),
     };
@@ -122,13 +148,21 @@ fn entry_and_answer(
     let tag = subject_tag(ctx, &query.number);
     let subject = match cause {
         Cause::Unknown => Subject::Unknown,
-        known => Subject::Known { tag, fields: exchange_subject(&query.number, &known) },
+        known => Subject::Known {
+            tag,
+            fields: exchange_subject(&query.number, &known),
+        },
     };
     let entry = Entry {
         kind: EntryKind::Exchange,
         actor: exchange_actor(caller, &query.request_id, query.asked, &query.evidence),
         subject,
-        content: exchange_content(cause.outcome(), &Sha256::digest(told).into(), held_back, &ids),
+        content: exchange_content(
+            cause.outcome(),
+            &Sha256::digest(told).into(),
+            held_back,
+            &ids,
+        ),
     };
     (entry, answer)
 }

@@ -26,7 +26,12 @@ pub struct Refusals {
 impl Refusals {
     /// Refusals of the tenant that owns `log`; `node` is the tenant's own exchange identity.
     pub fn new(log: Arc<ProvisionLog>, clock: Arc<dyn Clock>, node: Caller) -> Self {
-        Self { log, clock, node, minutes: Mutex::new(Minutes::new()) }
+        Self {
+            log,
+            clock,
+            node,
+            minutes: Mutex::new(Minutes::new()),
+        }
     }
 
     /// Records that `caller` got `error`. Call it once for every error returned to a caller whose identity was understood and
@@ -47,7 +52,10 @@ impl Refusals {
         let reason = (error.code(), error.field().unwrap_or_default());
         let minute = minute_of(self.clock.now());
         let uri = caller.id.to_string();
-        let verdict = self.minutes.lock().take(minute, uri, caller, reason, only_counted);
+        let verdict = self
+            .minutes
+            .lock()
+            .take(minute, uri, caller, reason, only_counted);
         if verdict == Verdict::Entry {
             let content = desk_content(&[("reason", reason.0), ("field", reason.1)]);
             if !self.record(caller, content).await {
@@ -81,14 +89,20 @@ impl Refusals {
         let minute = UnixMillis(due.minute.saturating_mul(60_000)).to_rfc3339_jst();
         let mut content = vec![("minute".to_owned(), minute)];
         for ((reason, field), count) in &due.counts {
-            let name = if field.is_empty() { (*reason).to_owned() } else { format!("{reason}:{field}") };
+            let name = if field.is_empty() {
+                (*reason).to_owned()
+            } else {
+                format!("{reason}:{field}")
+            };
             content.push((name, count.to_string()));
         }
         if due.who == Who::Others {
             content.push(("callers".to_owned(), "many".to_owned()));
         }
-        let pairs: Vec<_> =
-            content.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let pairs: Vec<_> = content
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let caller = match &due.who {
             Who::Caller(caller) => caller,
             Who::Others => &self.node,
@@ -103,7 +117,10 @@ impl Refusals {
             subject: Subject::Unknown,
             content,
         };
-        self.log.record(entry, None, (), Deadline::after(OWN_TIME)).await.is_ok()
+        self.log
+            .record(entry, None, (), Deadline::after(OWN_TIME))
+            .await
+            .is_ok()
     }
 }
 

@@ -172,9 +172,17 @@ mod tests {
             assert_eq!(take(&mut minutes, 7, 1), Verdict::Entry);
         }
         assert_eq!(take(&mut minutes, 7, 1), Verdict::Counted);
-        assert_eq!(take(&mut minutes, 7, 2), Verdict::Entry, "another caller has its own sixty");
+        assert_eq!(
+            take(&mut minutes, 7, 2),
+            Verdict::Entry,
+            "another caller has its own sixty"
+        );
         assert!(minutes.take_due().is_empty(), "the minute isn't over");
-        assert_eq!(take(&mut minutes, 8, 1), Verdict::Entry, "a new minute has its own sixty");
+        assert_eq!(
+            take(&mut minutes, 8, 1),
+            Verdict::Entry,
+            "a new minute has its own sixty"
+        );
         let due = minutes.take_due();
         assert_eq!(due.len(), 1);
         assert_eq!(due[0].who, Who::Caller(1));
@@ -200,7 +208,11 @@ mod tests {
             assert_eq!(take(&mut minutes, 1, caller), Verdict::Entry);
         }
         assert_eq!(take(&mut minutes, 1, 999_999), Verdict::Counted);
-        assert_eq!(take(&mut minutes, 1, 0), Verdict::Entry, "known ones keep their own count");
+        assert_eq!(
+            take(&mut minutes, 1, 0),
+            Verdict::Entry,
+            "known ones keep their own count"
+        );
         minutes.turn(2);
         let due = minutes.take_due();
         assert_eq!(due.len(), 1);

@@ -2,9 +2,7 @@
 //!
 //! They come in as an import of their own: *entered*, until another member of staff approves it like any other.
 
-use vrx_domain::{
-    Caller, Date, Dose, DoseOrigin, EntryKind, ImportId, InquiryId, Person,
-};
+use vrx_domain::{Caller, Date, Dose, DoseOrigin, EntryKind, ImportId, InquiryId, Person};
 use vrx_provision_log::Deadline;
 use vrx_storage::{
     Adoption, Change, ChangeError, ImportHeader, ImportKind, InquiryRecord, Lookup, RowOutcome,
@@ -52,7 +50,7 @@ pub async fn adopt(
     loop {
         match try_adopt(ctx, caller, request, deadline).await {
             Err(NotRecorded::Change(ChangeError::Conflict(_))) => {}
-            other => return other.map_err(|error| error.into_service(ctx)),
+            other => return other.map_err(|error| error.into_service()),
         }
     }
 }
@@ -82,21 +80,29 @@ async fn try_adopt(
     let mut birth_date = "";
     let mut change = None;
     if kept.adopted.is_none() {
-        let answer = ctx
-            .node
-            .codec
-            .decode(kept.answer.as_bytes())
-            .map_err(|_| NotRecorded::Service(ctx.internal("a checked answer can't be decoded any more")))?;
-        let own = own_birth_date(ctx, &kept).await.map_err(NotRecorded::Service)?;
+        let answer = ctx.node.codec.decode(kept.answer.as_bytes()).map_err(|_| {
+            NotRecorded::Service(ctx.internal("a checked answer can't be decoded any more"))
+        })?;
+        let own = own_birth_date(ctx, &kept)
+            .await
+            .map_err(NotRecorded::Service)?;
         birth_date = check_birth_date(own, &answer, caller, &kept).map_err(NotRecorded::Service)?;
-        change = prepare(ctx, caller, &row, &kept, answer, &mut report).await.map_err(NotRecorded::Service)?;
+        change = prepare(ctx, caller, &row, &kept, answer, &mut report)
+            .await
+            .map_err(NotRecorded::Service)?;
     }
 
     let content = [
         ("inquiry", request.inquiry.to_string()),
         ("municipality_code", kept.provider.to_string()),
         ("provider_log_index", kept.provider_log_index.to_string()),
-        ("import", report.import.map(|import| import.to_string()).unwrap_or_default()),
+        (
+            "import",
+            report
+                .import
+                .map(|import| import.to_string())
+                .unwrap_or_default(),
+        ),
         ("adopted", report.adopted.to_string()),
         ("unchanged", report.unchanged.to_string()),
         ("birth_date", birth_date.to_owned()),
@@ -108,8 +114,14 @@ async fn try_adopt(
         about: Some(&kept.number),
         content: &pairs(&content),
     };
-    let (report, receipt, _) = act.record(ctx, change, report, deadline).await?.into_parts();
-    Ok(AdoptReport { log_index: receipt.log_index, ..report })
+    let (report, receipt, _) = act
+        .record(ctx, change, report, deadline)
+        .await?
+        .into_parts();
+    Ok(AdoptReport {
+        log_index: receipt.log_index,
+        ..report
+    })
 }
 
 /// The birth date in the own approved register: without it nobody can say whose doses these are.
@@ -118,10 +130,12 @@ async fn own_birth_date(ctx: &TenantServices, kept: &KeptAnswer) -> Result<Date,
         Ok(Lookup::Found(record)) => record
             .approved
             .map(|person: Person| person.birth_date)
-            .ok_or(ServiceError::FailedPrecondition("the person's own entry isn't approved yet")),
-        Ok(Lookup::Unknown) => {
-            Err(ServiceError::FailedPrecondition("the person isn't in the own register yet"))
-        }
+            .ok_or(ServiceError::FailedPrecondition(
+                "the person's own entry isn't approved yet",
+            )),
+        Ok(Lookup::Unknown) => Err(ServiceError::FailedPrecondition(
+            "the person isn't in the own register yet",
+        )),
         Ok(Lookup::Mismatch { .. }) => {
             Err(ctx.internal("alarm: a number's tag leads to a row that holds another number"))
         }
@@ -157,7 +171,10 @@ async fn prepare(
     report: &mut AdoptReport,
 ) -> Result<Option<Change>, ServiceError> {
     let import = ImportId::random(&*ctx.node.random);
-    let origin = DoseOrigin::Adopted { from: kept.provider, log_index: kept.provider_log_index };
+    let origin = DoseOrigin::Adopted {
+        from: kept.provider,
+        log_index: kept.provider_log_index,
+    };
     let adoption = Adoption {
         import: ImportHeader {
             id: import,
@@ -167,7 +184,11 @@ async fn prepare(
             digest: [0; 32],
         },
         number: duplicate(ctx, kept)?,
-        doses: answer.doses.into_iter().map(|dose| Dose { origin, ..dose }).collect(),
+        doses: answer
+            .doses
+            .into_iter()
+            .map(|dose| Dose { origin, ..dose })
+            .collect(),
     };
     let prepared = ctx
         .registry
@@ -180,7 +201,9 @@ async fn prepare(
             RowOutcome::Added | RowOutcome::Changed => report.adopted += 1,
             RowOutcome::Unchanged => report.unchanged += 1,
             RowOutcome::Refused(_) => {
-                return Err(ServiceError::FailedPrecondition("a dose of the answer can't be taken"));
+                return Err(ServiceError::FailedPrecondition(
+                    "a dose of the answer can't be taken",
+                ));
             }
         }
     }
@@ -197,7 +220,9 @@ async fn prepare(
         answer: AnswerBytes::new(Zeroizing::new(Vec::new())),
         adopted: Some(import),
     };
-    let body = emptied.encode().map_err(|_| ctx.internal("a kept answer can't be encoded any more"))?;
+    let body = emptied
+        .encode()
+        .map_err(|_| ctx.internal("a kept answer can't be encoded any more"))?;
     let row = InquiryRecord {
         id: row.id,
         expires_at: row.expires_at,

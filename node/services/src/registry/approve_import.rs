@@ -37,10 +37,14 @@ pub async fn approve_import(
         .ok_or(ServiceError::NotFound)?;
     let by = caller.id.to_string();
     if record.header.entered_by == by {
-        return Err(ServiceError::FailedPrecondition("whoever entered an import can't approve it"));
+        return Err(ServiceError::FailedPrecondition(
+            "whoever entered an import can't approve it",
+        ));
     }
     if record.state != ImportState::Entered {
-        return Err(ServiceError::FailedPrecondition("the import is approved already"));
+        return Err(ServiceError::FailedPrecondition(
+            "the import is approved already",
+        ));
     }
     let rows = record.counts.added.saturating_add(record.counts.changed);
     let content = [
@@ -59,6 +63,10 @@ pub async fn approve_import(
     // The store looks at state and persons again inside the transaction: two approvals at once can't both stand.
     let change = Change::approve_import(import, by, ctx.node.clock.now());
     let recorded = act.record(ctx, Some(change), (), deadline).await;
-    let ((), receipt, _) = recorded.map_err(|error| error.into_service(ctx))?.into_parts();
-    Ok(ApprovalReport { import, rows, log_index: receipt.log_index })
+    let ((), receipt, _) = recorded.map_err(|error| error.into_service())?.into_parts();
+    Ok(ApprovalReport {
+        import,
+        rows,
+        log_index: receipt.log_index,
+    })
 }

@@ -79,37 +79,75 @@ pub(crate) fn check_reply(
 ) -> Result<Checked, CheckFailure> {
     let PeerReply { presented, outcome } = reply;
     match outcome {
-        PeerOutcome::Found { answer, k_subject, k_actor, k_content, receipt } => {
+        PeerOutcome::Found {
+            answer,
+            k_subject,
+            k_actor,
+            k_content,
+            receipt,
+        } => {
             let (leaf, checkpoint) = check_receipt(&receipt, key, known)?;
             check_actor(&k_actor, &leaf, &presented, query)?;
             let subject = exchange_subject(&query.number, &Cause::Provided);
-            if !opens(&leaf.c_subject, &k_subject, CommitTo::Subject, subject.values()) {
+            if !opens(
+                &leaf.c_subject,
+                &k_subject,
+                CommitTo::Subject,
+                subject.values(),
+            ) {
                 return Err(CheckFailure::Subject);
             }
-            let decoded = codec.decode(answer.as_bytes()).map_err(|_| CheckFailure::Answer)?;
+            let decoded = codec
+                .decode(answer.as_bytes())
+                .map_err(|_| CheckFailure::Answer)?;
             let ids: Vec<_> = decoded.doses.iter().map(|dose| dose.id).collect();
             let hash = Sha256::digest(answer.as_bytes()).into();
             let content = exchange_content(Outcome::Found, &hash, decoded.held_back, &ids);
-            if !opens(&leaf.c_content, &k_content, CommitTo::Content, content.values()) {
+            if !opens(
+                &leaf.c_content,
+                &k_content,
+                CommitTo::Content,
+                content.values(),
+            ) {
                 return Err(CheckFailure::Content);
             }
             if decoded.request_id != query.request_id {
                 return Err(CheckFailure::RequestId);
             }
             check_doses(&decoded)?;
-            Ok(Checked { answer: Some((answer, decoded)), checkpoint, note: receipt.checkpoint, leaf })
+            Ok(Checked {
+                answer: Some((answer, decoded)),
+                checkpoint,
+                note: receipt.checkpoint,
+                leaf,
+            })
         }
-        PeerOutcome::Nothing { request_id, k_actor, k_content, receipt } => {
+        PeerOutcome::Nothing {
+            request_id,
+            k_actor,
+            k_content,
+            receipt,
+        } => {
             let (leaf, checkpoint) = check_receipt(&receipt, key, known)?;
             check_actor(&k_actor, &leaf, &presented, query)?;
             let content = exchange_content(Outcome::Nothing, &Sha256::digest([]).into(), 0, &[]);
-            if !opens(&leaf.c_content, &k_content, CommitTo::Content, content.values()) {
+            if !opens(
+                &leaf.c_content,
+                &k_content,
+                CommitTo::Content,
+                content.values(),
+            ) {
                 return Err(CheckFailure::Content);
             }
             if request_id != query.request_id.to_string() {
                 return Err(CheckFailure::RequestId);
             }
-            Ok(Checked { answer: None, checkpoint, note: receipt.checkpoint, leaf })
+            Ok(Checked {
+                answer: None,
+                checkpoint,
+                note: receipt.checkpoint,
+                leaf,
+            })
         }
     }
 }
@@ -153,5 +191,9 @@ fn check_doses(answer: &Answer) -> Result<(), CheckFailure> {
         [first, second] => first.date <= second.date,
         _ => true,
     });
-    if ids.len() == total && in_order { Ok(()) } else { Err(CheckFailure::Doses) }
+    if ids.len() == total && in_order {
+        Ok(())
+    } else {
+        Err(CheckFailure::Doses)
+    }
 }

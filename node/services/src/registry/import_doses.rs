@@ -1,23 +1,65 @@
-//! Imports doses from the official ledger layout (予防接種台帳向け出力).
+//! Imports doses from the official ledger layout (予防接種台帳向け出力の取込).
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
-use vrx_domain::Caller;
+use tracing::Instrument;
+use vrx_domain::{AddresseeNumber, Caller, Date, DoseId, ImportId, Random};
+use vrx_storage::{DoseRow, ImportKind, PreparedChunk, RegistryStore, StorageError};
 use zeroize::Zeroizing;
 
-use super::import_stream::{ImportEvent, ImportRequest, ImportSummary};
-use crate::{error::ServiceError, tenants::TenantServices};
+use super::import_stream::{self, ImportEvent, ImportRequest, ImportSummary, Source};
+use crate::{
+    error::ServiceError,
+    import::{CsvImport, LedgerLayout, LedgerRow, ledger},
+    tenants::TenantServices,
+};
 
 /// Takes the file's bytes as they come; good rows are kept as *entered*, refused ones are sent back through `events`.
-pub async fn import_doses<S>(
+pub async fn import_doses<I>(
     ctx: &TenantServices,
     caller: &Caller,
     request: ImportRequest,
-    input: S,
+    input: I,
     events: mpsc::Sender<ImportEvent>,
 ) -> Result<ImportSummary, ServiceError>
 where
-    S: Stream<Item = Result<Zeroizing<Vec<u8>>, ServiceError>> + Send + Unpin,
+    I: Stream<Item = Result<Zeroizing<Vec<u8>>, ServiceError>> + Send + Unpin,
 {
-    todo!()
+    let span = tracing::info_span!("import_doses", tenant = %ctx.tenant.code, caller = %caller.id);
+    import_stream::run::<Doses, _>(ctx, caller, request, input, events)
+        .instrument(span)
+        .await
+}
+
+struct Doses;
+
+impl Source for Doses {
+    type Layout = LedgerLayout;
+    type Row = DoseRow;
+    const KIND: ImportKind = ImportKind::Doses;
+    const ACTION: &'static str = "import-doses";
+    const PERSON_COLUMN: &'static str = ledger::ADDRESSEE;
+
+    fn parser(_today: Date) -> CsvImport<LedgerLayout> {
+        CsvImport::ledger(None)
+    }
+
+    fn rows(row: LedgerRow, random: &dyn Random) -> Vec<DoseRow> {
+        let LedgerRow { addressee, doses } = row;
+        doses
+            .into_iter()
+            .map(|dose| DoseRow {
+                addressee: addressee.as_ref().map(AddresseeNumber::duplicate),
+                dose: dose.into_dose(DoseId::random(random)),
+            })
+            .collect()
+    }
+
+    async fn prepare(
+        registry: &dyn RegistryStore,
+        import: ImportId,
+        rows: &[DoseRow],
+    ) -> Result<PreparedChunk, StorageError> {
+        registry.prepare_doses(import, rows).await
+    }
 }

@@ -2,22 +2,61 @@
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
-use vrx_domain::Caller;
+use tracing::Instrument;
+use vrx_domain::{Caller, Date, ImportId, Random};
+use vrx_storage::{ImportKind, PersonRow, PreparedChunk, RegistryStore, StorageError};
 use zeroize::Zeroizing;
 
-use super::import_stream::{ImportEvent, ImportRequest, ImportSummary};
-use crate::{error::ServiceError, tenants::TenantServices};
+use super::import_stream::{self, ImportEvent, ImportRequest, ImportSummary, Source};
+use crate::{
+    error::ServiceError,
+    import::{CsvImport, PersonEntry, PersonsLayout},
+    tenants::TenantServices,
+};
 
 /// Takes the file's bytes as they come; good rows are kept as *entered*, refused ones are sent back through `events`.
-pub async fn import_persons<S>(
+pub async fn import_persons<I>(
     ctx: &TenantServices,
     caller: &Caller,
     request: ImportRequest,
-    input: S,
+    input: I,
     events: mpsc::Sender<ImportEvent>,
 ) -> Result<ImportSummary, ServiceError>
 where
-    S: Stream<Item = Result<Zeroizing<Vec<u8>>, ServiceError>> + Send + Unpin,
+    I: Stream<Item = Result<Zeroizing<Vec<u8>>, ServiceError>> + Send + Unpin,
 {
-    todo!()
+    let span =
+        tracing::info_span!("import_persons", tenant = %ctx.tenant.code, caller = %caller.id);
+    import_stream::run::<Persons, _>(ctx, caller, request, input, events)
+        .instrument(span)
+        .await
+}
+
+struct Persons;
+
+impl Source for Persons {
+    type Layout = PersonsLayout;
+    type Row = PersonRow;
+    const KIND: ImportKind = ImportKind::Persons;
+    const ACTION: &'static str = "import-persons";
+    const PERSON_COLUMN: &'static str = "宛名番号";
+
+    fn parser(today: Date) -> CsvImport<PersonsLayout> {
+        CsvImport::persons(None, today)
+    }
+
+    fn rows(row: PersonEntry, _random: &dyn Random) -> Vec<PersonRow> {
+        vec![PersonRow {
+            number: row.number,
+            person: row.person,
+        }]
+    }
+
+    async fn prepare(
+        registry: &dyn RegistryStore,
+        import: ImportId,
+        rows: &[PersonRow],
+    ) -> Result<PreparedChunk, StorageError> {
+        registry.prepare_persons(import, rows).await
+    }
 }

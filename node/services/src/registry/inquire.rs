@@ -129,7 +129,12 @@ pub async fn inquire(
         outcome = field::Empty,
     );
     let (ctx, caller) = (Arc::clone(ctx), caller.clone());
-    let work = async move { Inquiry::prepare(&ctx, &caller, request).await?.run(deadline).await };
+    let work = async move {
+        Inquiry::prepare(&ctx, &caller, request)
+            .await?
+            .run(deadline)
+            .await
+    };
     match tokio::spawn(work.instrument(span)).await {
         Ok(result) => result,
         Err(_) => Err(ServiceError::unavailable()),
@@ -152,8 +157,13 @@ struct Inquiry<'a> {
 /// What the provider's reply came to.
 enum Judged {
     Held(Box<Checked>),
-    Refused { code: &'static str, field: Option<&'static str> },
-    Failed { code: &'static str },
+    Refused {
+        code: &'static str,
+        field: Option<&'static str>,
+    },
+    Failed {
+        code: &'static str,
+    },
 }
 
 impl<'a> Inquiry<'a> {
@@ -163,7 +173,12 @@ impl<'a> Inquiry<'a> {
         caller: &'a Caller,
         request: InquireRequest,
     ) -> Result<Self, ServiceError> {
-        let InquireRequest { request_id, provider, number, mut evidence } = request;
+        let InquireRequest {
+            request_id,
+            provider,
+            number,
+            mut evidence,
+        } = request;
         if caller.id.name.as_deref() != Some(evidence.operator_ref.as_str()) {
             return Err(ServiceError::InvalidArgument {
                 field: "operator_ref",
@@ -181,22 +196,33 @@ impl<'a> Inquiry<'a> {
             field: "municipality_code",
             why: "isn't a member of the exchange",
         })?;
-        let own = members.get(ctx.tenant.code).ok_or(ServiceError::FailedPrecondition(
-            "this municipality isn't in the member directory",
-        ))?;
+        let own = members
+            .get(ctx.tenant.code)
+            .ok_or(ServiceError::FailedPrecondition(
+                "this municipality isn't in the member directory",
+            ))?;
         let hard_to_obtain = HardToObtain {
             here: ctx.policy.allow_hard_to_obtain,
             there: provider.allow_hard_to_obtain,
         };
-        check_evidence(&evidence, &own.legal_bases, hard_to_obtain, &*ctx.node.clock)?;
+        check_evidence(
+            &evidence,
+            &own.legal_bases,
+            hard_to_obtain,
+            &*ctx.node.clock,
+        )?;
         let key = VerifierKey::parse(&provider.log_vkey).map_err(|_| {
-            ServiceError::FailedPrecondition("the directory's log key of that municipality isn't one")
+            ServiceError::FailedPrecondition(
+                "the directory's log key of that municipality isn't one",
+            )
         })?;
         let registered = match ctx.persons.lookup(&number).await {
             Ok(Lookup::Found(record)) => Some(record),
             Ok(Lookup::Unknown) => None,
             Ok(Lookup::Mismatch { .. }) => {
-                return Err(ctx.internal("alarm: a number's tag leads to a row that holds another number"));
+                return Err(
+                    ctx.internal("alarm: a number's tag leads to a row that holds another number")
+                );
             }
             Err(error) => return Err(storage_error(ctx, &error)),
         };
@@ -205,7 +231,8 @@ impl<'a> Inquiry<'a> {
         });
         // Whoever is protected here isn't to be found by way of the other side's records.
         evidence.conceal_requester |= protected;
-        let birth_date = registered.and_then(|record| record.approved.map(|person| person.birth_date));
+        let birth_date =
+            registered.and_then(|record| record.approved.map(|person| person.birth_date));
         let known = known_checkpoint::load(ctx, provider, &key).await?;
         let known_log_size = known.as_ref().map_or(0, |checkpoint| checkpoint.size);
         Ok(Self {
@@ -250,21 +277,33 @@ impl<'a> Inquiry<'a> {
             ("purpose", evidence.purpose.code().to_string()),
             ("legal_basis", evidence.legal_basis.to_string()),
             ("consent.reference", evidence.consent.reference.to_string()),
-            ("consent.obtained_on", evidence.consent.obtained_on.to_string()),
+            (
+                "consent.obtained_on",
+                evidence.consent.obtained_on.to_string(),
+            ),
             ("consent.method", evidence.consent.method.code().to_string()),
             (
                 "resident_register_checked_at",
                 evidence.identity.resident_register_checked_at.0.to_string(),
             ),
             ("document", evidence.identity.document.code().to_string()),
-            ("document_checked_at", evidence.identity.document_checked_at.0.to_string()),
+            (
+                "document_checked_at",
+                evidence.identity.document_checked_at.0.to_string(),
+            ),
             ("event_reference", evidence.event_reference.to_string()),
             ("event_date", evidence.event_date.to_string()),
-            ("conceal_requester", u8::from(evidence.conceal_requester).to_string()),
+            (
+                "conceal_requester",
+                u8::from(evidence.conceal_requester).to_string(),
+            ),
             ("known_log_size", self.query.known_log_size.to_string()),
         ];
-        let recorded = self.act(&pairs(&content)).record(self.ctx, None, (), deadline).await;
-        recorded.map(drop).map_err(|error| error.into_service(self.ctx))
+        let recorded = self
+            .act(&pairs(&content))
+            .record(self.ctx, None, (), deadline)
+            .await;
+        recorded.map(drop).map_err(|error| error.into_service())
     }
 
     fn judge(&self, reply: Result<PeerReply, PeerError>) -> Judged {
@@ -273,7 +312,10 @@ impl<'a> Inquiry<'a> {
             Err(PeerError::Refused { code, field }) => return Judged::Refused { code, field },
             Err(PeerError::Failed(code)) => return Judged::Failed { code },
         };
-        let known = self.known.as_ref().map(|checkpoint| (checkpoint.size, checkpoint.root));
+        let known = self
+            .known
+            .as_ref()
+            .map(|checkpoint| (checkpoint.size, checkpoint.root));
         match check_reply(reply, &self.query, &self.key, known, &*self.ctx.node.codec) {
             Ok(checked) => Judged::Held(Box::new(checked)),
             Err(failure) => self.alarm(failure.code()),
@@ -292,7 +334,10 @@ impl<'a> Inquiry<'a> {
     }
 
     /// Records the outcome and keeps what may be adopted, in one transaction.
-    async fn record_outcome(&self, mut result: Judged) -> Result<Recorded<InquiryReport>, ServiceError> {
+    async fn record_outcome(
+        &self,
+        mut result: Judged,
+    ) -> Result<Recorded<InquiryReport>, ServiceError> {
         if let Judged::Held(checked) = &result {
             // Another inquiry may have brought a newer checkpoint while this one was on its way.
             let kept = known_checkpoint::load(self.ctx, self.provider, &self.key).await?;
@@ -306,9 +351,12 @@ impl<'a> Inquiry<'a> {
             _ => None,
         };
         // The caller's time may be over; the outcome is recorded all the same.
-        let deadline = own_deadline(self.ctx);
-        let recorded = self.act(&pairs(&content)).record(self.ctx, change, report, deadline).await;
-        recorded.map_err(|error| error.into_service(self.ctx))
+        let deadline = own_deadline();
+        let recorded = self
+            .act(&pairs(&content))
+            .record(self.ctx, change, report, deadline)
+            .await;
+        recorded.map_err(|error| error.into_service())
     }
 
     /// The change that keeps a checked answer and the provider's checkpoint.
@@ -318,7 +366,11 @@ impl<'a> Inquiry<'a> {
         expires_at: Option<UnixMillis>,
     ) -> Result<Change, ServiceError> {
         let note = checked.note.clone();
-        let mut changes = vec![known_checkpoint::keep(self.provider, &checked.checkpoint, note)];
+        let mut changes = vec![known_checkpoint::keep(
+            self.provider,
+            &checked.checkpoint,
+            note,
+        )];
         if let (Some((bytes, answer)), Some(expires_at)) = (&checked.answer, expires_at) {
             let kept = KeptAnswer {
                 number: duplicate(self.ctx, &self.query.number)?,
@@ -329,8 +381,15 @@ impl<'a> Inquiry<'a> {
                 answer: AnswerBytes::new(Zeroizing::new(bytes.as_bytes().to_vec())),
                 adopted: None,
             };
-            let body = kept.encode().map_err(|_| self.ctx.internal("an answer is too long to keep"))?;
-            let row = InquiryRecord { id: self.id, expires_at, version: 1, body };
+            let body = kept
+                .encode()
+                .map_err(|_| self.ctx.internal("an answer is too long to keep"))?;
+            let row = InquiryRecord {
+                id: self.id,
+                expires_at,
+                version: 1,
+                body,
+            };
             let change = self.ctx.registry.prepare_inquiry(&row).await;
             changes.push(change.map_err(|error| storage_error(self.ctx, &error))?);
         }
@@ -391,7 +450,13 @@ impl<'a> Inquiry<'a> {
             ("answer_sha256", answer_sha256),
             ("doses", report.doses.len().to_string()),
             ("held_back", report.held_back.to_string()),
-            ("birth_date", report.birth_date.map_or("", BirthDateCheck::as_str).to_owned()),
+            (
+                "birth_date",
+                report
+                    .birth_date
+                    .map_or("", BirthDateCheck::as_str)
+                    .to_owned(),
+            ),
         ];
         (report, content)
     }
@@ -407,6 +472,10 @@ impl<'a> Inquiry<'a> {
     }
 }
 
-fn duplicate(ctx: &TenantServices, number: &IndividualNumber) -> Result<IndividualNumber, ServiceError> {
-    IndividualNumber::from_digits(number.digits()).map_err(|_| ctx.internal("a valid number isn't valid"))
+fn duplicate(
+    ctx: &TenantServices,
+    number: &IndividualNumber,
+) -> Result<IndividualNumber, ServiceError> {
+    IndividualNumber::from_digits(number.digits())
+        .map_err(|_| ctx.internal("a valid number isn't valid"))
 }

@@ -45,9 +45,17 @@ impl KeptAnswer {
             Some(import) => out.extend_from_slice(import.as_bytes()),
             None => out.extend_from_slice(&[0; 16]),
         }
-        out.extend_from_slice(&u16::try_from(inquirer.len()).map_err(|_| Malformed)?.to_be_bytes());
+        out.extend_from_slice(
+            &u16::try_from(inquirer.len())
+                .map_err(|_| Malformed)?
+                .to_be_bytes(),
+        );
         out.extend_from_slice(inquirer);
-        out.extend_from_slice(&u32::try_from(answer.len()).map_err(|_| Malformed)?.to_be_bytes());
+        out.extend_from_slice(
+            &u32::try_from(answer.len())
+                .map_err(|_| Malformed)?
+                .to_be_bytes(),
+        );
         out.extend_from_slice(answer);
         Ok(out)
     }
@@ -69,8 +77,11 @@ impl KeptAnswer {
         let import = ImportId::from_bytes(take(&mut rest)?);
         let length = usize::from(u16::from_be_bytes(take(&mut rest)?));
         let inquirer = take_slice(&mut rest, length)?;
-        let inquirer = std::str::from_utf8(inquirer).map_err(|_| Malformed)?.to_owned();
-        let length = usize::try_from(u32::from_be_bytes(take(&mut rest)?)).map_err(|_| Malformed)?;
+        let inquirer = std::str::from_utf8(inquirer)
+            .map_err(|_| Malformed)?
+            .to_owned();
+        let length =
+            usize::try_from(u32::from_be_bytes(take(&mut rest)?)).map_err(|_| Malformed)?;
         let answer = AnswerBytes::new(Zeroizing::new(take_slice(&mut rest, length)?.to_vec()));
         if !rest.is_empty() {
             return Err(Malformed);

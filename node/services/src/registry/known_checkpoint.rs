@@ -33,7 +33,11 @@ pub(crate) async fn load(
 
 /// Keeps a checked checkpoint; the store leaves it out if it has a newer one.
 pub(crate) fn keep(provider: &Member, checkpoint: &Checkpoint, note: String) -> Change {
-    Change::keep_peer_checkpoint(PeerCheckpoint { peer: provider.code, size: checkpoint.size, note })
+    Change::keep_peer_checkpoint(PeerCheckpoint {
+        peer: provider.code,
+        size: checkpoint.size,
+        note,
+    })
 }
 
 /// Whether two checkpoints of one size say different things: the provider shows two logs.
@@ -47,7 +51,11 @@ mod tests {
 
     #[test]
     fn the_same_size_with_another_root_contradicts() {
-        let at = |size, root| Checkpoint { origin: "a".into(), size, root };
+        let at = |size, root| Checkpoint {
+            origin: "a".into(),
+            size,
+            root,
+        };
         assert!(contradict(Some(&at(5, [8; 32])), &at(5, [7; 32])));
         assert!(!contradict(Some(&at(5, [7; 32])), &at(5, [7; 32])));
         assert!(!contradict(Some(&at(5, [8; 32])), &at(6, [7; 32])));

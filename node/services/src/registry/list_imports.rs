@@ -5,7 +5,7 @@ use vrx_provision_log::Deadline;
 use vrx_storage::{ImportKind, ImportRecord, ImportState};
 
 use crate::{
-    audit::page_token::{self, Scope},
+    audit::page_token::{self, Position, Scope},
     error::ServiceError,
     record::{Act, pairs, storage_error},
     tenants::TenantServices,
@@ -55,19 +55,30 @@ pub async fn list_imports(
 ) -> Result<ImportsPage, ServiceError> {
     let now = ctx.node.clock.now();
     let scope = Scope::new(caller, "list-imports", &[]);
-    let from = page_token::open(&ctx.keyring, &scope, &request.page_token, now)?;
+    let position = page_token::open(&ctx.keyring, &scope, &request.page_token, now)?;
+    let from = position.map_or(0, |position| position.next);
     let size = page_token::page_size(request.page_size);
-    let all = ctx.registry.imports().await.map_err(|error| storage_error(ctx, &error))?;
-    let total = all.len();
+    let all = ctx
+        .registry
+        .imports()
+        .await
+        .map_err(|error| storage_error(ctx, &error))?;
     let skip = usize::try_from(from).unwrap_or(usize::MAX);
     let imports: Vec<_> = all.iter().skip(skip).take(size).map(overview).collect();
     let next = skip.saturating_add(imports.len());
-    let next_page_token = if next < total {
-        page_token::seal(&ctx.keyring, &*ctx.node.random, &scope, next as u64, now)?
+    let next_page_token = if next < all.len() {
+        let position = Position {
+            next: next as u64,
+            end: all.len() as u64,
+        };
+        page_token::seal(&ctx.keyring, &*ctx.node.random, &scope, position, now)?
     } else {
         Vec::new()
     };
-    let content = [("from", from.to_string()), ("imports", imports.len().to_string())];
+    let content = [
+        ("from", from.to_string()),
+        ("imports", imports.len().to_string()),
+    ];
     let act = Act {
         kind: EntryKind::Desk,
         caller,
@@ -75,9 +86,15 @@ pub async fn list_imports(
         about: None,
         content: &pairs(&content),
     };
-    let page = ImportsPage { imports, next_page_token };
+    let page = ImportsPage {
+        imports,
+        next_page_token,
+    };
     let recorded = act.record(ctx, None, page, deadline).await;
-    Ok(recorded.map_err(|error| error.into_service(ctx))?.into_parts().0)
+    Ok(recorded
+        .map_err(|error| error.into_service())?
+        .into_parts()
+        .0)
 }
 
 fn overview(record: &ImportRecord) -> ImportOverview {
@@ -105,5 +122,8 @@ pub(crate) fn kind_word(kind: ImportKind) -> &'static str {
 
 /// The staff id in a SPIFFE URI; the whole text if it isn't one.
 fn staff_id(uri: &str) -> String {
-    SpiffeId::parse(uri).ok().and_then(|id| id.name).unwrap_or_else(|| uri.to_owned())
+    SpiffeId::parse(uri)
+        .ok()
+        .and_then(|id| id.name)
+        .unwrap_or_else(|| uri.to_owned())
 }
