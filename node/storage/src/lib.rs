@@ -20,6 +20,8 @@
 
 mod body;
 mod change;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod log;
 mod persons;

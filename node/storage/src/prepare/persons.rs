@@ -7,7 +7,7 @@ use vrx_domain::{Dose, DoseId, DoseStatus, ImportId, IndividualNumber, Person, P
 
 use super::{Existing, Probe, Sealing, active, keyring_error, sort_tags, tag_rows};
 use crate::StorageError;
-use crate::body::{encode_dose, encode_person};
+use crate::body::{PersonBody, encode_dose, encode_person};
 use crate::change::{
     Change, Chunk, Op, SealedDoseRevision, SealedPerson, SealedPersonRevision, TagRow,
 };
@@ -50,51 +50,75 @@ pub(crate) fn prepare_persons(
             return Err(StorageError::Invalid("two probes a row"));
         };
         let (number_tags, addressee_tags) = (&by_number.tags, &by_addressee.tags);
-        let outcome = if !seen.insert(active(number_tags)) || !seen.insert(active(addressee_tags)) {
-            RowOutcome::Refused(RowRefusal::Repeated)
-        } else if addressee.is_some() && addressee != person {
-            RowOutcome::Refused(RowRefusal::AddresseeTaken)
-        } else if let Some(id) = person {
-            let standing = existing
-                .persons
-                .get(id)
-                .ok_or_else(|| inconsistent("person_tag", "person_id", id))?;
-            let (key, number) = open_keys(sealing.keyring, &standing.row)?;
-            if !number.ct_eq(&row.number) {
-                return Err(inconsistent("person_tag", "person_id", id));
+        let standing = person
+            .map(|id| Standing::open(sealing, existing, id, &row.number))
+            .transpose()?;
+        let repeated = !seen.insert(active(number_tags)) || !seen.insert(active(addressee_tags));
+        let outcome = match standing {
+            _ if repeated => RowOutcome::Refused(RowRefusal::Repeated),
+            _ if addressee.is_some() && addressee != person => {
+                RowOutcome::Refused(RowRefusal::AddresseeTaken)
             }
-            let owner = Owner {
-                tenant: sealing.tenant,
-                key: &key,
-                id: *id,
-            };
-            let newest = standing
-                .newest
-                .as_ref()
-                .map(|row| owner.person(row))
-                .transpose()?;
-            if newest
-                .as_ref()
-                .is_some_and(|body| same(&body.person, &row.person))
-            {
-                RowOutcome::Unchanged
-            } else {
+            None => {
+                let id = sealer.add(&row.number, &row.person)?;
+                sealer.tag(TagKind::Number, number_tags, id);
+                sealer.tag(TagKind::Addressee, addressee_tags, id);
+                RowOutcome::Added
+            }
+            Some(standing) if standing.says(&row.person) => RowOutcome::Unchanged,
+            Some(Standing { id, key, newest }) => {
                 let revision = newest.map_or(1, |body| body.revision.saturating_add(1));
-                sealer.revise(&key, *id, revision, &row.person)?;
+                sealer.revise(&key, id, revision, &row.person)?;
                 if addressee.is_none() {
-                    sealer.tag(TagKind::Addressee, addressee_tags, *id);
+                    sealer.tag(TagKind::Addressee, addressee_tags, id);
                 }
                 RowOutcome::Changed
             }
-        } else {
-            let id = sealer.add(&row.number, &row.person)?;
-            sealer.tag(TagKind::Number, number_tags, id);
-            sealer.tag(TagKind::Addressee, addressee_tags, id);
-            RowOutcome::Added
         };
         outcomes.push(outcome);
     }
     Ok(sealer.finish(outcomes))
+}
+
+/// A person who stands already, opened.
+struct Standing {
+    id: PersonId,
+    key: PersonKey,
+    newest: Option<PersonBody>,
+}
+
+impl Standing {
+    /// Opens the row a number's tag led to. The tag only proposes: the sealed number must be the one of the file.
+    fn open(
+        sealing: &Sealing<'_>,
+        existing: &Existing,
+        id: PersonId,
+        number: &IndividualNumber,
+    ) -> Result<Self, StorageError> {
+        let astray = || inconsistent("person_tag", "person_id", &id);
+        let standing = existing.persons.get(&id).ok_or_else(astray)?;
+        let (key, sealed_number) = open_keys(sealing.keyring, &standing.row)?;
+        if !sealed_number.ct_eq(number) {
+            return Err(astray());
+        }
+        let owner = Owner {
+            tenant: sealing.tenant,
+            key: &key,
+            id,
+        };
+        let newest = standing
+            .newest
+            .as_ref()
+            .map(|row| owner.person(row))
+            .transpose()?;
+        Ok(Self { id, key, newest })
+    }
+
+    fn says(&self, person: &Person) -> bool {
+        self.newest
+            .as_ref()
+            .is_some_and(|body| same(&body.person, person))
+    }
 }
 
 /// Gathers sealed rows of a chunk.

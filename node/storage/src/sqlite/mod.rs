@@ -20,6 +20,7 @@ mod sql;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod traits;
 mod writer;
 
 pub use tenant::{SqliteOptions, SqliteTenant};

@@ -1,4 +1,4 @@
-//! The handle of one tenant's database: opens it, owns its threads, implements the traits.
+//! The handle of one tenant's database: opens it, owns its threads, hands work to them. The traits are in `traits.rs`.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -6,38 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use vrx_crypto::{Keyring, TagKind};
-use vrx_domain::{
-    ImportId, IndividualNumber, InquiryId, MunicipalityCode, Random, Tenant, UnixMillis,
-};
+use vrx_crypto::Keyring;
+use vrx_domain::{Random, Tenant};
 
 use super::apply::Applier;
 use super::files::{Folder, Identity};
-use super::heads::{Heads, subject_head};
+use super::heads::Heads;
 use super::lookup::{ApprovedImports, LookupRequest, serve_lookups};
 use super::queue::{Queue, serve};
 use super::register::{self, Against};
-use super::sql::{Access, Sql, failure, int};
+use super::sql::{Access, Sql};
 use super::writer::{Writer, WriterJob};
 use super::{create, log};
-use crate::body::encode_inquiry;
-use crate::change::{Op, SealedInquiry};
-use crate::prepare::{
-    Existing, Incoming, Probe, Sealing, prepare_doses, prepare_persons, probe_doses, probe_persons,
-};
-use crate::registry::{
-    Adoption, Counts, DoseRow, ImportRecord, InquiryRecord, PeerCheckpoint, PersonRow,
-    PreparedChunk,
-};
-use crate::sealed::{SealedLookup, inconsistent, open_keys, open_lookup};
-use crate::{
-    AppendError, BatchItem, CHUNK_ROWS, Change, EntryRow, HeadRow, LeafRow, LogStore, Lookup,
-    NotCommitted, PersonStore, Prepared, RegistryStore, SealBatch, StorageError, SubjectHead,
-    SubjectTag,
-};
+use crate::StorageError;
+use crate::prepare::{Existing, Probe, Sealing};
 
 /// Lookups that may wait for a reader. More in flight than this is an overload, and said so.
 const LOOKUPS: usize = 4_096;
@@ -66,13 +50,13 @@ type ReadJob = Box<dyn FnOnce(&Sql) + Send>;
 ///
 /// Dropping it ends its threads without tidying up, as a crash would; [`SqliteTenant::close`] tidies up.
 pub struct SqliteTenant {
-    options: SqliteOptions,
+    pub(super) options: SqliteOptions,
     /// The municipality code as rows have it.
-    key: i64,
-    lookups: Arc<Queue<LookupRequest>>,
+    pub(super) key: i64,
+    pub(super) lookups: Arc<Queue<LookupRequest>>,
     reads: Arc<Queue<ReadJob>>,
     /// `None` when opened for reading only.
-    writes: Option<Arc<Queue<WriterJob>>>,
+    pub(super) writes: Option<Arc<Queue<WriterJob>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     statements: Arc<AtomicU64>,
     /// Held as long as the threads run.
@@ -246,6 +230,23 @@ impl SqliteTenant {
         self.read(quick_check).await
     }
 
+    /// Lets the database grow by no more than so many pages: a full disk, made to order.
+    #[cfg(test)]
+    pub(super) async fn limit_pages(&self, more: Option<i64>) {
+        self.write(move |writer| {
+            let connection = writer.sql.connection();
+            let pages: i64 = connection
+                .pragma_query_value(None, "page_count", |row| row.get(0))
+                .map_err(super::sql::failure)?;
+            let limit = more.map_or(i64::from(u32::MAX - 1), |more| pages + more);
+            connection
+                .query_row(&format!("PRAGMA max_page_count({limit})"), [], |_| Ok(()))
+                .map_err(super::sql::failure)
+        })
+        .await
+        .unwrap();
+    }
+
     fn close_queues(&self) {
         self.lookups.close();
         self.reads.close();
@@ -264,7 +265,7 @@ impl Drop for SqliteTenant {
 
 /// # Handing work to the threads
 impl SqliteTenant {
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Sql) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
@@ -276,7 +277,7 @@ impl SqliteTenant {
         answer.await.map_err(|_| StorageError::Closed)?
     }
 
-    async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
@@ -286,7 +287,7 @@ impl SqliteTenant {
         answer.await.map_err(|_| StorageError::Closed)?
     }
 
-    fn sealing(&self) -> Sealing<'_> {
+    pub(super) fn sealing(&self) -> Sealing<'_> {
         Sealing {
             tenant: &self.options.tenant.id,
             keyring: &self.options.keyring,
@@ -295,7 +296,7 @@ impl SqliteTenant {
     }
 
     /// Reads whom the probes lead to; gives the probes back.
-    async fn existing(
+    pub(super) async fn existing(
         &self,
         probes: Vec<Probe>,
         against: Against,
@@ -309,240 +310,10 @@ impl SqliteTenant {
     }
 }
 
-#[async_trait]
-impl PersonStore for SqliteTenant {
-    async fn lookup(&self, number: &IndividualNumber) -> Result<Lookup, StorageError> {
-        let keyring = &self.options.keyring;
-        let mut decoy = [0; 16];
-        self.options.random.fill(&mut decoy);
-        let tags = keyring.tags(TagKind::Number, number.digits());
-        let (reply, answer) = oneshot::channel();
-        self.lookups.push(LookupRequest { tags, decoy, reply })?;
-        let found: SealedLookup = answer.await.map_err(|_| StorageError::Closed)??;
-        open_lookup(keyring, &self.options.tenant.id, number, &found)
-    }
-}
-
-#[async_trait]
-impl RegistryStore for SqliteTenant {
-    async fn prepare_persons(
-        &self,
-        import: ImportId,
-        rows: &[PersonRow],
-    ) -> Result<PreparedChunk, StorageError> {
-        check_rows(rows.len())?;
-        let probes = probe_persons(&self.sealing(), rows);
-        let (probes, existing) = self.existing(probes, Against::Person).await?;
-        prepare_persons(&self.sealing(), import, rows, &probes, &existing)
-    }
-
-    async fn prepare_doses(
-        &self,
-        import: ImportId,
-        rows: &[DoseRow],
-    ) -> Result<PreparedChunk, StorageError> {
-        check_rows(rows.len())?;
-        let probes = probe_doses(&self.sealing(), rows);
-        let (probes, existing) = self.existing(probes, Against::Doses).await?;
-        let pairs = probes.chunks_exact(2).zip(existing.found.chunks_exact(2));
-        let incoming = rows.iter().zip(pairs).filter_map(|(row, (probes, found))| {
-            Some(Incoming {
-                owner: *found.first()?,
-                dose: &row.dose,
-                voucher: &probes.last()?.tags,
-                voucher_owner: *found.last()?,
-            })
-        });
-        prepare_doses(&self.sealing(), import, incoming, &existing)
-    }
-
-    async fn prepare_adoption(&self, adoption: &Adoption) -> Result<PreparedChunk, StorageError> {
-        check_rows(adoption.doses.len())?;
-        let sealing = self.sealing();
-        let keyring = &self.options.keyring;
-        // One probe for the person, then one a voucher.
-        let tags = keyring.tags(TagKind::Number, adoption.number.digits());
-        let mut probes = vec![Probe {
-            kind: TagKind::Number,
-            tags,
-        }];
-        probes.extend(adoption.doses.iter().map(|dose| Probe {
-            kind: TagKind::Voucher,
-            tags: keyring.tags(TagKind::Voucher, &crate::prepare::voucher_value(dose)),
-        }));
-        let (probes, existing) = self.existing(probes, Against::Doses).await?;
-        let owner = existing.found.first().copied().flatten();
-        if let Some(id) = owner {
-            let standing = existing
-                .persons
-                .get(&id)
-                .ok_or_else(|| inconsistent("person", "person_id", &id))?;
-            let (_, number) = open_keys(keyring, &standing.row)?;
-            if !number.ct_eq(&adoption.number) {
-                return Err(inconsistent("person_tag", "person_id", &id));
-            }
-        }
-        let vouchers = probes.iter().zip(&existing.found).skip(1);
-        let incoming = adoption
-            .doses
-            .iter()
-            .zip(vouchers)
-            .map(|(dose, (probe, found))| Incoming {
-                owner,
-                dose,
-                voucher: &probe.tags,
-                voucher_owner: *found,
-            });
-        let prepared = prepare_doses(&sealing, adoption.import.id, incoming, &existing)?;
-        let change = prepared
-            .change
-            .map(|chunk| Change::all(vec![Change::create_import(adoption.import.clone()), chunk]));
-        Ok(PreparedChunk { change, ..prepared })
-    }
-
-    async fn import(&self, id: ImportId) -> Result<Option<ImportRecord>, StorageError> {
-        let (key, keyring) = (self.key, self.options.keyring.clone());
-        self.read(move |sql| register::import(sql, key, &keyring, id))
-            .await
-    }
-
-    async fn imports(&self) -> Result<Vec<ImportRecord>, StorageError> {
-        let (key, keyring) = (self.key, self.options.keyring.clone());
-        self.read(move |sql| register::imports(sql, key, &keyring))
-            .await
-    }
-
-    async fn prepare_inquiry(&self, inquiry: &InquiryRecord) -> Result<Change, StorageError> {
-        let plain = encode_inquiry(inquiry.version, inquiry.expires_at, &inquiry.body);
-        let sealed = self
-            .options
-            .keyring
-            .seal_inquiry(&*self.options.random, inquiry.id, &plain)
-            .map_err(|error| StorageError::Keyring(error.to_string()))?;
-        Ok(Change(Op::PutInquiry(SealedInquiry {
-            id: inquiry.id,
-            expires_at: inquiry.expires_at,
-            version: inquiry.version,
-            wrapped_key: sealed.wrapped_key.into_bytes(),
-            body: sealed.body.into_bytes(),
-        })))
-    }
-
-    async fn inquiry(
-        &self,
-        id: InquiryId,
-        now: UnixMillis,
-    ) -> Result<Option<InquiryRecord>, StorageError> {
-        let key = self.key;
-        let row = self
-            .read(move |sql| register::inquiry(sql, key, id, now))
-            .await?;
-        row.map(|row| row.open(&self.options.keyring, id))
-            .transpose()
-    }
-
-    async fn expire_inquiries(&self, now: UnixMillis) -> Result<u64, StorageError> {
-        let key = self.key;
-        let expire = move |sql: &Sql| {
-            sql.run(
-                "-- expire_inquiries
-                 DELETE FROM inquiry WHERE tenant = ?1 AND expires_at <= ?2",
-                (key, int(now.0)),
-            )
-            .map(|count| count as u64)
-            .map_err(failure)
-        };
-        self.write(move |writer| writer.write_aside(expire)).await
-    }
-
-    async fn peer_checkpoint(
-        &self,
-        peer: MunicipalityCode,
-    ) -> Result<Option<PeerCheckpoint>, StorageError> {
-        let key = self.key;
-        self.read(move |sql| register::peer_checkpoint(sql, key, peer))
-            .await
-    }
-
-    async fn counts(&self) -> Result<Counts, StorageError> {
-        let key = self.key;
-        self.read(move |sql| register::counts(sql, key)).await
-    }
-}
-
-#[async_trait]
-impl LogStore for SqliteTenant {
-    async fn head(&self) -> Result<HeadRow, StorageError> {
-        let key = self.key;
-        self.read(move |sql| log::head(sql, key)).await
-    }
-
-    async fn append(
-        &self,
-        expected: (u64, [u8; 32]),
-        items: Arc<[BatchItem]>,
-        seal: SealBatch,
-    ) -> Result<Prepared, AppendError> {
-        let closed = || AppendError::from(NotCommitted::Closed);
-        let writes = self.writes.as_ref().ok_or_else(closed)?;
-        let (reply, answer) = oneshot::channel();
-        writes
-            .push(Box::new(move |writer| {
-                drop(reply.send(writer.append(expected, &items, seal)));
-            }))
-            .map_err(|error| match error {
-                StorageError::Busy => NotCommitted::Busy.into(),
-                _ => closed(),
-            })?;
-        // The thread ended with the batch in its hands: only the file knows.
-        let ended = || AppendError::Unknown("the writer's thread ended".to_owned());
-        answer.await.map_err(|_| ended())?
-    }
-
-    async fn leaves(&self, from: u64, count: u32) -> Result<Vec<LeafRow>, StorageError> {
-        let key = self.key;
-        self.read(move |sql| log::leaves(sql, key, from, count))
-            .await
-    }
-
-    async fn tiles(&self, ids: &[(u8, u64)]) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
-        let (key, ids) = (self.key, ids.to_vec());
-        self.read(move |sql| ids.into_iter().map(|id| log::tile(sql, key, id)).collect())
-            .await
-    }
-
-    async fn entries(&self, from: u64, count: u32) -> Result<Vec<EntryRow>, StorageError> {
-        let key = self.key;
-        self.read(move |sql| log::entries(sql, key, from, count))
-            .await
-    }
-
-    async fn subject_head(&self, subject: SubjectTag) -> Result<Option<SubjectHead>, StorageError> {
-        let key = self.key;
-        self.read(move |sql| subject_head(sql, key, &subject)).await
-    }
-
-    async fn canary(&self) -> Result<(), StorageError> {
-        self.write(|writer| {
-            let key = writer.tenant;
-            writer.write_aside(|sql| write_canary(sql, key))
-        })
-        .await
-    }
-}
-
 /// With spare cores a second thread halves the wait; without, it only takes turns with the first.
 fn lookup_threads() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if cores > 2 { 2 } else { 1 }
-}
-
-fn check_rows(count: usize) -> Result<(), StorageError> {
-    if count <= CHUNK_ROWS {
-        Ok(())
-    } else {
-        Err(StorageError::Invalid("a chunk has at most 500 rows"))
-    }
 }
 
 /// The file must be this tenant's: by its code, by its id, and of this version's schema.
@@ -575,7 +346,7 @@ fn quick_check(sql: &Sql) -> Result<(), StorageError> {
     }
 }
 
-fn write_canary(sql: &Sql, key: i64) -> Result<(), StorageError> {
+pub(super) fn write_canary(sql: &Sql, key: i64) -> Result<(), StorageError> {
     sql.run_one(
         "canary",
         "-- write_canary

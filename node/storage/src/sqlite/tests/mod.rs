@@ -1,1 +1,95 @@
-//! tests
+//! The promises every database makes, then what is SQLite's alone.
+
+mod faults;
+mod tampering;
+mod work;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use vrx_crypto::Keyring;
+use vrx_domain::Random;
+
+use super::{SqliteOptions, SqliteTenant};
+use crate::conformance::{Fixture, Seeded};
+
+mod conformance {
+    crate::conformance_suite!(crate::sqlite::tests::fresh);
+}
+
+/// What a test holds on to: the store as its own type, and its folder.
+struct Keep {
+    sqlite: Arc<SqliteTenant>,
+    options: SqliteOptions,
+    folder: TempDir,
+}
+
+async fn fresh() -> (Fixture, Keep) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    let sqlite = Arc::new(SqliteTenant::create(options.clone()).await.unwrap());
+    (
+        fixture(&options, &sqlite),
+        Keep {
+            sqlite,
+            options,
+            folder,
+        },
+    )
+}
+
+fn options(state_dir: &Path) -> SqliteOptions {
+    let random: Arc<dyn Random> = Arc::new(Seeded::new(1));
+    let tenant = Fixture::tenant();
+    let keyring = Arc::new(Keyring::create(&tenant, &*random).ok().unwrap());
+    SqliteOptions {
+        state_dir: state_dir.to_owned(),
+        tenant,
+        keyring,
+        random,
+    }
+}
+
+fn fixture(options: &SqliteOptions, sqlite: &Arc<SqliteTenant>) -> Fixture {
+    Fixture {
+        store: sqlite.clone(),
+        tenant: options.tenant,
+        keyring: options.keyring.clone(),
+        random: Arc::new(Seeded::new(2)),
+    }
+}
+
+impl Keep {
+    fn database(&self) -> std::path::PathBuf {
+        self.folder.path().join("142051/vrx.db")
+    }
+
+    /// A connection of somebody who can write to the file.
+    fn intruder(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.database()).unwrap()
+    }
+
+    /// As after a crash: nothing is tidied up.
+    async fn crash_and_open(self, fixture: Fixture) -> (Fixture, Self) {
+        let Self {
+            sqlite,
+            options,
+            folder,
+        } = self;
+        drop(fixture);
+        drop(Arc::into_inner(sqlite).unwrap());
+        let sqlite = Arc::new(SqliteTenant::open(options.clone()).await.unwrap());
+        let mut fixture = self::fixture(&options, &sqlite);
+        // Ids go on where they would: not those of the process before.
+        fixture.random = Arc::new(Seeded::new(3));
+        (
+            fixture,
+            Self {
+                sqlite,
+                options,
+                folder,
+            },
+        )
+    }
+}

@@ -1,0 +1,117 @@
+//! Promises about inquiries (照会) and what is kept of other municipalities' logs.
+
+use vrx_domain::{InquiryId, UnixMillis};
+use zeroize::Zeroizing;
+
+use super::Fixture;
+use crate::{Change, ChangeError, InquiryRecord, PeerCheckpoint};
+
+fn inquiry(version: u32, expires_at: u64, body: &[u8]) -> InquiryRecord {
+    InquiryRecord {
+        id: InquiryId::from_bytes([5; 16]),
+        expires_at: UnixMillis(expires_at),
+        version,
+        body: Zeroizing::new(body.to_vec()),
+    }
+}
+
+async fn put(fixture: &Fixture, record: InquiryRecord) -> Result<(), ChangeError> {
+    let change = fixture.store.prepare_inquiry(&record).await.unwrap();
+    fixture.commit(change).await
+}
+
+/// So two who finish the same inquiry don't overwrite each other.
+pub async fn an_inquiry_is_replaced_only_by_who_saw_its_last_version(fixture: &Fixture) {
+    put(fixture, inquiry(1, 100, b"asked")).await.unwrap();
+    assert!(matches!(
+        put(fixture, inquiry(1, 100, b"x")).await,
+        Err(ChangeError::Conflict(_))
+    ));
+    assert!(matches!(
+        put(fixture, inquiry(3, 100, b"x")).await,
+        Err(ChangeError::Conflict(_))
+    ));
+    put(fixture, inquiry(2, 100, b"answered")).await.unwrap();
+    assert!(matches!(
+        put(fixture, inquiry(2, 100, b"x")).await,
+        Err(ChangeError::Conflict(_))
+    ));
+    let id = InquiryId::from_bytes([5; 16]);
+    let found = fixture
+        .store
+        .inquiry(id, UnixMillis(99))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (found.version, found.expires_at.0, found.body.as_slice()),
+        (2, 100, &b"answered"[..])
+    );
+}
+
+/// From its instant on, whether or not it has been deleted yet.
+pub async fn an_expired_inquiry_is_gone(fixture: &Fixture) {
+    put(fixture, inquiry(1, 100, b"asked")).await.unwrap();
+    let id = InquiryId::from_bytes([5; 16]);
+    assert!(
+        fixture
+            .store
+            .inquiry(id, UnixMillis(100))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(
+        fixture
+            .store
+            .expire_inquiries(UnixMillis(99))
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(fixture.store.counts().await.unwrap().inquiries, 1);
+    assert_eq!(
+        fixture
+            .store
+            .expire_inquiries(UnixMillis(100))
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(fixture.store.counts().await.unwrap().inquiries, 0);
+    assert!(
+        fixture
+            .store
+            .inquiry(id, UnixMillis(1))
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+/// An older one is left out; another municipality's is another row.
+pub async fn a_checkpoint_of_a_peer_never_goes_back(fixture: &Fixture) {
+    let keep = |peer: &str, size: u64| PeerCheckpoint {
+        peer: peer.parse().unwrap(),
+        size,
+        note: format!("note {size}"),
+    };
+    for (peer, size) in [("141003", 5), ("141003", 9), ("141003", 7), ("011002", 1)] {
+        fixture
+            .commit(Change::keep_peer_checkpoint(keep(peer, size)))
+            .await
+            .unwrap();
+    }
+    let kept = fixture
+        .store
+        .peer_checkpoint("141003".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(kept, Some(keep("141003", 9)));
+    let other = fixture
+        .store
+        .peer_checkpoint("131016".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(other, None);
+}

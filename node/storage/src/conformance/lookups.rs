@@ -1,0 +1,60 @@
+//! Promises of [`crate::PersonStore`].
+
+use super::Fixture;
+use super::fixture::{number, row};
+use crate::{ImportKind, Lookup};
+
+/// In an empty register and in a full one.
+pub async fn an_unknown_number_is_unknown(fixture: &Fixture) {
+    assert!(matches!(
+        fixture.store.lookup(&number(1)).await,
+        Ok(Lookup::Unknown)
+    ));
+    fixture.residents(20, 1).await;
+    for nth in 100..120 {
+        assert!(matches!(
+            fixture.store.lookup(&number(nth)).await,
+            Ok(Lookup::Unknown)
+        ));
+    }
+}
+
+/// Batching mixes nobody up.
+pub async fn many_lookups_at_once_each_get_their_own_person(fixture: &Fixture) {
+    fixture.residents(100, 2).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for nth in 0..200 {
+        let store = fixture.store.clone();
+        tasks.spawn(async move { (nth, store.lookup(&number(nth)).await.unwrap()) });
+    }
+    while let Some(done) = tasks.join_next().await {
+        match done.unwrap() {
+            (nth, Lookup::Found(record)) if nth < 100 => {
+                let name = format!("見本　{nth}");
+                assert!(
+                    record
+                        .approved
+                        .is_some_and(|p| p.name_kanji.as_str() == name)
+                );
+                let voucher = format!("{nth:010}");
+                assert_eq!(record.doses.len(), 2);
+                assert!(
+                    record
+                        .doses
+                        .iter()
+                        .all(|dose| dose.voucher.as_str() == voucher)
+                );
+            }
+            (nth, Lookup::Unknown) => assert!(nth >= 100),
+            (nth, _) => panic!("{nth} was answered wrongly"),
+        }
+    }
+}
+
+/// The services decide what to say of them: nothing.
+pub async fn a_person_entered_only_is_found_without_an_approved_state(fixture: &Fixture) {
+    let import = fixture.begin(ImportKind::Persons).await;
+    fixture.enter(import, &[row(3)]).await;
+    let record = fixture.found(3).await;
+    assert!(record.approved.is_none() && !record.entered_protection);
+}

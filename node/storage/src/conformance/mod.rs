@@ -1,0 +1,83 @@
+//! What every database behind the traits must do: one function a promise, to be run against each backend.
+//!
+//! A backend makes a fresh, empty store for each function and calls it; [`crate::conformance_suite!`] writes one test for
+//! each. Only the public traits are used here, so a promise can't lean on how one database keeps its rows.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a broken promise is a failed test"
+)]
+
+mod fixture;
+pub mod inquiries;
+pub mod log;
+pub mod lookups;
+pub mod register;
+
+pub use fixture::{
+    CHIEF, CLERK, Fixture, Seeded, addressee, dose, dose_row, number, person, root, row, rows, seal,
+};
+
+use crate::{LogStore, PersonStore, RegistryStore};
+
+/// All that a tenant's store can do.
+pub trait Store: LogStore + PersonStore + RegistryStore {}
+
+impl<T: LogStore + PersonStore + RegistryStore> Store for T {}
+
+/// Writes one test a promise. `$fresh` is an async function that gives a [`Fixture`] with an empty store in it, and
+/// whatever must live as long as the test.
+#[macro_export]
+macro_rules! conformance_suite {
+    ($fresh:path) => {
+        $crate::conformance_suite!($fresh, log:
+            a_new_log_is_empty,
+            a_batch_stands_whole_and_in_order,
+            a_swap_that_is_lost_writes_nothing,
+            a_seal_that_refuses_leaves_no_trace,
+            rows_that_do_not_fit_the_batch_are_refused,
+            a_refused_change_gets_no_entry_and_spares_the_others,
+            a_batch_in_which_every_change_is_refused_is_not_sealed,
+            heads_of_subjects_follow_their_entries,
+            tiles_are_kept,
+            the_canary_needs_no_entry,
+        );
+        $crate::conformance_suite!($fresh, register:
+            what_was_entered_is_not_exchanged_until_another_person_approves,
+            whoever_entered_an_import_cannot_approve_it,
+            an_import_is_approved_once_and_takes_nothing_after_that,
+            running_a_file_again_changes_nothing,
+            a_correction_shows_when_it_is_approved,
+            protection_counts_from_the_moment_it_is_entered,
+            an_addressee_number_belongs_to_one_person,
+            a_row_repeated_in_a_chunk_is_refused,
+            what_was_prepared_too_early_conflicts,
+            a_dose_finds_its_person_by_addressee_or_voucher,
+            adopted_doses_keep_their_origin,
+            imports_count_what_they_brought,
+        );
+        $crate::conformance_suite!($fresh, lookups:
+            an_unknown_number_is_unknown,
+            many_lookups_at_once_each_get_their_own_person,
+            a_person_entered_only_is_found_without_an_approved_state,
+        );
+        $crate::conformance_suite!($fresh, inquiries:
+            an_inquiry_is_replaced_only_by_who_saw_its_last_version,
+            an_expired_inquiry_is_gone,
+            a_checkpoint_of_a_peer_never_goes_back,
+        );
+    };
+    ($fresh:path, $module:ident: $($promise:ident,)+) => {
+        mod $module {
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    let (fixture, _keep) = $fresh().await;
+                    $crate::conformance::$module::$promise(&fixture).await;
+                }
+            )+
+        }
+    };
+}

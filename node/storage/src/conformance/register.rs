@@ -1,0 +1,335 @@
+//! Promises of [`crate::RegistryStore`] about imports.
+
+use vrx_domain::{Date, DoseOrigin, Protection, UnixMillis};
+
+use super::Fixture;
+use super::fixture::{CHIEF, CLERK, addressee, dose, dose_row, number, row};
+use crate::{
+    Adoption, Change, ChangeError, DoseRow, ImportCounts, ImportKind, ImportState, RowOutcome,
+    RowRefusal,
+};
+
+/// Persons and doses alike.
+pub async fn what_was_entered_is_not_exchanged_until_another_person_approves(fixture: &Fixture) {
+    let import = fixture.begin(ImportKind::Persons).await;
+    fixture.enter(import, &[row(1)]).await;
+    fixture
+        .enter_doses(import, &[dose_row(1, 1), dose_row(1, 2)])
+        .await;
+    let before = fixture.found(1).await;
+    assert!(before.approved.is_none() && before.doses.is_empty());
+    fixture.approve(import).await.unwrap();
+    let after = fixture.found(1).await;
+    assert!(
+        after
+            .approved
+            .is_some_and(|person| person.name_kanji.as_str() == "見本　1")
+    );
+    assert_eq!(
+        after
+            .doses
+            .iter()
+            .map(|dose| dose.number.get())
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
+}
+
+/// Four eyes.
+pub async fn whoever_entered_an_import_cannot_approve_it(fixture: &Fixture) {
+    let import = fixture.begin(ImportKind::Persons).await;
+    let own = Change::approve_import(import, CLERK.to_owned(), UnixMillis(1));
+    assert_eq!(fixture.commit(own).await, Err(ChangeError::SamePerson));
+    let record = fixture.store.import(import).await.unwrap().unwrap();
+    assert_eq!(record.state, ImportState::Entered);
+}
+
+/// The second approval and the late chunk are refused.
+pub async fn an_import_is_approved_once_and_takes_nothing_after_that(fixture: &Fixture) {
+    let import = fixture.begin(ImportKind::Persons).await;
+    fixture.approve(import).await.unwrap();
+    assert!(matches!(
+        fixture.approve(import).await,
+        Err(ChangeError::State(_))
+    ));
+    let late = fixture
+        .store
+        .prepare_persons(import, &[row(1)])
+        .await
+        .unwrap()
+        .change
+        .unwrap();
+    assert!(matches!(
+        fixture.commit(late).await,
+        Err(ChangeError::State(_))
+    ));
+    let record = fixture.store.import(import).await.unwrap().unwrap();
+    let approved = ImportState::Approved {
+        by: CHIEF.to_owned(),
+        at: UnixMillis(2_000),
+    };
+    assert_eq!(record.state, approved);
+}
+
+/// Every row is unchanged, and there is nothing to commit; approved or not.
+pub async fn running_a_file_again_changes_nothing(fixture: &Fixture) {
+    fixture.residents(3, 2).await;
+    let import = fixture.begin(ImportKind::Persons).await;
+    let again = fixture
+        .store
+        .prepare_persons(import, &[row(0), row(1), row(2)])
+        .await
+        .unwrap();
+    assert!(again.change.is_none());
+    assert_eq!(again.outcomes, [RowOutcome::Unchanged; 3]);
+    let again = fixture
+        .store
+        .prepare_doses(import, &[dose_row(0, 1), dose_row(2, 2)])
+        .await
+        .unwrap();
+    assert!(again.change.is_none());
+    assert_eq!(again.outcomes, [RowOutcome::Unchanged; 2]);
+}
+
+/// Until then the approved state is the one before.
+pub async fn a_correction_shows_when_it_is_approved(fixture: &Fixture) {
+    fixture.residents(1, 1).await;
+    let import = fixture.begin(ImportKind::Persons).await;
+    let mut moved = row(0);
+    moved.person.ceased_resident = None;
+    let mut corrected = dose_row(0, 1);
+    corrected.dose.lot_number = "FA1234".to_owned();
+    assert_eq!(
+        fixture.enter(import, &[moved]).await.outcomes,
+        [RowOutcome::Changed]
+    );
+    let doses = fixture.enter_doses(import, &[corrected]).await;
+    assert_eq!(doses.outcomes, [RowOutcome::Changed]);
+    let before = fixture.found(0).await;
+    assert!(
+        before
+            .approved
+            .is_some_and(|person| person.ceased_resident.is_some())
+    );
+    assert_eq!(
+        (
+            before.doses[0].lot_number.as_str(),
+            before.doses[0].revision
+        ),
+        ("EW4811", 1)
+    );
+    fixture.approve(import).await.unwrap();
+    let after = fixture.found(0).await;
+    assert!(
+        after
+            .approved
+            .is_some_and(|person| person.ceased_resident.is_none())
+    );
+    assert_eq!(
+        (after.doses[0].lot_number.as_str(), after.doses[0].revision),
+        ("FA1234", 2)
+    );
+    assert_eq!(after.doses.len(), 1);
+    assert_eq!(after.doses[0].id, before.doses[0].id);
+}
+
+/// Waiting for a second person must not expose anybody.
+pub async fn protection_counts_from_the_moment_it_is_entered(fixture: &Fixture) {
+    fixture.residents(1, 0).await;
+    assert!(!fixture.found(0).await.entered_protection);
+    let import = fixture.begin(ImportKind::Persons).await;
+    let mut protected = row(0);
+    let from = Date::from_ymd(2022, 1, 1).unwrap();
+    protected.person.protection = Some(Protection { from, until: None });
+    fixture.enter(import, &[protected]).await;
+    let record = fixture.found(0).await;
+    assert!(record.entered_protection);
+    assert!(record.approved.is_some_and(|person| !person.is_protected()));
+    fixture.approve(import).await.unwrap();
+    assert!(
+        fixture
+            .found(0)
+            .await
+            .approved
+            .is_some_and(|person| person.is_protected())
+    );
+}
+
+/// A line that gives it to somebody else is refused, the others are taken.
+pub async fn an_addressee_number_belongs_to_one_person(fixture: &Fixture) {
+    fixture.residents(2, 0).await;
+    let import = fixture.begin(ImportKind::Persons).await;
+    let mut stranger = row(5);
+    stranger.person.addressee_number = addressee(1);
+    let mut swapped = row(0);
+    swapped.person.addressee_number = addressee(1);
+    let chunk = fixture.enter(import, &[stranger, row(6)]).await;
+    let taken = RowOutcome::Refused(RowRefusal::AddresseeTaken);
+    assert_eq!(chunk.outcomes, [taken, RowOutcome::Added]);
+    assert_eq!(fixture.enter(import, &[swapped]).await.outcomes, [taken]);
+}
+
+/// The first one counts.
+pub async fn a_row_repeated_in_a_chunk_is_refused(fixture: &Fixture) {
+    let import = fixture.begin(ImportKind::Persons).await;
+    let repeated = RowOutcome::Refused(RowRefusal::Repeated);
+    let chunk = fixture.enter(import, &[row(1), row(1), row(2)]).await;
+    assert_eq!(
+        chunk.outcomes,
+        [RowOutcome::Added, repeated, RowOutcome::Added]
+    );
+    let chunk = fixture
+        .enter_doses(import, &[dose_row(1, 1), dose_row(1, 1)])
+        .await;
+    assert_eq!(chunk.outcomes, [RowOutcome::Added, repeated]);
+}
+
+/// Two chunks prepared against the same state: the second is to be prepared again.
+pub async fn what_was_prepared_too_early_conflicts(fixture: &Fixture) {
+    let import = fixture.begin(ImportKind::Persons).await;
+    let store = &fixture.store;
+    let one = store
+        .prepare_persons(import, &[row(1)])
+        .await
+        .unwrap()
+        .change
+        .unwrap();
+    let two = store
+        .prepare_persons(import, &[row(1), row(2)])
+        .await
+        .unwrap()
+        .change
+        .unwrap();
+    fixture.commit(one).await.unwrap();
+    assert!(matches!(
+        fixture.commit(two).await,
+        Err(ChangeError::Conflict(_))
+    ));
+    let again = fixture.enter(import, &[row(1), row(2)]).await;
+    assert_eq!(again.outcomes, [RowOutcome::Unchanged, RowOutcome::Added]);
+
+    let corrected = |lot: &str| {
+        let mut row = dose_row(1, 1);
+        row.dose.lot_number = lot.to_owned();
+        row
+    };
+    fixture.enter_doses(import, &[dose_row(1, 1)]).await;
+    let one = store
+        .prepare_doses(import, &[corrected("A")])
+        .await
+        .unwrap()
+        .change
+        .unwrap();
+    let two = store
+        .prepare_doses(import, &[corrected("B")])
+        .await
+        .unwrap()
+        .change
+        .unwrap();
+    fixture.commit(one).await.unwrap();
+    assert!(matches!(
+        fixture.commit(two).await,
+        Err(ChangeError::Conflict(_))
+    ));
+}
+
+/// The ledger's first column is delivered empty: then a voucher that is known here leads to the person.
+pub async fn a_dose_finds_its_person_by_addressee_or_voucher(fixture: &Fixture) {
+    let import = fixture.begin(ImportKind::Persons).await;
+    fixture.enter(import, &[row(1)]).await;
+    let by_voucher = |number| DoseRow {
+        addressee: None,
+        dose: dose(1, number),
+    };
+    let nobody = RowOutcome::Refused(RowRefusal::NoSuchPerson);
+    let early = fixture
+        .enter_doses(import, &[by_voucher(2), dose_row(7, 1)])
+        .await;
+    assert_eq!(early.outcomes, [nobody, nobody]);
+    assert_eq!(
+        fixture
+            .enter_doses(import, &[dose_row(1, 1)])
+            .await
+            .outcomes,
+        [RowOutcome::Added]
+    );
+    assert_eq!(
+        fixture.enter_doses(import, &[by_voucher(2)]).await.outcomes,
+        [RowOutcome::Added]
+    );
+    fixture.approve(import).await.unwrap();
+    assert_eq!(fixture.found(1).await.doses.len(), 2);
+}
+
+/// An answer taken over is entered like anything else, says where it is from, and is taken over once.
+pub async fn adopted_doses_keep_their_origin(fixture: &Fixture) {
+    fixture.residents(1, 0).await;
+    let yokohama = "141003".parse().unwrap();
+    let adopted = |log_index| {
+        let mut dose = dose(0, 1);
+        dose.origin = DoseOrigin::Adopted {
+            from: yokohama,
+            log_index,
+        };
+        dose
+    };
+    let adoption = |nth, log_index| Adoption {
+        import: fixture.header(ImportKind::Adoption),
+        number: number(nth),
+        doses: vec![adopted(log_index)],
+    };
+    let stranger = fixture
+        .store
+        .prepare_adoption(&adoption(9, 4))
+        .await
+        .unwrap();
+    assert!(stranger.change.is_none());
+    assert_eq!(
+        stranger.outcomes,
+        [RowOutcome::Refused(RowRefusal::NoSuchPerson)]
+    );
+    let first = adoption(0, 4);
+    let chunk = fixture.store.prepare_adoption(&first).await.unwrap();
+    fixture.commit(chunk.change.unwrap()).await.unwrap();
+    assert!(fixture.found(0).await.doses.is_empty());
+    fixture.approve(first.import.id).await.unwrap();
+    let doses = fixture.found(0).await.doses;
+    assert_eq!(
+        doses[0].origin,
+        DoseOrigin::Adopted {
+            from: yokohama,
+            log_index: 4
+        }
+    );
+    let again = fixture
+        .store
+        .prepare_adoption(&adoption(0, 8))
+        .await
+        .unwrap();
+    assert!(again.change.is_none());
+    assert_eq!(again.outcomes, [RowOutcome::Unchanged]);
+}
+
+/// Counts, chunks and the range of log entries; and the sizes an operator sees, without decoys.
+pub async fn imports_count_what_they_brought(fixture: &Fixture) {
+    let import = fixture.begin(ImportKind::Persons).await;
+    fixture.enter(import, &[row(1), row(2)]).await;
+    fixture.enter_doses(import, &[dose_row(1, 1)]).await;
+    let mut changed = row(2);
+    changed.person.ceased_resident = None;
+    fixture.enter(import, &[row(1), changed, row(3)]).await;
+    let record = fixture.store.import(import).await.unwrap().unwrap();
+    assert_eq!(
+        record.counts,
+        ImportCounts {
+            added: 4,
+            changed: 1,
+            unchanged: 1
+        }
+    );
+    assert_eq!((record.chunks, record.log_range), (3, Some((1, 3))));
+    assert_eq!(record.header.entered_by, CLERK);
+    let counts = fixture.store.counts().await.unwrap();
+    assert_eq!((counts.persons, counts.dose_revisions), (3, 1));
+    assert_eq!((counts.imports, counts.inquiries), (1, 0));
+}
