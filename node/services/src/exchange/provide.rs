@@ -197,3 +197,7 @@ async fn mismatch(
     }
     error
 }
+
+#[cfg(test)]
+#[path = "provide_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::import_stream::{self, ImportEvent, ImportRequest, ImportSummary, Source};
 use crate::{
     error::ServiceError,
-    import::{CsvImport, LedgerLayout, LedgerRow, ledger},
+    import::{CsvImport, Encoding, LedgerLayout, LedgerRow, ledger},
     tenants::TenantServices,
 };
 
@@ -40,8 +40,8 @@ impl Source for Doses {
     const ACTION: &'static str = "import-doses";
     const PERSON_COLUMN: &'static str = ledger::ADDRESSEE;
 
-    fn parser(_today: Date) -> CsvImport<LedgerLayout> {
-        CsvImport::ledger(None)
+    fn parser(encoding: Option<Encoding>, _today: Date) -> CsvImport<LedgerLayout> {
+        CsvImport::ledger(encoding)
     }
 
     fn rows(row: LedgerRow, random: &dyn Random) -> Vec<DoseRow> {

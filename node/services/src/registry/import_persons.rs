@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::import_stream::{self, ImportEvent, ImportRequest, ImportSummary, Source};
 use crate::{
     error::ServiceError,
-    import::{CsvImport, PersonEntry, PersonsLayout},
+    import::{CsvImport, Encoding, PersonEntry, PersonsLayout},
     tenants::TenantServices,
 };
 
@@ -41,8 +41,8 @@ impl Source for Persons {
     const ACTION: &'static str = "import-persons";
     const PERSON_COLUMN: &'static str = "宛名番号";
 
-    fn parser(today: Date) -> CsvImport<PersonsLayout> {
-        CsvImport::persons(None, today)
+    fn parser(encoding: Option<Encoding>, today: Date) -> CsvImport<PersonsLayout> {
+        CsvImport::persons(encoding, today)
     }
 
     fn rows(row: PersonEntry, _random: &dyn Random) -> Vec<PersonRow> {

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::ServiceError,
-    import::{CsvImport, FileError, Layout, ParsedRow, Row},
+    import::{CsvImport, Encoding, FileError, Layout, ParsedRow, Row},
     record::{Act, NotRecorded, hex, own_deadline, pairs, storage_error},
     tenants::TenantServices,
 };
@@ -31,6 +31,8 @@ const MAX_CONFLICTS: u32 = 16;
 pub struct ImportRequest {
     /// Read, parse and compare, but write nothing: no row, no entry.
     pub check_only: bool,
+    /// The file's encoding, where staff say it; otherwise it is recognised by the header.
+    pub encoding: Option<Encoding>,
 }
 
 /// What an import says while it runs. Sent through a bounded channel: a caller that doesn't read stops the import.
@@ -89,7 +91,7 @@ pub(crate) trait Source {
     const PERSON_COLUMN: &'static str;
 
     /// A parser of the file.
-    fn parser(today: Date) -> CsvImport<Self::Layout>;
+    fn parser(encoding: Option<Encoding>, today: Date) -> CsvImport<Self::Layout>;
 
     /// The store's rows in one row of the file.
     fn rows(row: <Self::Layout as Layout>::Row, random: &dyn Random) -> Vec<Self::Row>;
@@ -116,7 +118,7 @@ where
     <S::Layout as Layout>::Columns: Send,
     I: Stream<Item = Result<Zeroizing<Vec<u8>>, ServiceError>> + Send + Unpin,
 {
-    let mut parser = S::parser(ctx.node.clock.today());
+    let mut parser = S::parser(request.encoding, ctx.node.clock.today());
     let mut import = Import::<S>::new(ctx, caller, request, events);
     while let Some(bytes) = input.next().await {
         let bytes = bytes?;
