@@ -1,1 +1,22 @@
-//! (under construction)
+//! What tests of several rooms share: time that stands until it is moved, randomness that repeats, a whole tenant in a
+//! folder that vanishes, a log store that fails when told. A dev-dependency only; it never ships.
+//!
+//! Start reading at [`TestTenant`]: keys, database, log and services of one municipality, made as `vrx-node` makes them,
+//! that can be closed and opened again. To break its storage: [`faulty_log_store`].
+//!
+//! To add a helper: only when tests of two rooms need it; what one room needs stays beside its tests.
+#![expect(
+    clippy::expect_used,
+    reason = "a test that can't be set up should stop where it is"
+)]
+
+mod clock;
+pub mod faulty_log_store;
+mod peers;
+mod random;
+mod tenant;
+
+pub use clock::FakeClock;
+pub use peers::NoPeers;
+pub use random::SeededRandom;
+pub use tenant::TestTenant;

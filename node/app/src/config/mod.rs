@@ -1,0 +1,487 @@
+//! The configuration: one TOML file, parsed whole into types before anything is opened or bound.
+
+mod error;
+mod members;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+use vrx_domain::{MunicipalityCode, Role, SpiffeId};
+
+use error::Blame;
+pub use error::ConfigError;
+pub use members::read_members;
+
+/// A commented sample of the configuration.
+pub const SAMPLE: &str = include_str!("node.toml");
+/// A commented sample of the members file.
+pub const MEMBERS_SAMPLE: &str = include_str!("members.toml");
+
+/// The configuration of a node. Every path in it is absolute or relative to the working directory, no more to the file.
+pub struct Config {
+    /// The trust domain of every SPIFFE id here.
+    pub trust_domain: String,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The folder of the tenants' databases.
+    pub state_dir: PathBuf,
+    /// The folder of the keyrings.
+    pub keyring_dir: PathBuf,
+    /// The root key file.
+    pub root_key_file: PathBuf,
+    /// The second path, where the newest checkpoint is kept.
+    pub kept_checkpoint_dir: PathBuf,
+    /// The folder of the keyrings' recovery copies.
+    pub recovery_dir: PathBuf,
+    /// For whom recovery copies are encrypted.
+    pub recovery_recipients: Vec<age::x25519::Recipient>,
+    /// The members file. Read apart from this one: `init` runs before there is any.
+    pub members_file: PathBuf,
+    /// The node's certificate, key and federation CA.
+    pub tls: TlsFiles,
+    /// The municipality served.
+    pub tenant: TenantConfig,
+    /// Limits.
+    pub limits: Limits,
+    /// How to log.
+    pub logging: Logging,
+}
+
+/// Where the TLS material stands.
+pub struct TlsFiles {
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub private_key: PathBuf,
+    /// The federation's CA, PEM.
+    pub federation_ca: PathBuf,
+}
+
+/// The municipality that the node serves, and what it decided for itself.
+pub struct TenantConfig {
+    /// Its code.
+    pub code: MunicipalityCode,
+    /// The CA of its staff, officers, operators and venues, PEM.
+    pub ca: PathBuf,
+    /// Whether answers leave by themselves only after a move-out.
+    pub automatic_only_after_move_out: bool,
+    /// Whether inquiries without a consent that was hard to obtain are allowed.
+    pub allow_hard_to_obtain: bool,
+}
+
+/// Limits of the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest a call may take.
+    pub deadline: Duration,
+    /// Calls of one caller in flight.
+    pub in_flight_per_caller: u32,
+    /// Entries waiting for the log's writer.
+    pub log_queue: usize,
+    /// How long an answer of another municipality waits to be adopted.
+    pub inquiry_retention: Duration,
+    /// How long a soft shutdown may take.
+    pub shutdown: Duration,
+}
+
+/// How to log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// An `EnvFilter`, checked.
+    pub filter: String,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::parse(file, &Blame { file }.read()?)
+    }
+
+    /// Checks that the files a serving node reads can be read, so that a wrong path is told with its key. `file` is the
+    /// configuration's own.
+    pub fn check_files(&self, file: &Path) -> Result<(), ConfigError> {
+        let files = [
+            ("tls.certificate", &self.tls.certificate),
+            ("tls.private_key", &self.tls.private_key),
+            ("tls.federation_ca", &self.tls.federation_ca),
+            ("tenant.ca", &self.tenant.ca),
+            ("members_file", &self.members_file),
+        ];
+        for (key, path) in files {
+            std::fs::File::open(path).map_err(|error| {
+                let problem = format!("{} can't be read: {error}", path.display());
+                Blame { file }.value(key, problem, "put the file there or correct the path")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Where this tenant's database and its id stand.
+    pub fn tenant_dir(&self) -> PathBuf {
+        self.state_dir.join(self.tenant.code.to_string())
+    }
+
+    /// Where this tenant's newest checkpoint is kept.
+    pub fn kept_checkpoint(&self) -> PathBuf {
+        self.kept_checkpoint_dir
+            .join(format!("{}.checkpoint", self.tenant.code))
+    }
+
+    fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let blame = Blame { file };
+        let raw: RawConfig = toml::from_str(text).map_err(|error| blame.syntax(&error))?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let at = |path: PathBuf| folder.join(path);
+
+        let listen = SocketAddr::from_str(&raw.listen).map_err(|error| {
+            blame.value(
+                "listen",
+                error,
+                "write an address and a port, such as \"127.0.0.1:7443\"",
+            )
+        })?;
+        let [tenant] = <[RawTenant; 1]>::try_from(raw.tenant).map_err(|tenants| {
+            blame.value(
+                "tenant",
+                format!("{} tables [[tenant]]", tenants.len()),
+                "a node serves the one municipality of its exchange certificate: write exactly one",
+            )
+        })?;
+        let code = MunicipalityCode::from_str(&tenant.code).map_err(|error| {
+            blame.value(
+                "tenant.code",
+                error,
+                "write the six digits of a municipality, quoted",
+            )
+        })?;
+        SpiffeId::new(&raw.trust_domain, code, Role::Exchange, None).map_err(|error| {
+            blame.value(
+                "trust_domain",
+                error,
+                "write a name such as \"vrx.example\"",
+            )
+        })?;
+        EnvFilter::try_new(&raw.logging.filter).map_err(|error| {
+            blame.value("logging.filter", error, "write a level such as \"info\"")
+        })?;
+
+        let config = Self {
+            trust_domain: raw.trust_domain,
+            listen,
+            state_dir: at(raw.state_dir),
+            keyring_dir: at(raw.keyring_dir),
+            root_key_file: at(raw.root_key_file),
+            kept_checkpoint_dir: at(raw.kept_checkpoint_dir),
+            recovery_dir: at(raw.recovery_dir),
+            recovery_recipients: recipients(&blame, &raw.recovery_recipients)?,
+            members_file: at(raw.members_file),
+            tls: TlsFiles {
+                certificate: at(raw.tls.certificate),
+                private_key: at(raw.tls.private_key),
+                federation_ca: at(raw.tls.federation_ca),
+            },
+            tenant: TenantConfig {
+                code,
+                ca: at(tenant.ca),
+                automatic_only_after_move_out: tenant.automatic_only_after_move_out,
+                allow_hard_to_obtain: tenant.allow_hard_to_obtain,
+            },
+            limits: raw.limits.check(&blame)?,
+            logging: Logging {
+                format: raw.logging.format,
+                filter: raw.logging.filter,
+            },
+        };
+        config.keep_apart(&blame)?;
+        Ok(config)
+    }
+
+    /// What must not lie beside the data: a backup or a loss of `state_dir` would take it along.
+    fn keep_apart(&self, blame: &Blame<'_>) -> Result<(), ConfigError> {
+        let apart = [
+            ("keyring_dir", &self.keyring_dir),
+            ("root_key_file", &self.root_key_file),
+            ("kept_checkpoint_dir", &self.kept_checkpoint_dir),
+            ("recovery_dir", &self.recovery_dir),
+        ];
+        match apart
+            .into_iter()
+            .find(|(_, path)| path.starts_with(&self.state_dir))
+        {
+            Some((key, _)) => Err(blame.value(
+                key,
+                "lies inside state_dir",
+                "choose a folder outside of it",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+fn recipients(
+    blame: &Blame<'_>,
+    texts: &[String],
+) -> Result<Vec<age::x25519::Recipient>, ConfigError> {
+    const REMEDY: &str = "write at least one age recipient (age1…), made by `age-keygen` and kept away from this machine";
+    if texts.is_empty() {
+        return Err(blame.value("recovery_recipients", "is empty", REMEDY));
+    }
+    let parse = |(index, text): (usize, &String)| {
+        text.parse().map_err(|error: &str| {
+            blame.value(format!("recovery_recipients[{index}]"), error, REMEDY)
+        })
+    };
+    texts.iter().enumerate().map(parse).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    trust_domain: String,
+    listen: String,
+    state_dir: PathBuf,
+    keyring_dir: PathBuf,
+    root_key_file: PathBuf,
+    kept_checkpoint_dir: PathBuf,
+    recovery_dir: PathBuf,
+    recovery_recipients: Vec<String>,
+    members_file: PathBuf,
+    tls: RawTls,
+    #[serde(default)]
+    tenant: Vec<RawTenant>,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    logging: RawLogging,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTls {
+    certificate: PathBuf,
+    private_key: PathBuf,
+    federation_ca: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTenant {
+    code: String,
+    ca: PathBuf,
+    #[serde(default = "yes")]
+    automatic_only_after_move_out: bool,
+    #[serde(default)]
+    allow_hard_to_obtain: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawLimits {
+    deadline_ms: u64,
+    in_flight_per_caller: u32,
+    log_queue: usize,
+    inquiry_retention_hours: u64,
+    shutdown_seconds: u64,
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        Self {
+            deadline_ms: 10_000,
+            in_flight_per_caller: 512,
+            log_queue: 4096,
+            inquiry_retention_hours: 72,
+            shutdown_seconds: 20,
+        }
+    }
+}
+
+impl RawLimits {
+    fn check(&self, blame: &Blame<'_>) -> Result<Limits, ConfigError> {
+        let within = |key: &str, value: u64, least: u64, most: u64| {
+            if (least..=most).contains(&value) {
+                return Ok(value);
+            }
+            let problem = format!("{value} is not between {least} and {most}");
+            Err(blame.value(
+                format!("limits.{key}"),
+                problem,
+                "choose a number in that range or leave the key out",
+            ))
+        };
+        within(
+            "in_flight_per_caller",
+            self.in_flight_per_caller.into(),
+            1,
+            100_000,
+        )?;
+        within(
+            "log_queue",
+            u64::try_from(self.log_queue).unwrap_or(u64::MAX),
+            1,
+            1_000_000,
+        )?;
+        Ok(Limits {
+            deadline: Duration::from_millis(within("deadline_ms", self.deadline_ms, 100, 300_000)?),
+            in_flight_per_caller: self.in_flight_per_caller,
+            log_queue: self.log_queue,
+            inquiry_retention: Duration::from_secs(
+                3600 * within(
+                    "inquiry_retention_hours",
+                    self.inquiry_retention_hours,
+                    1,
+                    14 * 24,
+                )?,
+            ),
+            shutdown: Duration::from_secs(within(
+                "shutdown_seconds",
+                self.shutdown_seconds,
+                1,
+                600,
+            )?),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawLogging {
+    format: LogFormat,
+    filter: String,
+}
+
+impl Default for RawLogging {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> String {
+        let recipient = age::x25519::Identity::generate().to_public().to_string();
+        SAMPLE.replace("@RECIPIENTS@", &recipient)
+    }
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(Path::new("/etc/vrx/node.toml"), text)
+    }
+
+    fn error(text: &str) -> String {
+        parse(text).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn the_sample_is_a_configuration() {
+        let config = parse(&sample()).ok().unwrap();
+        assert_eq!(config.tenant.code.to_string(), "142051");
+        assert_eq!(config.state_dir, Path::new("/etc/vrx/state"));
+        assert_eq!(
+            config.kept_checkpoint(),
+            Path::new("/etc/vrx/kept/142051.checkpoint")
+        );
+        assert_eq!(config.recovery_recipients.len(), 1);
+    }
+
+    #[test]
+    fn the_optional_tables_of_the_sample_state_the_defaults() {
+        let sample = sample();
+        let (short, _) = sample.split_once("# All of these are optional").unwrap();
+        let (short, long) = (parse(short).ok().unwrap(), parse(&sample).ok().unwrap());
+        assert_eq!(short.limits, long.limits);
+        assert_eq!(short.logging, long.logging);
+    }
+
+    #[test]
+    fn an_unknown_a_missing_and_a_mistyped_key_are_named_with_their_file() {
+        for (from, to, key) in [
+            ("state_dir =", "state_dri =", "state_dri"),
+            ("listen = \"127.0.0.1:7443\"", "", "listen"),
+            (
+                "deadline_ms = 10000",
+                "deadline_ms = \"soon\"",
+                "deadline_ms",
+            ),
+            ("format = \"text\"", "format = \"xml\"", "format"),
+        ] {
+            let error = error(&sample().replace(from, to));
+            assert!(
+                error.contains("/etc/vrx/node.toml") && error.contains(key),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_is_named_with_a_remedy() {
+        for (from, to, key) in [
+            ("127.0.0.1:7443", "localhost", "listen"),
+            ("\"142051\"", "\"142052\"", "tenant.code"),
+            ("\"142051\"", "\"140007\"", "tenant.code"),
+            ("vrx.example", "vrx example", "trust_domain"),
+            (
+                "deadline_ms = 10000",
+                "deadline_ms = 0",
+                "limits.deadline_ms",
+            ),
+            ("log_queue = 4096", "log_queue = 0", "limits.log_queue"),
+            ("[\"age1", "[\"agf1", "recovery_recipients[0]"),
+            (
+                "keyring_dir = \"keyrings\"",
+                "keyring_dir = \"state/keys\"",
+                "keyring_dir",
+            ),
+            (
+                "kept_checkpoint_dir = \"kept\"",
+                "kept_checkpoint_dir = \"state\"",
+                "kept_checkpoint_dir",
+            ),
+            ("filter = \"info\"", "filter = \"a=b=c\"", "logging.filter"),
+            (
+                "[limits]",
+                "[[tenant]]\ncode = \"141003\"\nca = \"x\"\n[limits]",
+                "tenant",
+            ),
+        ] {
+            let error = error(&sample().replace(from, to));
+            assert!(
+                error.starts_with(&format!("/etc/vrx/node.toml: {key}: ")) && error.contains("; "),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_configuration_of_no_recipient_is_refused() {
+        let sample = sample();
+        let start = sample.find("recovery_recipients").unwrap();
+        let end = start + sample[start..].find('\n').unwrap();
+        let text = sample.replace(&sample[start..end], "recovery_recipients = []");
+        assert!(error(&text).contains("recovery_recipients: is empty"));
+    }
+}

@@ -1,0 +1,210 @@
+//! A node's life: open, listen, end softly, end hard.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::UnixTime;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use vrx_provision_log::{Deadline, MissingKept};
+use vrx_services::jobs::Jobs;
+use vrx_transport::{
+    Limits, PeerClient, ProstAnswerCodec, Readiness, Shutdown, TenantCa, TlsError, TlsFiles,
+    TlsMaterial,
+};
+
+use crate::canary::Canary;
+use crate::compose::{Node, Outside, World};
+use crate::config::{Config, read_members};
+use crate::failure::Failure;
+
+/// How long the log may take to write out what waits, after the last call ended.
+const LAST_ENTRIES: Duration = Duration::from_secs(30);
+/// An inquiry waits for another node, which has a deadline of its own.
+const INQUIRY_FACTOR: u32 = 3;
+
+/// Serves until told to end. Everything that can be wrong with the configuration is found before the port is bound.
+pub async fn serve(
+    config: &Config,
+    file: &Path,
+    accept_missing_checkpoint: bool,
+) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let world = World::real();
+    let members = read_members(&config.members_file)?;
+    let material = Arc::new(tls_material(config, file, &world)?);
+    let outside = Outside {
+        codec: Arc::new(ProstAnswerCodec),
+        peers: Arc::new(PeerClient::new(Arc::clone(&material))),
+        members,
+        own: material.own().clone(),
+    };
+    let missing_kept = if accept_missing_checkpoint {
+        MissingKept::Accept
+    } else {
+        MissingKept::Refuse
+    };
+    let node = Node::open(config, &world, outside, missing_kept).await?;
+
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        Failure::unavailable(format!(
+            "{}: listen: can't listen on {}: {error}; choose a free address",
+            file.display(),
+            config.listen
+        ))
+    });
+    let ended = match listener {
+        Ok(listener) => live(config, &world, &node, listener, material, &mut signals).await,
+        Err(failure) => Err(failure),
+    };
+    let closed = node.close(Deadline::after(LAST_ENTRIES)).await;
+    if closed.is_ok() {
+        tracing::info!("the log is written out, the database closed");
+    }
+    ended.and(closed)
+}
+
+async fn live(
+    config: &Config,
+    world: &World,
+    node: &Node,
+    listener: TcpListener,
+    material: Arc<TlsMaterial>,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::unavailable(format!("the listener has no address: {error}")))?;
+    let shutdown = Shutdown::default();
+    let readiness = Readiness::new().await;
+    let canary = Canary {
+        keyring: Arc::clone(&node.keyring),
+        log: Arc::clone(&node.log),
+        random: Arc::clone(&world.random),
+    };
+    canary
+        .sing()
+        .await
+        .map_err(|why| Failure::unavailable(format!("the node can't start: {why}")))?;
+    readiness.ready().await;
+    let canary = tokio::spawn(canary.keep_singing(readiness.clone(), shutdown.soft.clone()));
+    let jobs = Jobs::start(Arc::clone(&node.tenants));
+    let mut serving = tokio::spawn(vrx_transport::serve(
+        listener,
+        material,
+        limits(config),
+        Arc::clone(&node.tenants),
+        Arc::clone(&node.shared),
+        readiness.clone(),
+        shutdown.clone(),
+    ));
+    tracing::info!(%address, municipality = %node.tenant.code, entries = node.log.checkpoint().size(), "ready");
+
+    let served = tokio::select! {
+        served = &mut serving => served,
+        name = signals.next() => {
+            tracing::info!(signal = name, "ending: no new calls, those running end");
+            readiness.not_ready().await;
+            shutdown.soft.cancel();
+            tokio::select! {
+                served = &mut serving => served,
+                () = patience(config.limits.shutdown, signals) => {
+                    shutdown.hard.cancel();
+                    serving.await
+                }
+            }
+        }
+    };
+    shutdown.soft.cancel();
+    // No more calls come in; the last counts of refusals become entries before the log closes.
+    jobs.shutdown().await;
+    if canary.await.is_err() {
+        tracing::error!("the canary panicked");
+    }
+    match served {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failure::internal(format!("serving ended: {error}"))),
+        Err(_) => Err(Failure::internal(
+            "serving panicked; the lines before this one say where",
+        )),
+    }
+}
+
+/// Over when the time limit of a soft end is, or at a second signal.
+async fn patience(limit: Duration, signals: &mut Signals) {
+    tokio::select! {
+        () = tokio::time::sleep(limit) => {
+            tracing::warn!(seconds = limit.as_secs(), "calls still run after the time limit: they are cut off");
+        }
+        name = signals.next() => {
+            tracing::warn!(signal = name, "a second signal: calls that still run are cut off");
+        }
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        deadline: config.limits.deadline,
+        inquiry_deadline: config.limits.deadline * INQUIRY_FACTOR,
+        in_flight_per_caller: config.limits.in_flight_per_caller,
+        ..Limits::default()
+    }
+}
+
+fn tls_material(config: &Config, file: &Path, world: &World) -> Result<TlsMaterial, Failure> {
+    let files = TlsFiles {
+        certificate: config.tls.certificate.clone(),
+        private_key: config.tls.private_key.clone(),
+        federation_ca: config.tls.federation_ca.clone(),
+        tenant_cas: vec![TenantCa {
+            code: config.tenant.code,
+            file: config.tenant.ca.clone(),
+        }],
+    };
+    let now = UnixTime::since_unix_epoch(Duration::from_millis(world.clock.now().0));
+    let blame = |error: &TlsError| {
+        Failure::configuration(format!(
+            "{}: [tls]: {error}; put the right files there",
+            file.display()
+        ))
+    };
+    let material =
+        TlsMaterial::load(&files, &config.trust_domain, now).map_err(|error| blame(&error))?;
+    let own = material.own().id.municipality;
+    if own != config.tenant.code {
+        return Err(Failure::configuration(format!(
+            "{}: tls.certificate: it is the certificate of {own}, the tenant is {}; give the certificate of that municipality",
+            file.display(),
+            config.tenant.code
+        )));
+    }
+    Ok(material)
+}
+
+/// The signals that end a node.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::unavailable(format!("signals can't be listened for: {error}"))
+            })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
