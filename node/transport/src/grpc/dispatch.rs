@@ -1,0 +1,134 @@
+//! Every call's way in. The order is fixed: identity, role, then the service's own checks (membership, tenant, fields).
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http::{Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tower::Service as _;
+use vrx_domain::Caller;
+use vrx_services::Deadline;
+use vrx_services::ServiceError;
+
+use super::call::{Connection, Granted, noted};
+use super::exchange;
+use super::unary::{ReplyBody, timeout};
+use crate::access::{self, Service};
+use crate::limits;
+use crate::status::{status, unauthenticated};
+
+/// Answers one call. A panic below ends in INTERNAL with an incident id, and stops nobody else.
+pub(crate) async fn answer(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Infallible> {
+    let answered = AssertUnwindSafe(dispatch(&connection, request))
+        .catch_unwind()
+        .await;
+    Ok(answered.unwrap_or_else(|_| {
+        let random = &*connection.node.shared.random;
+        refusal(&ServiceError::internal(random, "a call panicked"))
+    }))
+}
+
+/// The response of an error.
+pub(crate) fn refusal(error: &ServiceError) -> Response<ReplyBody> {
+    status(error).into_http()
+}
+
+async fn dispatch(connection: &Connection, request: Request<Incoming>) -> Response<ReplyBody> {
+    if let Some(response) = not_grpc(&request) {
+        return response;
+    }
+    let Ok(caller) = connection.peer.caller() else {
+        return unauthenticated().into_http();
+    };
+    match serve(connection, caller, request).await {
+        Ok(response) => response,
+        Err(error) => {
+            let tenant = access::tenant_of_refusal(&connection.node.tenants, caller);
+            refusal(&noted(tenant, caller, error).await)
+        }
+    }
+}
+
+/// Errors returned here name no tenant yet; the services note their own.
+async fn serve(
+    connection: &Connection,
+    caller: &Caller,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, ServiceError> {
+    let node = &connection.node;
+    let (service, method) =
+        Service::of_path(request.uri().path()).ok_or(ServiceError::PermissionDenied)?;
+    access::check_role(service, caller)?;
+    let waits = timeout(request.headers());
+
+    if service == Service::Exchange {
+        if method != "QueryRecords" {
+            return Ok(tonic::Status::unimplemented("no such method in version 1").into_http());
+        }
+        let member = access::check_member(node.members(), caller)?;
+        let _place = place(connection)?;
+        let deadline = waits.map_or(node.limits.deadline, |waits| {
+            waits.min(node.limits.deadline)
+        });
+        return Ok(exchange::query_records(
+            node,
+            caller,
+            member,
+            request.into_body(),
+            Deadline::after(deadline),
+        )
+        .await);
+    }
+
+    let _place = if service == Service::Health {
+        None
+    } else {
+        Some(place(connection)?)
+    };
+    let granted = Granted {
+        peer: connection.peer.clone(),
+        deadline: waits.map(Deadline::after),
+    };
+    let mut request = request.map(tonic::body::Body::new);
+    request.extensions_mut().insert(granted);
+    let response = node
+        .routes
+        .clone()
+        .call(request)
+        .await
+        .unwrap_or_else(|never| match never {});
+    Ok(response.map(ReplyBody::Tonic))
+}
+
+fn place(connection: &Connection) -> Result<tokio::sync::OwnedSemaphorePermit, ServiceError> {
+    // Without an identity there are no places, and no call gets here.
+    limits::take(
+        connection
+            .places
+            .as_ref()
+            .ok_or(ServiceError::PermissionDenied)?,
+    )
+}
+
+/// What isn't gRPC is answered as HTTP.
+fn not_grpc(request: &Request<Incoming>) -> Option<Response<ReplyBody>> {
+    let content = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes);
+    let code = if request.method() != Method::POST {
+        StatusCode::METHOD_NOT_ALLOWED
+    } else if !content.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    } else {
+        return None;
+    };
+    let mut response = Response::new(ReplyBody::default());
+    *response.status_mut() = code;
+    Some(response)
+}

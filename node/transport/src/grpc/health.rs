@@ -1,0 +1,50 @@
+//! Readiness: the last result of the app's canary, never a constant.
+
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+/// The services that readiness speaks of; "" is the node as a whole.
+const SERVICES: [&str; 4] = [
+    "",
+    "vrx.v1.ExchangeService",
+    "vrx.v1.RegistryService",
+    "vrx.v1.AuditService",
+];
+
+/// Says over `grpc.health.v1.Health` whether the node can do its work. Not ready until told so.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    reporter: HealthReporter,
+}
+
+impl Readiness {
+    /// A node that isn't ready yet.
+    pub async fn new() -> Self {
+        let readiness = Readiness {
+            reporter: HealthReporter::new(),
+        };
+        readiness.not_ready().await;
+        readiness
+    }
+
+    /// The canary sang: keys open, database answers, a row was written and synced beside the log.
+    pub async fn ready(&self) {
+        self.set(ServingStatus::Serving).await;
+    }
+
+    /// It didn't.
+    pub async fn not_ready(&self) {
+        self.set(ServingStatus::NotServing).await;
+    }
+
+    pub(crate) fn server(&self) -> HealthServer<HealthService> {
+        HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
+    }
+
+    async fn set(&self, status: ServingStatus) {
+        for service in SERVICES {
+            self.reporter.set_service_status(service, status).await;
+        }
+    }
+}

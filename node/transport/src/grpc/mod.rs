@@ -1,0 +1,16 @@
+//! The gRPC services: parse, call one use case, convert. No rule stands here.
+//!
+//! - [`dispatch`]: every call's way in: identity, role, then the service. A path that isn't listed is refused.
+//! - [`exchange`]: `QueryRecords`, the busy one, on [`unary`].
+//! - [`registry`] and [`audit`]: what staff and officers call, on tonic's generated servers.
+//! - [`import`]: a file on its way in.
+//! - [`health`]: readiness, as the app last found it.
+
+pub(crate) mod audit;
+pub(crate) mod call;
+pub(crate) mod dispatch;
+pub(crate) mod exchange;
+pub(crate) mod health;
+pub(crate) mod import;
+pub(crate) mod registry;
+pub(crate) mod unary;
