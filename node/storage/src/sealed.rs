@@ -112,7 +112,7 @@ fn open_person(
             std::hint::black_box(owner.person(row).is_ok());
         }
     }
-    doses.sort_by(|a: &Dose, b: &Dose| (a.number, a.date, a.id).cmp(&(b.number, b.date, b.id)));
+    doses.sort_by_key(|dose: &Dose| (dose.number, dose.date, dose.id));
     let record = PersonRecord {
         id,
         approved: approved.map(|body| body.person),

@@ -42,7 +42,7 @@ pub(crate) fn encode_dose(
     }
     out.u32(dose.place.as_u32());
     out.text(dose.voucher.as_str())?;
-    out.option(dose.registered_at.as_deref(), |out, text| out.text(text))?;
+    out.option(dose.registered_at.as_deref(), Writer::text)?;
     match &dose.origin {
         DoseOrigin::Own => out.u8(0),
         DoseOrigin::Adopted { from, log_index } => {

@@ -6,6 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::missing_panics_doc,
     reason = "a broken promise is a failed test"
 )]

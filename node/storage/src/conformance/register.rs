@@ -98,7 +98,7 @@ pub async fn a_correction_shows_when_it_is_approved(fixture: &Fixture) {
     let mut moved = row(0);
     moved.person.ceased_resident = None;
     let mut corrected = dose_row(0, 1);
-    corrected.dose.lot_number = "FA1234".to_owned();
+    "FA1234".clone_into(&mut corrected.dose.lot_number);
     assert_eq!(
         fixture.enter(import, &[moved]).await.outcomes,
         [RowOutcome::Changed]
@@ -210,7 +210,7 @@ pub async fn what_was_prepared_too_early_conflicts(fixture: &Fixture) {
 
     let corrected = |lot: &str| {
         let mut row = dose_row(1, 1);
-        row.dose.lot_number = lot.to_owned();
+        lot.clone_into(&mut row.dose.lot_number);
         row
     };
     fixture.enter_doses(import, &[dose_row(1, 1)]).await;

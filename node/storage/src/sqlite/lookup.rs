@@ -130,28 +130,27 @@ fn person_by_tag(
         Ok((tagged.map(PersonId::from_bytes), person))
     };
     let mut live = request.tags.live();
-    let found = match (live.next(), live.next()) {
-        (Some((key, tag)), None) => sql.row(
+    let found = if let (Some((key, tag)), None) = (live.next(), live.next()) {
+        sql.row(
             "person",
             ONE_KEY,
             (tenant, key.0, tag.0, request.decoy),
             read,
-        ),
+        )
+    } else {
         // While tags are rewritten under a new key, all live versions go into one statement.
-        _ => {
-            let mut params: Vec<Value> = vec![tenant.into(), request.decoy.to_vec().into()];
-            let mut versions = Vec::new();
-            for (key, tag) in request.tags.live() {
-                versions.push(format!("(?{}, ?{})", params.len() + 1, params.len() + 2));
-                params.extend([Value::from(key.0), Value::from(tag.0.to_vec())]);
-            }
-            sql.row(
-                "person",
-                &any_key(&versions.join(", ")),
-                params_from_iter(params),
-                read,
-            )
+        let mut params: Vec<Value> = vec![tenant.into(), request.decoy.to_vec().into()];
+        let mut versions = Vec::new();
+        for (key, tag) in request.tags.live() {
+            versions.push(format!("(?{}, ?{})", params.len() + 1, params.len() + 2));
+            params.extend([Value::from(key.0), Value::from(tag.0.to_vec())]);
         }
+        sql.row(
+            "person",
+            &any_key(&versions.join(", ")),
+            params_from_iter(params),
+            read,
+        )
     }?;
     found.ok_or(StorageError::Inconsistent {
         table: "person",

@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, Params, Row};
 use crate::StorageError;
 
 /// How long a connection waits for a lock. One process and one writer: only a backup or a checkpoint can stand in the way.
-const BUSY: Duration = Duration::from_millis(2_000);
+const BUSY: Duration = Duration::from_secs(2);
 
 /// Bytes of the file that are mapped; more is read by system calls.
 const MMAP: i64 = 64 << 30;

@@ -346,7 +346,7 @@ impl Writer {
             }
             // Busy or full: nothing is lost, the next turn tries again.
             Err(error) => {
-                tracing::warn!(tenant = self.tenant, %error, "upkeep of the database waits")
+                tracing::warn!(tenant = self.tenant, %error, "upkeep of the database waits");
             }
         }
     }
