@@ -50,14 +50,14 @@ async fn a_full_disk_refuses_and_the_log_resumes_when_there_is_room() {
     let log = scene.start().await.unwrap();
     scene.store.plan([Fault::Full, Fault::Full]);
     for _ in 0..2 {
-        let refused = record(&log, scene.unknown()).await.map(drop);
+        let refused = record(&log, Scene::unknown()).await.map(drop);
         assert_eq!(
             refused,
             Err(RecordError::Unavailable(Unavailable::StorageFull))
         );
     }
     assert!(matches!(log.health().state, LogState::Struggling(_)));
-    scene.check(record(&log, scene.unknown()).await.unwrap(), None);
+    scene.check(record(&log, Scene::unknown()).await.unwrap(), None);
     assert_eq!(log.health().state, LogState::Serving);
     let gap = log.reader().entry(1, soon()).await.unwrap().entry;
     let content = gap.opening.unwrap().content;
@@ -79,11 +79,11 @@ async fn broken_storage_poisons_the_log_until_it_is_started_anew() {
         scene.check(record(&log, scene.found(NUMBERS[0])).await.unwrap(), None);
         scene.store.plan([fault]);
         assert_eq!(
-            record(&log, scene.unknown()).await.map(drop),
+            record(&log, Scene::unknown()).await.map(drop),
             Err(RecordError::Poisoned)
         );
         assert_eq!(
-            record(&log, scene.unknown()).await.map(drop),
+            record(&log, Scene::unknown()).await.map(drop),
             Err(RecordError::Poisoned)
         );
         assert_eq!(log.canary(soon()).await, Err(RecordError::Poisoned));
@@ -119,11 +119,13 @@ async fn a_store_that_never_answers_poisons_the_log_and_callers_leave_at_their_d
     scene.store.plan([Fault::Silence]);
     let short = vrx_provision_log::Deadline::after(Duration::from_millis(50));
     assert_eq!(
-        log.record(scene.unknown(), None, (), short).await.map(drop),
+        log.record(Scene::unknown(), None, (), short)
+            .await
+            .map(drop),
         Err(RecordError::DeadlineExceeded)
     );
     assert_eq!(
-        record(&log, scene.unknown()).await.map(drop),
+        record(&log, Scene::unknown()).await.map(drop),
         Err(RecordError::Poisoned)
     );
 }
@@ -134,13 +136,16 @@ async fn a_store_that_stays_busy_is_given_up_at_the_callers_deadline() {
     let log = scene.start().await.unwrap();
     scene.store.plan([Fault::Busy; 1000]);
     let short = vrx_provision_log::Deadline::after(Duration::from_millis(150));
-    let refused = log.record(scene.unknown(), None, (), short).await.map(drop);
+    let refused = log
+        .record(Scene::unknown(), None, (), short)
+        .await
+        .map(drop);
     assert!(matches!(
         refused,
         Err(RecordError::DeadlineExceeded | RecordError::Unavailable(Unavailable::Busy))
     ));
     scene.store.heal();
-    scene.check(record(&log, scene.unknown()).await.unwrap(), None);
+    scene.check(record(&log, Scene::unknown()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -238,7 +243,7 @@ proptest! {
                 scene.store.fail_heads(heads);
                 let callers: Vec<_> = (0..wave)
                     .map(|n| {
-                        let entry = if n % 5 == 0 { scene.desk() } else { scene.found(NUMBERS[n % 3]) };
+                        let entry = if n % 5 == 0 { Scene::desk() } else { scene.found(NUMBERS[n % 3]) };
                         let log = log.clone();
                         tokio::spawn(async move { record(&log, entry).await })
                     })

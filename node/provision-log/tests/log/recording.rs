@@ -86,17 +86,16 @@ async fn callers_that_arrive_during_a_flush_share_the_next_one() {
     let mut callers = Vec::new();
     for n in 0..700 {
         let entry = if n % 4 == 0 {
-            scene.desk()
+            Scene::desk()
         } else {
             scene.found(NUMBERS[n % 3])
         };
         let log = log.clone();
         callers.push(tokio::spawn(async move { record(&log, entry).await }));
     }
-    while callers.iter().any(tokio::task::JoinHandle::is_finished) {
-        panic!("nobody is answered before the disk has it");
-    }
     tokio::time::sleep(Duration::from_millis(50)).await;
+    let answered = callers.iter().any(tokio::task::JoinHandle::is_finished);
+    assert!(!answered, "nobody is answered before the disk has it");
     drop(hold);
     let mut indexes = Vec::new();
     for caller in callers {
@@ -123,7 +122,7 @@ async fn at_most_64_entries_of_a_batch_are_not_the_exchanges() {
     let hold = scene.store.hold().await;
     let callers: Vec<_> = (0..200)
         .map(|_| {
-            let (log, entry) = (log.clone(), scene.desk());
+            let (log, entry) = (log.clone(), Scene::desk());
             tokio::spawn(async move { record(&log, entry).await })
         })
         .collect();
@@ -145,14 +144,14 @@ async fn a_full_queue_refuses_at_once() {
     // The writer takes what the queue holds and waits for the disk; then the queue fills again.
     for _ in 0..2 {
         for _ in 0..4 {
-            let (log, entry) = (log.clone(), scene.unknown());
+            let (log, entry) = (log.clone(), Scene::unknown());
             waiting.push(tokio::spawn(
                 async move { record(&log, entry).await.map(drop) },
             ));
         }
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
-    let refused = record(&log, scene.unknown()).await.map(drop);
+    let refused = record(&log, Scene::unknown()).await.map(drop);
     assert_eq!(
         refused,
         Err(RecordError::Unavailable(Unavailable::QueueFull))
@@ -171,13 +170,13 @@ async fn what_nobody_waits_for_any_more_gets_no_entry() {
     let log = Arc::new(scene.start().await.unwrap());
     let hold = scene.store.hold().await;
     let first = tokio::spawn({
-        let (log, entry) = (log.clone(), scene.unknown());
+        let (log, entry) = (log.clone(), Scene::unknown());
         async move { record(&log, entry).await.map(drop) }
     });
     tokio::time::sleep(Duration::from_millis(20)).await;
     let late = log
         .record(
-            scene.unknown(),
+            Scene::unknown(),
             None,
             (),
             Deadline::after(Duration::from_millis(10)),
@@ -186,14 +185,14 @@ async fn what_nobody_waits_for_any_more_gets_no_entry() {
         .map(drop);
     assert_eq!(late, Err(RecordError::DeadlineExceeded));
     let gone = tokio::spawn({
-        let (log, entry) = (log.clone(), scene.unknown());
+        let (log, entry) = (log.clone(), Scene::unknown());
         async move { record(&log, entry).await.map(drop) }
     });
     tokio::time::sleep(Duration::from_millis(20)).await;
     gone.abort();
     drop(hold);
     first.await.unwrap().unwrap();
-    record(&log, scene.unknown()).await.unwrap();
+    record(&log, Scene::unknown()).await.unwrap();
     assert_eq!(scene.store.size(), 3);
 }
 
@@ -204,7 +203,7 @@ async fn a_refused_change_has_no_entry_and_does_not_touch_its_neighbours() {
     scene.store.refuse_changes(true);
     let hold = scene.store.hold().await;
     let with_change = tokio::spawn({
-        let (log, entry) = (log.clone(), scene.desk());
+        let (log, entry) = (log.clone(), Scene::desk());
         async move {
             log.record(entry, Some(Change::all(Vec::new())), (), soon())
                 .await
@@ -212,7 +211,7 @@ async fn a_refused_change_has_no_entry_and_does_not_touch_its_neighbours() {
         }
     });
     let neighbour = tokio::spawn({
-        let (log, entry) = (log.clone(), scene.unknown());
+        let (log, entry) = (log.clone(), Scene::unknown());
         async move { record(&log, entry).await }
     });
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -223,7 +222,7 @@ async fn a_refused_change_has_no_entry_and_does_not_touch_its_neighbours() {
     );
     scene.check(neighbour.await.unwrap().unwrap(), None);
     let alone = log
-        .record(scene.desk(), Some(Change::all(Vec::new())), (), soon())
+        .record(Scene::desk(), Some(Change::all(Vec::new())), (), soon())
         .await
         .map(drop);
     assert_eq!(
@@ -232,7 +231,7 @@ async fn a_refused_change_has_no_entry_and_does_not_touch_its_neighbours() {
     );
     assert_eq!(scene.store.size(), 2);
     scene.store.refuse_changes(false);
-    log.record(scene.desk(), Some(Change::all(Vec::new())), (), soon())
+    log.record(Scene::desk(), Some(Change::all(Vec::new())), (), soon())
         .await
         .unwrap();
 }
@@ -243,7 +242,7 @@ async fn the_entries_about_one_person_are_a_chain_that_only_its_number_opens() {
     let log = scene.start().await.unwrap();
     for number in [NUMBERS[0], NUMBERS[1], NUMBERS[0], NUMBERS[0]] {
         record(&log, scene.found(number)).await.unwrap();
-        record(&log, scene.unknown()).await.unwrap();
+        record(&log, Scene::unknown()).await.unwrap();
     }
     let head = log
         .reader()
@@ -295,7 +294,7 @@ async fn what_was_found_shows_neither_in_lengths_nor_in_the_plain_columns() {
         },
         content: exchange_content(Outcome::Nothing, &[2; 32], 0, &[]),
     };
-    for entry in [scene.found(NUMBERS[0]), scene.unknown(), withheld] {
+    for entry in [scene.found(NUMBERS[0]), Scene::unknown(), withheld] {
         record(&log, entry).await.unwrap();
     }
     let rows = scene.store.all_entries();
@@ -333,18 +332,18 @@ async fn what_was_found_shows_neither_in_lengths_nor_in_the_plain_columns() {
 async fn time_never_goes_back_in_the_log_and_a_clock_far_behind_is_refused() {
     let scene = Scene::new();
     let log = scene.start().await.unwrap();
-    record(&log, scene.unknown()).await.unwrap();
+    record(&log, Scene::unknown()).await.unwrap();
     let at = scene.clock.0.fetch_sub(4_000, Ordering::SeqCst);
-    let recorded = record(&log, scene.unknown()).await.unwrap();
+    let recorded = record(&log, Scene::unknown()).await.unwrap();
     assert_eq!(recorded.leaf().time, at);
     scene.clock.0.store(at - 5_001, Ordering::SeqCst);
     assert_eq!(
-        record(&log, scene.unknown()).await.map(drop),
+        record(&log, Scene::unknown()).await.map(drop),
         Err(RecordError::ClockBehind)
     );
     scene.clock.0.store(at + 10, Ordering::SeqCst);
     // The entry that names the gap stands in front of the next one.
-    let after = record(&log, scene.unknown()).await.unwrap();
+    let after = record(&log, Scene::unknown()).await.unwrap();
     assert_eq!((after.leaf().time, after.log_index()), (at + 10, 4));
     let gap = log.reader().entry(3, soon()).await.unwrap().entry;
     assert_eq!(gap.leaf.kind, EntryKind::Control.code());
@@ -367,13 +366,13 @@ async fn receipts_prove_from_any_size_that_the_log_ever_had() {
         sizes.push((recorded.checkpoint().size(), recorded.checkpoint().root()));
     }
     for known in sizes.iter().step_by(7) {
-        let mut recorded = record(&log, scene.unknown()).await.unwrap();
+        let mut recorded = record(&log, Scene::unknown()).await.unwrap();
         log.prove_from(&mut recorded, known.0, soon())
             .await
             .unwrap();
         scene.check(recorded, Some(*known));
     }
-    let mut recorded = record(&log, scene.unknown()).await.unwrap();
+    let mut recorded = record(&log, Scene::unknown()).await.unwrap();
     assert!(
         log.prove_from(&mut recorded, 1_000_000, soon())
             .await

@@ -34,7 +34,7 @@ impl Clock for FakeClock {
     }
 }
 
-/// Repeatable randomness (SplitMix64).
+/// Repeatable randomness (`SplitMix64`).
 pub(crate) struct Seeded(AtomicU64);
 
 impl Seeded {
@@ -128,7 +128,7 @@ impl Scene {
     }
 
     /// A desk entry about nobody.
-    pub(crate) fn desk(&self) -> Entry {
+    pub(crate) fn desk() -> Entry {
         Entry {
             kind: EntryKind::Desk,
             actor: actor(),
@@ -138,7 +138,7 @@ impl Scene {
     }
 
     /// An exchange entry about a number that isn't here.
-    pub(crate) fn unknown(&self) -> Entry {
+    pub(crate) fn unknown() -> Entry {
         Entry {
             kind: EntryKind::Exchange,
             actor: actor(),

@@ -41,7 +41,7 @@ async fn a_shutdown_writes_what_waits_and_takes_nothing_more() {
     let hold = scene.store.hold().await;
     let callers: Vec<_> = (0..50)
         .map(|_| {
-            let (log, entry) = (log.clone(), scene.unknown());
+            let (log, entry) = (log.clone(), Scene::unknown());
             tokio::spawn(async move { record(&log, entry).await })
         })
         .collect();
@@ -51,7 +51,7 @@ async fn a_shutdown_writes_what_waits_and_takes_nothing_more() {
         async move { log.shutdown(soon()).await }
     });
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let refused = record(&log, scene.unknown()).await.map(drop);
+    let refused = record(&log, Scene::unknown()).await.map(drop);
     assert_eq!(
         refused,
         Err(RecordError::Unavailable(Unavailable::ShuttingDown))
@@ -73,7 +73,7 @@ async fn the_newest_checkpoint_is_kept_within_a_second_or_so() {
     let scene = Scene::new();
     let log = scene.start().await.unwrap();
     for _ in 0..5 {
-        record(&log, scene.unknown()).await.unwrap();
+        record(&log, Scene::unknown()).await.unwrap();
     }
     let deadline = soon();
     while log.health().kept_size < 6 {
@@ -90,10 +90,10 @@ async fn the_newest_checkpoint_is_kept_within_a_second_or_so() {
 async fn an_older_or_an_empty_database_put_back_is_refused() {
     let scene = Scene::new();
     let log = scene.start().await.unwrap();
-    record(&log, scene.unknown()).await.unwrap();
+    record(&log, Scene::unknown()).await.unwrap();
     let older = scene.store.copy();
     for _ in 0..10 {
-        record(&log, scene.unknown()).await.unwrap();
+        record(&log, Scene::unknown()).await.unwrap();
     }
     log.shutdown(soon()).await;
     let path = scene.kept().display().to_string();
@@ -129,7 +129,7 @@ async fn another_history_of_the_same_length_is_refused() {
     let log = scene.start().await.unwrap();
     let fork = scene.store.copy();
     for _ in 0..5 {
-        record(&log, scene.unknown()).await.unwrap();
+        record(&log, Scene::unknown()).await.unwrap();
     }
     log.shutdown(soon()).await;
     let kept = std::fs::read(scene.kept()).unwrap();
@@ -151,7 +151,7 @@ async fn another_history_of_the_same_length_is_refused() {
 async fn a_log_without_its_kept_checkpoint_needs_an_explicit_word() {
     let mut scene = Scene::new();
     let log = scene.start().await.unwrap();
-    record(&log, scene.unknown()).await.unwrap();
+    record(&log, Scene::unknown()).await.unwrap();
     log.shutdown(soon()).await;
     std::fs::remove_file(scene.kept()).unwrap();
     assert!(matches!(
@@ -172,7 +172,7 @@ async fn a_head_that_is_not_that_of_the_entries_is_refused() {
     let scene = Scene::new();
     let log = scene.start().await.unwrap();
     for _ in 0..5 {
-        record(&log, scene.unknown()).await.unwrap();
+        record(&log, Scene::unknown()).await.unwrap();
     }
     log.shutdown(soon()).await;
     let changed = |change: &dyn Fn(&crate::faulty_log_store::FaultyLogStore)| {
@@ -220,7 +220,7 @@ async fn what_a_start_cannot_see_the_verification_in_the_background_finds() {
     }
     assert!(matches!(log.health().state, LogState::Poisoned(_)));
     assert_eq!(
-        record(&log, scene.unknown()).await.map(drop),
+        record(&log, Scene::unknown()).await.map(drop),
         Err(RecordError::Poisoned)
     );
 
@@ -270,7 +270,7 @@ async fn a_log_that_lies_still_is_verified_without_a_writer() {
     let scene = Scene::new();
     let log = scene.start().await.unwrap();
     for _ in 0..3 {
-        record(&log, scene.unknown()).await.unwrap();
+        record(&log, Scene::unknown()).await.unwrap();
     }
     log.shutdown(soon()).await;
     let reader = LogReader::open(scene.store.clone(), scene.keyring.clone(), &scene.options)
