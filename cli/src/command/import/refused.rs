@@ -42,11 +42,16 @@ impl RefusedFile {
                 .map_err(failed)?;
             self.writer.insert(writer)
         };
+        let reason = if row.reason_ja.is_empty() {
+            &row.reason_en
+        } else {
+            &row.reason_ja
+        };
         writer
             .write_record([
                 &row.line.to_string(),
                 &row.column,
-                &row.reason_ja,
+                reason,
                 &row.reason_en,
                 &row.reason_code,
             ])
