@@ -4,7 +4,7 @@
 //! [`Recorded`], the only way to an answer. *What must not*: SQL, sockets, rules about who may ask what, and personal data outside sealed
 //! openings. The individual number isn't even in those.
 //!
-//! *Where to start*: [`ProvisionLog::record`] is what every use case calls; `writer.rs` is the heart (one batch, three classes of error);
+//! *Where to start*: [`ProvisionLog::record`] is what every use case calls; `writer.rs` takes batches, `commit.rs` tells the three classes of error apart;
 //! `recover.rs` is what a start does; `opening.rs` is the sealed format. *How to add one more*: a new kind of entry is a table in
 //! `vrx_domain::audit` and no change here; a new thing to read from the log is a method of [`LogReader`] in a file of its own.
 //!
@@ -21,6 +21,7 @@
 
 mod batch;
 mod checkpoint;
+mod commit;
 mod deadline;
 mod entry;
 mod error;
