@@ -58,11 +58,41 @@ async fn tick(tenants: &Tenants) {
         {
             Ok(0) => {}
             Ok(expired) => {
-                tracing::info!(tenant = %tenant.tenant.code, expired, "kept answers expired")
+                tracing::info!(tenant = %tenant.tenant.code, expired, "kept answers expired");
             }
             Err(error) => {
-                tracing::warn!(tenant = %tenant.tenant.code, %error, "kept answers couldn't be expired")
+                tracing::warn!(tenant = %tenant.tenant.code, %error, "kept answers couldn't be expired");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ServiceError,
+        testing::{World, size, staff},
+    };
+
+    #[tokio::test]
+    async fn the_last_counts_are_recorded_when_the_jobs_end() {
+        let world = World::new().await;
+        let tenants = Arc::new(Tenants::new([
+            Arc::clone(&world.provider),
+            Arc::clone(&world.requester),
+        ]));
+        let jobs = Jobs::start(tenants);
+        let error = ServiceError::ResourceExhausted {
+            retry: ServiceError::RETRY,
+        };
+        world
+            .provider
+            .refusals
+            .note(&staff(&world.provider, "sato"), &error)
+            .await;
+        let before = size(&world.provider);
+        jobs.shutdown().await;
+        assert_eq!(size(&world.provider), before + 1);
     }
 }

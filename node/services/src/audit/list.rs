@@ -7,7 +7,7 @@ use vrx_tlog::Leaf;
 use super::page_token::{self, Position, Scope};
 use crate::{
     error::ServiceError,
-    record::{Act, pairs, read_error},
+    record::{Act, NotRecorded, pairs, read_error},
     tenants::TenantServices,
 };
 
@@ -116,7 +116,7 @@ pub async fn list(
     };
     act.record(ctx, None, page, deadline)
         .await
-        .map_err(|error| error.into_service())
+        .map_err(NotRecorded::into_service)
 }
 
 impl EntryFilter {

@@ -8,3 +8,6 @@ pub mod verify;
 pub use list::{EntryFilter, EntryPage, EntrySummary, ListRequest, list};
 pub use show::{ShownEntry, ShownField, show};
 pub use verify::{LogVerified, VerifyProgress, verify};
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use vrx_tlog::Hash;
 
 use crate::{
     error::ServiceError,
-    record::{Act, hex, pairs, read_error},
+    record::{Act, NotRecorded, hex, pairs, read_error},
     tenants::TenantServices,
 };
 
@@ -62,7 +62,7 @@ pub async fn show(
     };
     act.record(ctx, None, shown, deadline)
         .await
-        .map_err(|error| error.into_service())
+        .map_err(NotRecorded::into_service)
 }
 
 fn shown(proved: ProvedEntry) -> ShownEntry {

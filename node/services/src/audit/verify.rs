@@ -6,7 +6,7 @@ use vrx_provision_log::{Deadline, Depth, Recorded};
 
 use crate::{
     error::ServiceError,
-    record::{Act, pairs, read_error},
+    record::{Act, NotRecorded, pairs, read_error},
     tenants::TenantServices,
 };
 
@@ -67,5 +67,5 @@ pub async fn verify(
     };
     act.record(ctx, None, verified, deadline)
         .await
-        .map_err(|error| error.into_service())
+        .map_err(NotRecorded::into_service)
 }

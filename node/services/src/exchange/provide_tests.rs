@@ -7,10 +7,15 @@ use vrx_tlog::{VerifierKey, verify_receipt};
 use super::*;
 use crate::{
     TenantPolicy,
-    testing::{File, REQUESTER, Resident, World, caller, deadline, doses_csv, import, persons_csv, size},
+    testing::{
+        File, REQUESTER, Resident, World, caller, deadline, doses_csv, import, persons_csv, size,
+    },
 };
 
-async fn ask(world: &World, query: ExchangeQuery) -> Result<Recorded<ExchangeAnswer>, ServiceError> {
+async fn ask(
+    world: &World,
+    query: ExchangeQuery,
+) -> Result<Recorded<ExchangeAnswer>, ServiceError> {
     let (peer, member) = world.peer();
     provide(&world.provider, &peer, &member, query, deadline()).await
 }
@@ -18,9 +23,20 @@ async fn ask(world: &World, query: ExchangeQuery) -> Result<Recorded<ExchangeAns
 /// The cause in the newest entry of the provider's log.
 async fn newest_cause(world: &World) -> String {
     let index = size(&world.provider) - 1;
-    let entry = world.provider.log.reader().entry(index, deadline()).await.unwrap().entry;
+    let entry = world
+        .provider
+        .log
+        .reader()
+        .entry(index, deadline())
+        .await
+        .unwrap()
+        .entry;
     let opening = entry.opening.unwrap();
-    let cause = opening.subject.get("cause").map(<[u8]>::to_vec).unwrap_or_default();
+    let cause = opening
+        .subject
+        .get("cause")
+        .map(<[u8]>::to_vec)
+        .unwrap_or_default();
     String::from_utf8(cause).unwrap()
 }
 
@@ -28,14 +44,32 @@ async fn populated() -> World {
     let world = World::new().await;
     let residents = [
         Resident::moved(1),
-        Resident { doses: vec![], ..Resident::moved(2) },
-        Resident { protected_from: "2030-01-01", ..Resident::moved(3) },
-        Resident { ceased: "", ..Resident::moved(4) },
-        Resident { doses: vec!["20210622", "20210601"], ..Resident::moved(5) },
+        Resident {
+            doses: vec![],
+            ..Resident::moved(2)
+        },
+        Resident {
+            protected_from: "2030-01-01",
+            ..Resident::moved(3)
+        },
+        Resident {
+            ceased: "",
+            ..Resident::moved(4)
+        },
+        Resident {
+            doses: vec!["20210622", "20210601"],
+            ..Resident::moved(5)
+        },
     ];
     World::register(&world.provider, &residents).await;
     let entered = [Resident::moved(6)];
-    import(&world.provider, "sato", File::Persons, &persons_csv(&entered)).await;
+    import(
+        &world.provider,
+        "sato",
+        File::Persons,
+        &persons_csv(&entered),
+    )
+    .await;
     import(&world.provider, "sato", File::Doses, &doses_csv(&entered)).await;
     world
 }
@@ -79,7 +113,10 @@ async fn a_retry_is_recorded_again_and_its_salt_differs() {
     let mut answers = Vec::new();
     let request_id = world.query(1).request_id;
     for _ in 0..2 {
-        let query = ExchangeQuery { request_id, ..world.query(1) };
+        let query = ExchangeQuery {
+            request_id,
+            ..world.query(1)
+        };
         match ask(&world, query).await.unwrap().into_parts().0 {
             ExchangeAnswer::Found(bytes) => answers.push(bytes.into_bytes()),
             ExchangeAnswer::Nothing => panic!("found"),
@@ -93,15 +130,27 @@ async fn a_retry_is_recorded_again_and_its_salt_differs() {
 async fn a_receipt_holds_and_continues_the_checkpoint_that_was_known() {
     let world = populated().await;
     let key = VerifierKey::parse(
-        &world.provider.node.members.get(world.provider.tenant.code).unwrap().log_vkey,
+        &world
+            .provider
+            .node
+            .members
+            .get(world.provider.tenant.code)
+            .unwrap()
+            .log_vkey,
     )
     .unwrap();
     let known = world.provider.log.checkpoint();
-    let query = ExchangeQuery { known_log_size: known.size(), ..world.query(1) };
+    let query = ExchangeQuery {
+        known_log_size: known.size(),
+        ..world.query(1)
+    };
     let (_, receipt, _) = ask(&world, query).await.unwrap().into_parts();
     assert!(verify_receipt(&receipt, &key, Some((known.size(), known.root()))).is_ok());
     assert!(!receipt.consistency_proof.is_empty());
-    let beyond = ExchangeQuery { known_log_size: 1_000_000, ..world.query(1) };
+    let beyond = ExchangeQuery {
+        known_log_size: 1_000_000,
+        ..world.query(1)
+    };
     let (_, receipt, _) = ask(&world, beyond).await.unwrap().into_parts();
     assert!(receipt.consistency_proof.is_empty());
 }
@@ -111,12 +160,33 @@ async fn whoever_isnt_the_member_or_asks_another_tenant_is_refused_before_anythi
     let world = populated().await;
     let (peer, member) = world.peer();
     let before = size(&world.provider);
-    let own = world.provider.node.members.get(world.provider.tenant.code).unwrap().clone();
+    let own = world
+        .provider
+        .node
+        .members
+        .get(world.provider.tenant.code)
+        .unwrap()
+        .clone();
     let denied = [
-        (caller(REQUESTER, Role::Staff, Some("sato")), member.clone(), world.query(1)),
-        (caller("011002", Role::Exchange, None), member.clone(), world.query(1)),
+        (
+            caller(REQUESTER, Role::Staff, Some("sato")),
+            member.clone(),
+            world.query(1),
+        ),
+        (
+            caller("011002", Role::Exchange, None),
+            member.clone(),
+            world.query(1),
+        ),
         (caller("142051", Role::Exchange, None), own, world.query(1)),
-        (peer, member, ExchangeQuery { asked: REQUESTER.parse().unwrap(), ..world.query(1) }),
+        (
+            peer,
+            member,
+            ExchangeQuery {
+                asked: REQUESTER.parse().unwrap(),
+                ..world.query(1)
+            },
+        ),
     ];
     for (peer, member, query) in denied {
         let refused = provide(&world.provider, &peer, &member, query, deadline()).await;
@@ -128,7 +198,10 @@ async fn whoever_isnt_the_member_or_asks_another_tenant_is_refused_before_anythi
 #[tokio::test]
 async fn consent_that_is_hard_to_obtain_is_answered_only_where_both_policies_allow_it() {
     for (here, there) in [(false, false), (true, false), (false, true), (true, true)] {
-        let policy = |allow| TenantPolicy { allow_hard_to_obtain: allow, ..TenantPolicy::default() };
+        let policy = |allow| TenantPolicy {
+            allow_hard_to_obtain: allow,
+            ..TenantPolicy::default()
+        };
         let world = World::with(policy(here), policy(there)).await;
         let mut query = world.query(1);
         query.evidence.consent.method = ConsentMethod::HardToObtain;
@@ -136,7 +209,10 @@ async fn consent_that_is_hard_to_obtain_is_answered_only_where_both_policies_all
         if here && there {
             assert!(result.is_ok());
         } else {
-            assert_eq!(result.err().and_then(|error| error.field()), Some("consent.method"));
+            assert_eq!(
+                result.err().and_then(|error| error.field()),
+                Some("consent.method")
+            );
         }
     }
 }

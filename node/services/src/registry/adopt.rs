@@ -50,7 +50,7 @@ pub async fn adopt(
     loop {
         match try_adopt(ctx, caller, request, deadline).await {
             Err(NotRecorded::Change(ChangeError::Conflict(_))) => {}
-            other => return other.map_err(|error| error.into_service()),
+            other => return other.map_err(NotRecorded::into_service),
         }
     }
 }

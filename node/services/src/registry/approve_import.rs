@@ -7,7 +7,7 @@ use vrx_storage::{Change, ImportState};
 use super::list_imports::kind_word;
 use crate::{
     error::ServiceError,
-    record::{Act, pairs, storage_error},
+    record::{Act, NotRecorded, pairs, storage_error},
     tenants::TenantServices,
 };
 
@@ -63,7 +63,7 @@ pub async fn approve_import(
     // The store looks at state and persons again inside the transaction: two approvals at once can't both stand.
     let change = Change::approve_import(import, by, ctx.node.clock.now());
     let recorded = act.record(ctx, Some(change), (), deadline).await;
-    let ((), receipt, _) = recorded.map_err(|error| error.into_service())?.into_parts();
+    let ((), receipt, _) = recorded.map_err(NotRecorded::into_service)?.into_parts();
     Ok(ApprovalReport {
         import,
         rows,

@@ -197,3 +197,164 @@ fn check_doses(answer: &Answer) -> Result<(), CheckFailure> {
         Err(CheckFailure::Doses)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! A dishonest provider: everything is signed, committed and proved, and still not an answer to this inquiry.
+
+    use vrx_crypto::Keyring;
+    use vrx_domain::{DoseId, RequestId, Role, Tenant, TenantId};
+    use vrx_tlog::{NoTiles, Tree, origin, sign_note};
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::testing::{Seeded, TextCodec, caller, day, dose, evidence, number};
+
+    fn query() -> ExchangeQuery {
+        ExchangeQuery {
+            request_id: RequestId::random(&Seeded::new(3)),
+            asked: "142051".parse().unwrap(),
+            number: number(1),
+            evidence: evidence(),
+            known_log_size: 0,
+        }
+    }
+
+    fn honest() -> Answer {
+        Answer {
+            request_id: query().request_id,
+            doses: vec![dose(1, "2021-06-01"), dose(2, "2021-06-22")],
+            birth_date: day("1980-05-05"),
+            held_back: 0,
+            salt: [7; 16],
+        }
+    }
+
+    /// Commits to `answer` in a leaf of `kind` about the person `serial` and proves it.
+    fn provider(
+        answer: &Answer,
+        kind: EntryKind,
+        serial: u32,
+        cause: Cause,
+    ) -> (PeerReply, VerifierKey) {
+        let tenant = Tenant {
+            id: TenantId::from_bytes([1; 16]),
+            code: "142051".parse().unwrap(),
+        };
+        let keyring = Keyring::create(&tenant, &Seeded::new(5)).unwrap();
+        let name = origin("vrx.example", "142051", 1);
+        let key = VerifierKey::from_public_key(&name, &keyring.log_public_key()).unwrap();
+        let presented = caller("141003", Role::Exchange, None);
+        let bytes = TextCodec.encode(answer);
+        let ids: Vec<DoseId> = answer.doses.iter().map(|dose| dose.id).collect();
+        let (query, k) = (query(), [9; 32]);
+        let actor = exchange_actor(&presented, &query.request_id, query.asked, &query.evidence);
+        let subject = exchange_subject(&number(serial), &cause);
+        let content = exchange_content(
+            Outcome::Found,
+            &Sha256::digest(&*bytes).into(),
+            answer.held_back,
+            &ids,
+        );
+        let leaf = Leaf {
+            kind: kind.code(),
+            index: 0,
+            time: 1,
+            entry_id: [0; 16],
+            key_epoch: 1,
+            c_subject: vrx_tlog::commit(&k, CommitTo::Subject, subject.values()).unwrap(),
+            c_actor: vrx_tlog::commit(&k, CommitTo::Actor, actor.values()).unwrap(),
+            c_content: vrx_tlog::commit(&k, CommitTo::Content, content.values()).unwrap(),
+        };
+        let mut tree = Tree::new();
+        tree.append(leaf.hash());
+        let body = Checkpoint {
+            origin: name,
+            size: 1,
+            root: tree.root(),
+        }
+        .body();
+        let receipt = Receipt {
+            log_index: 0,
+            leaf: leaf.encode(),
+            checkpoint: sign_note(&body, &key, |message| keyring.sign_log(message)),
+            inclusion_proof: tree.snapshot().inclusion(0, &NoTiles).unwrap(),
+            consistency_proof: Vec::new(),
+        };
+        let outcome = PeerOutcome::Found {
+            answer: AnswerBytes::new(bytes),
+            k_subject: Zeroizing::new(k),
+            k_actor: Zeroizing::new(k),
+            k_content: Zeroizing::new(k),
+            receipt,
+        };
+        (PeerReply { presented, outcome }, key)
+    }
+
+    fn failure(
+        answer: &Answer,
+        kind: EntryKind,
+        serial: u32,
+        cause: Cause,
+    ) -> Option<CheckFailure> {
+        let (reply, key) = provider(answer, kind, serial, cause);
+        check_reply(reply, &query(), &key, None, &TextCodec).err()
+    }
+
+    #[test]
+    fn only_this_persons_answer_to_this_request_holds() {
+        let exchange = |answer: &Answer| failure(answer, EntryKind::Exchange, 1, Cause::Provided);
+        assert_eq!(exchange(&honest()), None);
+        let other = RequestId::random(&Seeded::new(4));
+        assert_eq!(
+            exchange(&Answer {
+                request_id: other,
+                ..honest()
+            }),
+            Some(CheckFailure::RequestId)
+        );
+        let twice = Answer {
+            doses: vec![dose(1, "2021-06-01"), dose(1, "2021-06-01")],
+            ..honest()
+        };
+        assert_eq!(exchange(&twice), Some(CheckFailure::Doses));
+        let backwards = Answer {
+            doses: vec![dose(2, "2021-06-22"), dose(1, "2021-06-01")],
+            ..honest()
+        };
+        assert_eq!(exchange(&backwards), Some(CheckFailure::Doses));
+        assert_eq!(
+            failure(&honest(), EntryKind::Desk, 1, Cause::Provided),
+            Some(CheckFailure::Kind)
+        );
+        assert_eq!(
+            failure(&honest(), EntryKind::Exchange, 2, Cause::Provided),
+            Some(CheckFailure::Subject),
+            "the entry is about somebody else"
+        );
+        assert_eq!(
+            failure(&honest(), EntryKind::Exchange, 1, Cause::NoDoses),
+            Some(CheckFailure::Subject),
+            "the entry says another cause"
+        );
+    }
+
+    #[test]
+    fn another_members_log_key_or_a_known_checkpoint_of_another_log_refuses() {
+        let (reply, _) = provider(&honest(), EntryKind::Exchange, 1, Cause::Provided);
+        let name = origin("vrx.example", "142051", 1);
+        let tenant = Tenant {
+            id: TenantId::from_bytes([1; 16]),
+            code: "142051".parse().unwrap(),
+        };
+        let other = Keyring::create(&tenant, &Seeded::new(6)).unwrap();
+        let other = VerifierKey::from_public_key(&name, &other.log_public_key()).unwrap();
+        let refused = check_reply(reply, &query(), &other, None, &TextCodec).err();
+        assert_eq!(refused, Some(CheckFailure::Receipt));
+        for known in [(1, [1; 32]), (2, [1; 32])] {
+            let (reply, key) = provider(&honest(), EntryKind::Exchange, 1, Cause::Provided);
+            let refused = check_reply(reply, &query(), &key, Some(known), &TextCodec).err();
+            assert_eq!(refused, Some(CheckFailure::Consistency));
+        }
+    }
+}

@@ -244,7 +244,7 @@ impl<'a, S: Source> Import<'a, S> {
             match self.try_write().await {
                 Ok(counts) => break counts,
                 Err(NotRecorded::Change(ChangeError::Conflict(_))) if conflicts < MAX_CONFLICTS => {
-                    conflicts += 1
+                    conflicts += 1;
                 }
                 Err(error) => return Err(error.into_service()),
             }
@@ -397,3 +397,7 @@ fn refused_row<S: Source>(line: u64, refusal: RowRefusal) -> RefusedRow {
         reason: reason.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;

@@ -23,7 +23,7 @@ use crate::{
     exchange::{AnswerBytes, ExchangeQuery},
     policy::{HardToObtain, check_evidence},
     ports::{PeerError, PeerReply},
-    record::{Act, hex, own_deadline, pairs, storage_error},
+    record::{Act, NotRecorded, hex, own_deadline, pairs, storage_error},
     tenants::TenantServices,
 };
 
@@ -303,7 +303,7 @@ impl<'a> Inquiry<'a> {
             .act(&pairs(&content))
             .record(self.ctx, None, (), deadline)
             .await;
-        recorded.map(drop).map_err(|error| error.into_service())
+        recorded.map(drop).map_err(NotRecorded::into_service)
     }
 
     fn judge(&self, reply: Result<PeerReply, PeerError>) -> Judged {
@@ -356,7 +356,7 @@ impl<'a> Inquiry<'a> {
             .act(&pairs(&content))
             .record(self.ctx, change, report, deadline)
             .await;
-        recorded.map_err(|error| error.into_service())
+        recorded.map_err(NotRecorded::into_service)
     }
 
     /// The change that keeps a checked answer and the provider's checkpoint.
@@ -479,3 +479,7 @@ fn duplicate(
     IndividualNumber::from_digits(number.digits())
         .map_err(|_| ctx.internal("a valid number isn't valid"))
 }
+
+#[cfg(test)]
+#[path = "inquire_tests.rs"]
+mod tests;

@@ -7,7 +7,7 @@ use vrx_storage::{ImportKind, ImportRecord, ImportState};
 use crate::{
     audit::page_token::{self, Position, Scope},
     error::ServiceError,
-    record::{Act, pairs, storage_error},
+    record::{Act, NotRecorded, pairs, storage_error},
     tenants::TenantServices,
 };
 
@@ -91,10 +91,7 @@ pub async fn list_imports(
         next_page_token,
     };
     let recorded = act.record(ctx, None, page, deadline).await;
-    Ok(recorded
-        .map_err(|error| error.into_service())?
-        .into_parts()
-        .0)
+    Ok(recorded.map_err(NotRecorded::into_service)?.into_parts().0)
 }
 
 fn overview(record: &ImportRecord) -> ImportOverview {

@@ -1,4 +1,8 @@
 //! Files as a municipality's own systems write them, for tests.
+#![expect(
+    clippy::format_push_string,
+    reason = "test files are short and read better so"
+)]
 
 use vrx_domain::IndividualNumber;
 
@@ -32,7 +36,9 @@ pub(crate) fn number(serial: u32) -> IndividualNumber {
     let payload = format!("{:011}", 10_000_000_000 + u64::from(serial) * 7919);
     let digits: &[u8; 11] = payload.as_bytes().first_chunk().unwrap();
     let check = char::from(IndividualNumber::check_digit(digits).unwrap());
-    IndividualNumber::parse(&format!("{payload}{check}")).ok().unwrap()
+    IndividualNumber::parse(&format!("{payload}{check}"))
+        .ok()
+        .unwrap()
 }
 
 pub(crate) fn persons_csv(residents: &[Resident]) -> String {
@@ -52,7 +58,12 @@ pub(crate) fn persons_csv(residents: &[Resident]) -> String {
 }
 
 pub(crate) fn doses_csv(residents: &[Resident]) -> String {
-    let groups = residents.iter().map(|resident| resident.doses.len()).max().unwrap_or(0).max(1);
+    let groups = residents
+        .iter()
+        .map(|resident| resident.doses.len())
+        .max()
+        .unwrap_or(0)
+        .max(1);
     let mut csv = ledger::ADDRESSEE.to_owned();
     for group in 1..=groups {
         for column in ledger::DOSE_COLUMNS {
@@ -65,7 +76,10 @@ pub(crate) fn doses_csv(residents: &[Resident]) -> String {
         for group in 0..groups {
             csv += &match resident.doses.get(group) {
                 Some(date) => {
-                    format!(",,{date},{:010},142051,市民会館,湘南太郎,ファイザー,EX3617", resident.serial)
+                    format!(
+                        ",,{date},{:010},142051,市民会館,湘南太郎,ファイザー,EX3617",
+                        resident.serial
+                    )
                 }
                 None => ",".repeat(8),
             };

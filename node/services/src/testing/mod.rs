@@ -125,4 +125,7 @@ mod world;
 
 pub(crate) use codec::TextCodec;
 pub(crate) use files::{Resident, doses_csv, number, persons_csv};
-pub(crate) use world::{File, PROVIDER, REQUESTER, World, deadline, import, import_with, officer, rewritten, size, staff};
+pub(crate) use world::{
+    File, PROVIDER, REQUESTER, World, deadline, import, import_with, officer, rewritten, size,
+    staff,
+};

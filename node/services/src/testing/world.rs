@@ -14,15 +14,16 @@ use futures_util::stream;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use vrx_crypto::Keyring;
-use vrx_domain::{
-    Caller, Member, Members, Random, RequestId, Role, Tenant, TenantId,
-};
+use vrx_domain::{Caller, Member, Members, Random, RequestId, Role, Tenant, TenantId};
 use vrx_provision_log::{Deadline, LogOptions, ProvisionLog};
 use vrx_storage::{SqliteOptions, SqliteTenant};
 use vrx_tlog::VerifierKey;
 use zeroize::Zeroizing;
 
-use super::{FixedClock, Resident, Seeded, TextCodec, caller, doses_csv, evidence, legal_bases, number, persons_csv};
+use super::{
+    FixedClock, Resident, Seeded, TextCodec, caller, doses_csv, evidence, legal_bases, number,
+    persons_csv,
+};
 use crate::{
     NodeServices, ServiceError, TenantPolicy, TenantServices,
     exchange::{AnswerBytes, ExchangeAnswer, ExchangeQuery, provide},
@@ -71,14 +72,19 @@ impl PeerExchange for Line {
         let query = ExchangeQuery {
             request_id: query.request_id,
             asked: query.asked,
-            number: vrx_domain::IndividualNumber::from_digits(query.number.digits()).ok().unwrap(),
+            number: vrx_domain::IndividualNumber::from_digits(query.number.digits())
+                .ok()
+                .unwrap(),
             evidence: query.evidence.clone(),
             known_log_size: query.known_log_size,
         };
         let request_id = query.request_id.to_string();
         let recorded = provide(&provider, &presented, &member, query, deadline).await;
         let (answer, receipt, openings) = recorded
-            .map_err(|error| PeerError::Refused { code: error.code(), field: error.field() })?
+            .map_err(|error| PeerError::Refused {
+                code: error.code(),
+                field: error.field(),
+            })?
             .into_parts();
         let outcome = match answer {
             ExchangeAnswer::Found(answer) => PeerOutcome::Found {
@@ -152,7 +158,13 @@ impl World {
         let provider = first.services(&node, provider);
         let requester = second.services(&node, requester);
         assert!(line.provider.set(Arc::clone(&provider)).is_ok());
-        Self { provider, requester, clock, line, _folder: folder }
+        Self {
+            provider,
+            requester,
+            clock,
+            line,
+            _folder: folder,
+        }
     }
 
     /// Changes each reply on its way back.
@@ -163,24 +175,30 @@ impl World {
         *self.line.tamper.lock() = Some(Box::new(tamper));
     }
 
-    pub(crate) fn honest(&self) {
-        *self.line.tamper.lock() = None;
-    }
-
     pub(crate) fn before_sending(&self, look: impl Fn() + Send + 'static) {
         *self.line.before.lock() = Some(Box::new(look));
     }
 
     /// Imports residents and their doses into a tenant, both approved by a second person.
     pub(crate) async fn register(tenant: &TenantServices, residents: &[Resident]) {
-        let mut imports = vec![import(tenant, "sato", File::Persons, &persons_csv(residents)).await.0];
+        let mut imports = vec![
+            import(tenant, "sato", File::Persons, &persons_csv(residents))
+                .await
+                .0,
+        ];
         if residents.iter().any(|resident| !resident.doses.is_empty()) {
-            imports.push(import(tenant, "sato", File::Doses, &doses_csv(residents)).await.0);
+            imports.push(
+                import(tenant, "sato", File::Doses, &doses_csv(residents))
+                    .await
+                    .0,
+            );
         }
         for summary in imports {
             assert_eq!(summary.refused, 0);
             let import = summary.import.unwrap();
-            approve_import(tenant, &staff(tenant, "suzuki"), import, deadline()).await.unwrap();
+            approve_import(tenant, &staff(tenant, "suzuki"), import, deadline())
+                .await
+                .unwrap();
         }
     }
 
@@ -205,7 +223,12 @@ impl World {
 
     /// The requester's node as the provider sees it.
     pub(crate) fn peer(&self) -> (Caller, Member) {
-        let member = self.provider.node.members.get(REQUESTER.parse().unwrap()).unwrap();
+        let member = self
+            .provider
+            .node
+            .members
+            .get(REQUESTER.parse().unwrap())
+            .unwrap();
         (caller(REQUESTER, Role::Exchange, None), member.clone())
     }
 }
@@ -218,7 +241,10 @@ impl Parts {
         clock: &Arc<FixedClock>,
         random: &Arc<dyn Random>,
     ) -> Self {
-        let tenant = Tenant { id: TenantId::from_bytes([byte; 16]), code: code.parse().unwrap() };
+        let tenant = Tenant {
+            id: TenantId::from_bytes([byte; 16]),
+            code: code.parse().unwrap(),
+        };
         let keyring = Arc::new(Keyring::create(&tenant, &**random).unwrap());
         let store = SqliteTenant::create(SqliteOptions {
             state_dir: folder.to_owned(),
@@ -230,10 +256,22 @@ impl Parts {
         .unwrap();
         let store = Arc::new(store);
         let kept = folder.join(format!("{code}.checkpoint"));
-        let options =
-            LogOptions::new(tenant, "vrx.example", kept, Arc::clone(clock) as _, Arc::clone(random));
-        let log = ProvisionLog::start(Arc::clone(&store) as _, Arc::clone(&keyring), options).await.unwrap();
-        Self { tenant, keyring, store, log: Arc::new(log) }
+        let options = LogOptions::new(
+            tenant,
+            "vrx.example",
+            kept,
+            Arc::clone(clock) as _,
+            Arc::clone(random),
+        );
+        let log = ProvisionLog::start(Arc::clone(&store) as _, Arc::clone(&keyring), options)
+            .await
+            .unwrap();
+        Self {
+            tenant,
+            keyring,
+            store,
+            log: Arc::new(log),
+        }
     }
 
     fn member(&self, pin: u8, policy: &TenantPolicy) -> Member {
@@ -269,7 +307,7 @@ impl Parts {
 }
 
 pub(crate) fn deadline() -> Deadline {
-    Deadline::after(Duration::from_secs(60))
+    Deadline::after(Duration::from_mins(1))
 }
 
 pub(crate) fn staff(tenant: &TenantServices, name: &str) -> Caller {
@@ -297,7 +335,9 @@ pub(crate) async fn import(
     file: File,
     csv: &str,
 ) -> (ImportSummary, Vec<ImportEvent>) {
-    import_with(tenant, by, file, csv.as_bytes(), ImportRequest::default()).await.unwrap()
+    import_with(tenant, by, file, csv.as_bytes(), ImportRequest::default())
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn import_with(
@@ -308,12 +348,19 @@ pub(crate) async fn import_with(
     request: ImportRequest,
 ) -> Result<(ImportSummary, Vec<ImportEvent>), ServiceError> {
     let (sender, mut receiver) = mpsc::channel(4);
-    let pieces: Vec<_> = csv.chunks(1000).map(|piece| Ok(Zeroizing::new(piece.to_vec()))).collect();
+    let pieces: Vec<_> = csv
+        .chunks(1000)
+        .map(|piece| Ok(Zeroizing::new(piece.to_vec())))
+        .collect();
     let caller = staff(tenant, by);
     let work = async {
         match file {
-            File::Persons => import_persons(tenant, &caller, request, stream::iter(pieces), sender).await,
-            File::Doses => import_doses(tenant, &caller, request, stream::iter(pieces), sender).await,
+            File::Persons => {
+                import_persons(tenant, &caller, request, stream::iter(pieces), sender).await
+            }
+            File::Doses => {
+                import_doses(tenant, &caller, request, stream::iter(pieces), sender).await
+            }
         }
     };
     let listen = async {
