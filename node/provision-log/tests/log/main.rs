@@ -16,4 +16,5 @@ mod faulty_log_store;
 mod faults;
 mod recording;
 mod scene;
+mod sqlite;
 mod starting;
