@@ -16,6 +16,7 @@ use vrx_storage::{
 };
 use zeroize::Zeroizing;
 
+use super::refusal_words;
 use crate::{
     error::ServiceError,
     import::{CsvImport, Encoding, FileError, Layout, ParsedRow, Row},
@@ -56,8 +57,12 @@ pub struct RefusedRow {
     pub line: u64,
     /// Name of the column, as the layout names it; empty when the row as a whole is at fault.
     pub column: String,
-    /// What is wrong.
+    /// What is wrong, in a word that never changes.
+    pub code: &'static str,
+    /// What is wrong, in English.
     pub reason: String,
+    /// What is wrong, in Japanese.
+    pub reason_ja: &'static str,
 }
 
 /// How an import ended.
@@ -215,10 +220,13 @@ impl<'a, S: Source> Import<'a, S> {
                     self.rows.extend(rows);
                 }
                 Row::Refused(refused) => {
+                    let (code, reason_ja) = refusal_words::of_reason(refused.reason);
                     self.refuse(RefusedRow {
                         line: refused.line,
                         column: refused.column,
+                        code,
                         reason: refused.reason.to_string(),
+                        reason_ja,
                     })
                     .await?;
                 }
@@ -356,7 +364,9 @@ impl<'a, S: Source> Import<'a, S> {
         let row = RefusedRow {
             line: 1,
             column: String::new(),
+            code: "header",
             reason: error.to_string(),
+            reason_ja: "見出し行が所定の様式ではありません",
         };
         if let Err(gone) = self.send(ImportEvent::Refused(row)).await {
             return gone;
@@ -384,17 +394,13 @@ impl<'a, S: Source> Import<'a, S> {
 }
 
 fn refused_row<S: Source>(line: u64, refusal: RowRefusal) -> RefusedRow {
-    let reason = match refusal {
-        RowRefusal::NoSuchPerson => "nobody here has this addressee or voucher number",
-        RowRefusal::AddresseeTaken => {
-            "the addressee number belongs to a person with another individual number"
-        }
-        RowRefusal::Repeated => "the same person or dose stands in an earlier row",
-    };
+    let (code, reason, reason_ja) = refusal_words::of_refusal(refusal);
     RefusedRow {
         line,
         column: S::PERSON_COLUMN.to_owned(),
+        code,
         reason: reason.to_owned(),
+        reason_ja,
     }
 }
 

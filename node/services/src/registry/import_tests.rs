@@ -119,6 +119,10 @@ async fn a_bad_row_is_told_with_line_and_column_and_the_rows_around_it_are_kept(
         (1, 3, "生年月日")
     );
     assert!(!refused[0].reason.contains("1980"));
+    assert_eq!(
+        (refused[0].code, refused[0].reason_ja),
+        ("no-such-day", "暦にない日付です")
+    );
 
     let (doses, events) = import(tenant, "sato", File::Doses, &doses_csv(&residents(3))).await;
     assert_eq!(

@@ -10,6 +10,7 @@ pub mod inquire;
 mod inquiry_record;
 mod known_checkpoint;
 pub mod list_imports;
+mod refusal_words;
 
 pub use adopt::{AdoptReport, AdoptRequest, adopt};
 pub use approve_import::{ApprovalReport, approve_import};
