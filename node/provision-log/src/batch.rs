@@ -3,16 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use vrx_crypto::Keyring;
 use vrx_domain::Random;
 use vrx_storage::{
     BatchRows, ChangeError, EntryRow, HeadRow, Prepared, SubjectHead, SubjectTag, TileRow,
 };
-use vrx_tlog::{Leaf, Tree};
+use vrx_tlog::{Leaf, Tree, leaf_hash};
 use zeroize::Zeroizing;
 
 use crate::entry::Draft;
 use crate::opening;
+
+/// Random bytes that sealing one opening takes: its key and two nonces.
+const PER_OPENING: usize = 32 + 2 * 12;
 
 /// All that sealing needs. It owns a clone of the tree: a batch that doesn't come to stand leaves the writer's own untouched.
 pub(crate) struct Job {
@@ -43,6 +47,7 @@ impl Job {
         let mut newest: HashMap<SubjectTag, SubjectHead> = HashMap::new();
         let mut rows = Vec::with_capacity(self.drafts.len());
         let mut entries = Vec::with_capacity(self.drafts.len());
+        let random = Drawn::new(&*self.random, self.drafts.len() * PER_OPENING);
         let mut plaintext = Zeroizing::new(Vec::with_capacity(2048));
         if prepared.results.len() != self.drafts.len() || prepared.heads.len() != self.drafts.len()
         {
@@ -69,7 +74,8 @@ impl Job {
                 c_actor: draft.c_actor,
                 c_content: draft.c_content,
             };
-            self.tree.append(leaf.hash());
+            let bytes = leaf.encode();
+            self.tree.append(leaf_hash(&bytes));
 
             plaintext.clear();
             plaintext.extend_from_slice(&draft.opening);
@@ -83,14 +89,14 @@ impl Job {
             );
             let sealed = self
                 .keyring
-                .seal_opening(&*self.random, draft.entry_id, &plaintext);
+                .seal_opening(&random, draft.entry_id, &plaintext);
             let sealed =
                 sealed.map_err(|error| format!("an opening couldn't be sealed: {error}"))?;
             rows.push(EntryRow {
                 index,
                 entry_id: leaf.entry_id,
                 kind: leaf.kind,
-                leaf: leaf.encode(),
+                leaf: bytes,
                 opening_key: sealed.wrapped_key.into_bytes(),
                 opening: sealed.body.into_bytes(),
                 subject: draft.tag,
@@ -125,5 +131,66 @@ impl Job {
                 entries,
             },
         ))
+    }
+}
+
+/// Randomness for one batch, drawn from the source at once: a system call a batch instead of three an entry. Beyond it the source is asked.
+struct Drawn<'a> {
+    source: &'a dyn Random,
+    /// Bytes not given out yet; each is given out once.
+    left: Mutex<Zeroizing<Vec<u8>>>,
+}
+
+impl<'a> Drawn<'a> {
+    fn new(source: &'a dyn Random, bytes: usize) -> Self {
+        let mut left = Zeroizing::new(vec![0; bytes]);
+        source.fill(&mut left);
+        Self {
+            source,
+            left: Mutex::new(left),
+        }
+    }
+}
+
+impl Random for Drawn<'_> {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut left = self.left.lock();
+        let Some(keep) = left.len().checked_sub(bytes.len()) else {
+            return self.source.fill(bytes);
+        };
+        if let Some(drawn) = left.get(keep..) {
+            bytes.copy_from_slice(drawn);
+        }
+        left.truncate(keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counting(Mutex<u8>);
+
+    impl Random for Counting {
+        fn fill(&self, bytes: &mut [u8]) {
+            for byte in bytes {
+                *self.0.lock() += 1;
+                *byte = *self.0.lock();
+            }
+        }
+    }
+
+    #[test]
+    fn no_random_byte_is_given_out_twice_and_the_source_is_asked_when_none_are_left() {
+        let source = Counting(Mutex::new(0));
+        let drawn = Drawn::new(&source, 10);
+        let mut seen = Vec::new();
+        for len in [4, 5, 3, 1, 7] {
+            let mut bytes = vec![0; len];
+            drawn.fill(&mut bytes);
+            seen.extend(bytes);
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (1..=20).collect::<Vec<u8>>());
     }
 }

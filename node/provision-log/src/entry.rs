@@ -50,16 +50,20 @@ pub(crate) struct Draft {
 impl Entry {
     /// Draws the keys and makes the commitments: the same work whomever the entry is about.
     pub(crate) fn draft(&self, random: &dyn Random) -> Result<(Draft, Openings), TlogError> {
-        let mut ids = [0; 16 + 32 + 32];
-        random.fill(&mut ids);
-        let (entry_id, rest) = ids
+        // One draw for all of it: a system call an entry.
+        let mut drawn = Zeroizing::new([0; 16 + 5 * 32]);
+        random.fill(&mut *drawn);
+        let (entry_id, rest) = drawn
             .split_first_chunk::<16>()
             .ok_or(TlogError::FieldTooLong)?;
-        let (random_tag, rest) = rest
-            .split_first_chunk::<32>()
-            .ok_or(TlogError::FieldTooLong)?;
-        let nobody = rest;
-        let [k_subject, k_actor, k_content] = [(); 3].map(|()| SecretKey::generate(random));
+        let [random_tag, nobody, keys @ ..] = rest.as_chunks::<32>().0 else {
+            return Err(TlogError::FieldTooLong);
+        };
+        let [k_subject, k_actor, k_content] = keys else {
+            return Err(TlogError::FieldTooLong);
+        };
+        let key = |bytes: &[u8; 32]| SecretKey::from_bytes(Zeroizing::new(*bytes));
+        let (k_subject, k_actor, k_content) = (key(k_subject), key(k_actor), key(k_content));
 
         let (tag, kept, c_subject) = match &self.subject {
             Subject::Known { tag, fields } => (
@@ -70,7 +74,7 @@ impl Entry {
             Subject::Unknown => (
                 SubjectTag(*random_tag),
                 None,
-                commit(k_subject.expose(), CommitTo::Subject, [nobody])?,
+                commit(k_subject.expose(), CommitTo::Subject, [nobody.as_slice()])?,
             ),
         };
         let c_actor = commit(k_actor.expose(), CommitTo::Actor, self.actor.values())?;

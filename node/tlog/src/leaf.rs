@@ -47,10 +47,10 @@ impl Leaf {
             &self.c_actor,
             &self.c_content,
         ];
-        let mut to = out.iter_mut();
-        for byte in parts.into_iter().flatten() {
-            if let Some(slot) = to.next() {
-                *slot = *byte;
+        let mut rest = out.as_mut_slice();
+        for part in parts {
+            if let Some(slot) = rest.split_off_mut(..part.len()) {
+                slot.copy_from_slice(part);
             }
         }
         out
