@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use vrx_domain::{Clock, ConsentMethod, Evidence, LegalBasis, Purpose, UnixMillis};
+use vrx_domain::{Caller, Clock, ConsentMethod, Evidence, LegalBasis, Purpose, Role, UnixMillis};
 
-use crate::error::ServiceError;
+use crate::{error::ServiceError, tenants::TenantServices};
 
 /// A municipality's own decisions. [`TenantPolicy::default`] is the strictest of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,19 @@ pub struct HardToObtain {
     pub here: bool,
     /// The other municipality's policy, as its directory entry says.
     pub there: bool,
+}
+
+/// Checks once more, at the call itself, that the caller has this role in this very tenant.
+pub(crate) fn check_role(
+    ctx: &TenantServices,
+    caller: &Caller,
+    role: Role,
+) -> Result<(), ServiceError> {
+    if caller.id.role == role && caller.id.municipality == ctx.tenant.code {
+        Ok(())
+    } else {
+        Err(ServiceError::PermissionDenied)
+    }
 }
 
 /// Checks purpose, legal basis, consent and identity evidence; the first fault found is returned.

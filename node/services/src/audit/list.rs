@@ -1,12 +1,13 @@
 //! Lists entries of the provision log by page, oldest first.
 
-use vrx_domain::{Caller, Cause, EntryKind, Fields, UnixMillis};
+use vrx_domain::{Caller, Cause, EntryKind, Fields, Role, UnixMillis};
 use vrx_provision_log::{Deadline, Recorded, StoredEntry};
 use vrx_tlog::Leaf;
 
 use super::page_token::{self, Position, Scope};
 use crate::{
     error::ServiceError,
+    policy::check_role,
     record::{Act, NotRecorded, pairs, read_error},
     tenants::TenantServices,
 };
@@ -74,6 +75,7 @@ pub async fn list(
     request: ListRequest,
     deadline: Deadline,
 ) -> Result<Recorded<EntryPage>, ServiceError> {
+    check_role(ctx, caller, Role::Officer)?;
     let now = ctx.node.clock.now();
     let scope = Scope::new(caller, "log-list", &request.filter.encode());
     let position = page_token::open(&ctx.keyring, &scope, &request.page_token, now)?;

@@ -1,11 +1,12 @@
 //! Shows one entry: its opening's fields and the proof that it stands in the log.
 
-use vrx_domain::{Caller, EntryKind, Fields, UnixMillis};
+use vrx_domain::{Caller, EntryKind, Fields, Role, UnixMillis};
 use vrx_provision_log::{Deadline, ProvedEntry, Recorded};
 use vrx_tlog::Hash;
 
 use crate::{
     error::ServiceError,
+    policy::check_role,
     record::{Act, NotRecorded, hex, pairs, read_error},
     tenants::TenantServices,
 };
@@ -50,6 +51,7 @@ pub async fn show(
     index: u64,
     deadline: Deadline,
 ) -> Result<Recorded<ShownEntry>, ServiceError> {
+    check_role(ctx, caller, Role::Officer)?;
     let proved = ctx.log.reader().entry(index, deadline).await;
     let shown = shown(proved.map_err(|error| read_error(ctx, &error))?);
     let content = [("index", index.to_string())];

@@ -1,11 +1,12 @@
 //! Verifies the tenant's whole log: every leaf, tile and opening against the signed checkpoint.
 
 use tokio::sync::mpsc;
-use vrx_domain::{Caller, EntryKind};
+use vrx_domain::{Caller, EntryKind, Role};
 use vrx_provision_log::{Deadline, Depth, Recorded};
 
 use crate::{
     error::ServiceError,
+    policy::check_role,
     record::{Act, NotRecorded, pairs, read_error},
     tenants::TenantServices,
 };
@@ -37,6 +38,7 @@ pub async fn verify(
     progress: mpsc::Sender<VerifyProgress>,
     deadline: Deadline,
 ) -> Result<Recorded<LogVerified>, ServiceError> {
+    check_role(ctx, caller, Role::Officer)?;
     let mut told = move |checked, total| {
         // A full channel only means that the last figure wasn't read yet.
         let _ = progress.try_send(VerifyProgress { checked, total });

@@ -9,7 +9,7 @@ use vrx_domain::{
     Caller, Cause, DoseId, EntryKind, Member, PersonId,
     audit::{exchange_actor, exchange_content, exchange_subject},
 };
-use vrx_provision_log::{Deadline, Entry, ReadError, Recorded, Subject};
+use vrx_provision_log::{Deadline, Entry, Passed, ReadError, Recorded, Subject};
 use vrx_storage::Lookup;
 
 use super::{
@@ -66,13 +66,14 @@ async fn answer(
         &*ctx.node.clock,
     )?;
 
-    let found = match ctx.persons.lookup(&query.number).await {
-        Ok(Lookup::Unknown) => None,
-        Ok(Lookup::Found(record)) => Some(*record),
-        Ok(Lookup::Mismatch { person }) => {
+    let found = match deadline.wait(ctx.persons.lookup(&query.number)).await {
+        Ok(Ok(Lookup::Unknown)) => None,
+        Ok(Ok(Lookup::Found(record))) => Some(*record),
+        Ok(Ok(Lookup::Mismatch { person })) => {
             return Err(mismatch(ctx, caller, &query, person, deadline).await);
         }
-        Err(error) => return Err(storage_error(ctx, &error)),
+        Ok(Err(error)) => return Err(storage_error(ctx, &error)),
+        Err(Passed) => return Err(ServiceError::DeadlineExceeded),
     };
     let decision = decide(found, &ctx.policy, ctx.node.clock.today());
     let (entry, answer) = entry_and_answer(ctx, caller, &query, decision);

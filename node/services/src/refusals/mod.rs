@@ -77,10 +77,14 @@ impl Refusals {
     }
 
     async fn drain(&self) {
-        let due = self.minutes.lock().take_due();
-        for due in due {
-            if !self.record_counts(&due).await {
-                self.minutes.lock().give_back(due);
+        let mut due = self.minutes.lock().take_due().into_iter();
+        for counts in due.by_ref() {
+            if !self.record_counts(&counts).await {
+                // The log takes nothing now: all that is left waits for the next round.
+                let mut minutes = self.minutes.lock();
+                minutes.give_back(counts);
+                due.for_each(|counts| minutes.give_back(counts));
+                return;
             }
         }
     }

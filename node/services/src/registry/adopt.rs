@@ -2,7 +2,7 @@
 //!
 //! They come in as an import of their own: *entered*, until another member of staff approves it like any other.
 
-use vrx_domain::{Caller, Date, Dose, DoseOrigin, EntryKind, ImportId, InquiryId, Person};
+use vrx_domain::{Caller, Date, Dose, DoseOrigin, EntryKind, ImportId, InquiryId, Person, Role};
 use vrx_provision_log::Deadline;
 use vrx_storage::{
     Adoption, Change, ChangeError, ImportHeader, ImportKind, InquiryRecord, Lookup, RowOutcome,
@@ -13,6 +13,7 @@ use super::inquiry_record::KeptAnswer;
 use crate::{
     error::ServiceError,
     exchange::{Answer, AnswerBytes},
+    policy::check_role,
     record::{Act, NotRecorded, pairs, storage_error},
     tenants::TenantServices,
 };
@@ -46,6 +47,7 @@ pub async fn adopt(
     request: AdoptRequest,
     deadline: Deadline,
 ) -> Result<AdoptReport, ServiceError> {
+    check_role(ctx, caller, Role::Staff)?;
     // Another change of the same person in between makes the store refuse; then all is read and compared again.
     loop {
         match try_adopt(ctx, caller, request, deadline).await {
@@ -83,6 +85,11 @@ async fn try_adopt(
         let answer = ctx.node.codec.decode(kept.answer.as_bytes()).map_err(|_| {
             NotRecorded::Service(ctx.internal("a checked answer can't be decoded any more"))
         })?;
+        if answer.doses.is_empty() {
+            return Err(NotRecorded::Service(ServiceError::FailedPrecondition(
+                "the answer holds no dose to adopt",
+            )));
+        }
         let own = own_birth_date(ctx, &kept)
             .await
             .map_err(NotRecorded::Service)?;

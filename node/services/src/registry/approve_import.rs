@@ -1,12 +1,13 @@
 //! Approves what another member of staff imported (本登録): only then may it be exchanged, certified or counted.
 
-use vrx_domain::{Caller, EntryKind, ImportId};
+use vrx_domain::{Caller, EntryKind, ImportId, Role};
 use vrx_provision_log::Deadline;
 use vrx_storage::{Change, ImportState};
 
 use super::list_imports::kind_word;
 use crate::{
     error::ServiceError,
+    policy::check_role,
     record::{Act, NotRecorded, pairs, storage_error},
     tenants::TenantServices,
 };
@@ -29,6 +30,7 @@ pub async fn approve_import(
     import: ImportId,
     deadline: Deadline,
 ) -> Result<ApprovalReport, ServiceError> {
+    check_role(ctx, caller, Role::Staff)?;
     let record = ctx
         .registry
         .import(import)

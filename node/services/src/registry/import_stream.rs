@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use vrx_crypto::TagKind;
-use vrx_domain::{Caller, Date, EntryKind, ImportId, Random};
+use vrx_domain::{Caller, Date, EntryKind, ImportId, Random, Role};
 use vrx_storage::{
     CHUNK_ROWS, Change, ChangeError, ImportHeader, ImportKind, PreparedChunk, RegistryStore,
     RowOutcome, RowRefusal, StorageError,
@@ -20,6 +20,7 @@ use super::refusal_words;
 use crate::{
     error::ServiceError,
     import::{CsvImport, Encoding, FileError, Layout, ParsedRow, Row},
+    policy::check_role,
     record::{Act, NotRecorded, hex, own_deadline, pairs, storage_error},
     tenants::TenantServices,
 };
@@ -123,6 +124,7 @@ where
     <S::Layout as Layout>::Columns: Send,
     I: Stream<Item = Result<Zeroizing<Vec<u8>>, ServiceError>> + Send + Unpin,
 {
+    check_role(ctx, caller, Role::Staff)?;
     let mut parser = S::parser(request.encoding, ctx.node.clock.today());
     let mut import = Import::<S>::new(ctx, caller, request, events);
     while let Some(bytes) = input.next().await {

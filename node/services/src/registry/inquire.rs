@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use tracing::{Instrument, field};
 use vrx_domain::{
     Caller, Date, Dose, EntryKind, Evidence, IndividualNumber, InquiryId, Member, MunicipalityCode,
-    Person, RequestId, UnixMillis,
+    Person, RequestId, Role, UnixMillis,
 };
 use vrx_provision_log::{Deadline, Recorded};
 use vrx_storage::{Change, InquiryRecord, Lookup};
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::ServiceError,
     exchange::{AnswerBytes, ExchangeQuery},
-    policy::{HardToObtain, check_evidence},
+    policy::{HardToObtain, check_evidence, check_role},
     ports::{PeerError, PeerReply},
     record::{Act, NotRecorded, hex, own_deadline, pairs, storage_error},
     tenants::TenantServices,
@@ -179,6 +179,7 @@ impl<'a> Inquiry<'a> {
             number,
             mut evidence,
         } = request;
+        check_role(ctx, caller, Role::Staff)?;
         if caller.id.name.as_deref() != Some(evidence.operator_ref.as_str()) {
             return Err(ServiceError::InvalidArgument {
                 field: "operator_ref",

@@ -518,6 +518,21 @@ mod adopting {
     }
 
     #[tokio::test]
+    async fn an_answer_whose_doses_are_all_held_back_has_nothing_to_adopt() {
+        let world = populated().await;
+        let here = Resident {
+            ceased: "",
+            doses: vec![],
+            ..Resident::moved(2)
+        };
+        World::register(&world.requester, &[here]).await;
+        let report = asked(&world, world.inquiry(2)).await;
+        assert_eq!((report.word, report.held_back), (InquiryWord::Found, 2));
+        let refused = adopt_as(&world, "suzuki", report.inquiry).await;
+        assert!(matches!(refused, Err(ServiceError::FailedPrecondition(_))));
+    }
+
+    #[tokio::test]
     async fn nobody_is_adopted_for_who_isnt_in_the_own_approved_register() {
         let world = populated().await;
         let report = asked(&world, world.inquiry(2)).await;
@@ -564,4 +579,17 @@ mod adopting {
             Ok(1)
         );
     }
+}
+
+#[tokio::test]
+async fn only_staff_of_this_very_tenant_may_inquire() {
+    let world = populated().await;
+    for caller in [
+        staff(&world.provider, "sato"),
+        crate::testing::officer(&world.requester, "sato"),
+    ] {
+        let refused = inquire(&world.requester, &caller, world.inquiry(1), deadline()).await;
+        assert_eq!(refused.err(), Some(ServiceError::PermissionDenied));
+    }
+    assert_eq!(world.line.calls.load(Ordering::SeqCst), 0);
 }

@@ -1,12 +1,13 @@
 //! Lists imports, newest first, with who imported and who approved.
 
-use vrx_domain::{Caller, EntryKind, ImportId, SpiffeId, UnixMillis};
+use vrx_domain::{Caller, EntryKind, ImportId, Role, SpiffeId, UnixMillis};
 use vrx_provision_log::Deadline;
 use vrx_storage::{ImportKind, ImportRecord, ImportState};
 
 use crate::{
     audit::page_token::{self, Position, Scope},
     error::ServiceError,
+    policy::check_role,
     record::{Act, NotRecorded, pairs, storage_error},
     tenants::TenantServices,
 };
@@ -53,6 +54,7 @@ pub async fn list_imports(
     request: ListImportsRequest,
     deadline: Deadline,
 ) -> Result<ImportsPage, ServiceError> {
+    check_role(ctx, caller, Role::Staff)?;
     let now = ctx.node.clock.now();
     let scope = Scope::new(caller, "list-imports", &[]);
     let position = page_token::open(&ctx.keyring, &scope, &request.page_token, now)?;
