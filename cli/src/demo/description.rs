@@ -19,8 +19,6 @@ pub(crate) struct Description {
     pub(crate) identities: Vec<Identity>,
     /// The residents of the provider.
     pub(crate) persons: Vec<Person>,
-    /// Where all of it lies.
-    pub(crate) dir: PathBuf,
 }
 
 /// One node.

@@ -169,7 +169,7 @@ async fn play(
     story::import_and_approve(&fujisawa, &samples.fujisawa, output).await?;
     story::import_movers(&yokohama, &samples.yokohama, output).await?;
 
-    let description = describe(dir, &federation, &[&fujisawa, &yokohama], nodes, &samples)?;
+    let description = describe(&federation, &[&fujisawa, &yokohama], nodes, &samples)?;
     description.write(&dir.join("demo.json"))?;
     let from = clock::now();
     story::exchange(&fujisawa, &yokohama, &samples, output).await?;
@@ -262,7 +262,6 @@ fn moved(person: &SamplePerson, to: &Town, serial: usize) -> SamplePerson {
 }
 
 fn describe(
-    dir: &Path,
     federation: &Federation,
     towns: &[&Town],
     nodes: &[Node],
@@ -290,7 +289,6 @@ fn describe(
             .collect(),
         identities,
         persons: samples.persons.clone(),
-        dir: dir.to_owned(),
     })
 }
 

@@ -25,14 +25,8 @@ pub(crate) fn show(
             answer.provider_log_index
         ))?;
     }
-    match answer.outcome() {
-        v1::InquiryOutcome::Found => {}
-        v1::InquiryOutcome::Nothing => {
-            return output.hint(
-                "提供できる接種記録はありませんでした。転出の登録が遅れていることもあるため、14日間は1日1回まで照会し直せます / nothing to give",
-            );
-        }
-        _ => return Ok(()),
+    if answer.outcome() != v1::InquiryOutcome::Found {
+        return Ok(());
     }
     dose_table(&answer.doses, output)?;
     if answer.held_back > 0 {
@@ -45,14 +39,31 @@ pub(crate) fn show(
         "生年月日: {}",
         birth_label(answer.birth_date_match()).0
     ))?;
-    if !answer.adoptable {
-        return output.line("検証に通らない項目があるため、取り込めません。個人情報保護担当に連絡してください / not adoptable");
+    if answer.adoptable {
+        return Ok(());
     }
-    output.hint(&format!(
-        "次に: 台帳に取り込む → vrx adopt {}（{} まで）/ adopt next",
-        answer.inquiry_id,
-        clock::show(answer.expires_at.as_ref())
-    ))
+    output.line(
+        "検証に通らない項目があるため、取り込めません。個人情報保護担当に連絡してください / not adoptable",
+    )
+}
+
+/// Says what to do next.
+pub(super) fn advise(
+    answer: &v1::InquireMunicipalityResponse,
+    output: &Output,
+) -> Result<(), Failure> {
+    match answer.outcome() {
+        v1::InquiryOutcome::Found if answer.adoptable => output.hint(&format!(
+            "次に: 台帳に取り込む → vrx adopt {}（{} まで）/ adopt next",
+            answer.inquiry_id,
+            clock::show(answer.expires_at.as_ref())
+        )),
+        v1::InquiryOutcome::Nothing => output.hint(
+            "提供できる接種記録はありませんでした。転出の登録が遅れていることもあるため、14日間は1日1回まで照会し直せます / \
+             nothing to give",
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn dose_table(doses: &[v1::Dose], output: &Output) -> Result<(), Failure> {

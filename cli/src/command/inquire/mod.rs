@@ -21,7 +21,7 @@ use crate::{
     profile::{ConnectionArgs, Profile},
 };
 
-use answer::answer_json;
+use answer::{advise, answer_json};
 pub(crate) use answer::{outcome_label, receipt_json, show};
 
 /// 転入者の接種記録を他市区町村に照会する / ask another municipality about a person who moved in
@@ -107,6 +107,7 @@ pub(crate) async fn run(
     .await?;
     if !output.json(|| answer_json(&answer))? {
         show(&answer, former, output)?;
+        advise(&answer, output)?;
     }
     match answer.outcome() {
         v1::InquiryOutcome::Found | v1::InquiryOutcome::Nothing => Ok(()),
