@@ -27,6 +27,8 @@ mod limits;
 pub mod peer;
 mod serve;
 mod status;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 mod wire;
 

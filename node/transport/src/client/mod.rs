@@ -106,3 +106,157 @@ impl PeerExchange for PeerClient {
         Ok(PeerReply { presented, outcome })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use http::HeaderMap;
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use prost::Message;
+    use tonic::metadata::{BinaryMetadataValue, MetadataMap};
+    use vrx_certs_dev::IdentitySpec;
+    use vrx_domain::TenantId;
+    use vrx_proto::v1;
+    use vrx_services::PeerOutcome;
+
+    use super::*;
+    use crate::grpc::unary;
+    use crate::testing::{FUJISAWA, World, YOKOHAMA, member, town};
+    use crate::tls::accept::Acceptor;
+    use crate::wire::query::tests::valid;
+
+    /// A node of Fujisawa that answers every call with these trailers and an empty message.
+    async fn answering(material: &TlsMaterial, trailers: HeaderMap) -> (String, Arc<AtomicUsize>) {
+        let acceptor = Acceptor::new(material, Duration::from_secs(5)).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = calls.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok((stream, _)) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let (trailers, counter) = (trailers.clone(), counter.clone());
+                let service = service_fn(move |_: http::Request<hyper::body::Incoming>| {
+                    counter.fetch_add(1, Ordering::SeqCst);
+                    let reply =
+                        unary::reply(&v1::QueryRecordsResponse::default(), trailers.clone());
+                    async { Ok::<_, Infallible>(reply) }
+                });
+                let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        (address, calls)
+    }
+
+    fn said() -> HeaderMap {
+        let proof = v1::Nothing {
+            leaf: vec![1; 134],
+            k_actor: vec![2; 32],
+            k_content: vec![3; 32],
+            ..Default::default()
+        };
+        let mut trailers = MetadataMap::new();
+        trailers.insert("vrx-outcome", "nothing".parse().unwrap());
+        trailers.insert(
+            "vrx-request-id",
+            "0f8fad5b-d9cb-469f-a165-70867728950e".parse().unwrap(),
+        );
+        trailers.insert_bin(
+            "vrx-receipt-bin",
+            BinaryMetadataValue::from_bytes(&proof.encode_to_vec()),
+        );
+        trailers.into_headers()
+    }
+
+    async fn ask(world: &World, member: &Member) -> Result<PeerReply, PeerError> {
+        let client = PeerClient::new(world.node(YOKOHAMA));
+        let id: TenantId = "0f8fad5b-d9cb-469f-a165-70867728950e".parse().unwrap();
+        let tenant = Tenant {
+            id,
+            code: town(YOKOHAMA),
+        };
+        let query = query::parse(town(FUJISAWA), valid()).unwrap();
+        client
+            .query(
+                &tenant,
+                member,
+                &query,
+                Deadline::after(Duration::from_secs(5)),
+            )
+            .await
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_from_the_trailers_of_a_real_connection() {
+        let world = World::new();
+        let fujisawa = world.node(FUJISAWA);
+        let (address, calls) = answering(&fujisawa, said()).await;
+        let reply = ask(&world, &member(FUJISAWA, address, fujisawa.own().spki))
+            .await
+            .ok()
+            .unwrap();
+        assert!(matches!(reply.outcome, PeerOutcome::Nothing { .. }));
+        assert_eq!(reply.presented.id.municipality, town(YOKOHAMA));
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn an_empty_message_without_trailers_is_failed() {
+        let world = World::new();
+        let fujisawa = world.node(FUJISAWA);
+        let (address, _) = answering(&fujisawa, HeaderMap::new()).await;
+        let reply = ask(&world, &member(FUJISAWA, address, fujisawa.own().spki)).await;
+        assert_eq!(reply.err(), Some(PeerError::Failed("broken-reply")));
+    }
+
+    #[tokio::test]
+    async fn no_request_leaves_for_a_node_that_is_not_the_one_asked() {
+        let world = World::new();
+        let (fujisawa, chiba) = (world.node(FUJISAWA), world.node("121002"));
+        let (fujisawas, heard) = answering(&fujisawa, said()).await;
+        let (chibas, heard_there) = answering(&chiba, said()).await;
+
+        let other_key = world
+            .issue(&IdentitySpec::node(FUJISAWA).file_stem("next"))
+            .spki_sha256;
+        let wrong = [
+            (
+                "another town's node, its own pin",
+                member(FUJISAWA, chibas.clone(), chiba.own().spki),
+            ),
+            (
+                "the right node, not its pin",
+                member(FUJISAWA, fujisawas, other_key),
+            ),
+            (
+                "nobody there",
+                member(FUJISAWA, "127.0.0.1:1".into(), fujisawa.own().spki),
+            ),
+        ];
+        for (what, member) in &wrong {
+            let reply = ask(&world, member).await;
+            assert!(matches!(reply.err(), Some(PeerError::Failed(_))), "{what}");
+        }
+        assert_eq!(
+            heard.load(Ordering::SeqCst) + heard_there.load(Ordering::SeqCst),
+            0
+        );
+    }
+
+    #[tokio::test]
+    async fn a_node_of_another_federation_is_not_asked() {
+        let (world, other) = (World::new(), World::new());
+        let fujisawa = other.node(FUJISAWA);
+        let (address, calls) = answering(&fujisawa, said()).await;
+        let reply = ask(&world, &member(FUJISAWA, address, fujisawa.own().spki)).await;
+        assert!(matches!(reply.err(), Some(PeerError::Failed(_))));
+        assert_eq!(calls.load(Ordering::SeqCst), 0);
+    }
+}

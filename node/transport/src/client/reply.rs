@@ -224,14 +224,19 @@ mod tests {
         assert_eq!(outcome(empty(), &trailers).err(), Some(BROKEN));
     }
 
+    type Change = fn(&mut v1::QueryRecordsResponse);
+
     #[test]
+    #[expect(
+        clippy::semicolon_if_nothing_returned,
+        reason = "one assignment a case reads better without"
+    )]
     fn a_full_message_is_found_only_when_it_is_complete() {
         assert!(matches!(
             outcome(full(), &MetadataMap::new()),
             Ok(PeerOutcome::Found { .. })
         ));
         assert_eq!(outcome(full(), &said()).err(), Some(BROKEN));
-        type Change = fn(&mut v1::QueryRecordsResponse);
         let cases: &[Change] = &[
             |m| m.openings = None,
             |m| m.receipt = None,

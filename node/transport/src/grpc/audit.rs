@@ -16,6 +16,7 @@ use vrx_services::audit::{
     self, EntryFilter, EntrySummary, ListRequest, LogVerified, ShownEntry, VerifyProgress,
 };
 use vrx_services::{Deadline, Recorded, ServiceError, TenantServices, Tenants};
+use vrx_tlog::{Checkpoint, SignedNote};
 
 use super::call::{Granted, noted};
 use crate::access;
@@ -27,7 +28,7 @@ use crate::wire::field::{self, Parsed};
 /// No request of an officer comes near this many bytes.
 const LONGEST_REQUEST: usize = 16 * 1024;
 /// Verifying reads the whole log.
-const VERIFY: Duration = Duration::from_secs(3600);
+const VERIFY: Duration = Duration::from_hours(1);
 
 /// The service on tonic's generated server.
 pub(crate) fn server(tenants: Arc<Tenants>, limits: Limits) -> AuditServiceServer<Audit> {
@@ -260,19 +261,17 @@ fn progress_message(progress: VerifyProgress) -> v1::VerifyLogEvent {
 
 fn report(verified: LogVerified) -> v1::VerifyLogEvent {
     const MOST: usize = 100;
-    let root = verified
-        .checkpoint
-        .lines()
-        .nth(2)
-        .unwrap_or_default()
-        .to_owned();
+    let root = SignedNote::parse(&verified.checkpoint)
+        .ok()
+        .and_then(|note| Checkpoint::parse(note.text()).ok())
+        .map(|checkpoint| checkpoint.root.to_vec());
     let mut findings = verified.faults;
     let ok = findings.is_empty();
     findings.truncate(MOST);
     let report = v1::VerifyReport {
         ok,
         size: verified.entries,
-        root: root.into_bytes(),
+        root: root.unwrap_or_default(),
         checkpoint: verified.checkpoint,
         findings,
         openings_checked: verified.entries,

@@ -163,9 +163,9 @@ fn event_message(event: ImportEvent) -> v1::ImportEvent {
         ImportEvent::Refused(row) => Event::RefusedRow(v1::RefusedRow {
             line: row.line,
             column: row.column,
-            reason_code: String::new(),
-            reason_ja: String::new(),
-            reason_en: row.reason.to_string(),
+            reason_code: row.code.to_owned(),
+            reason_ja: row.reason_ja.to_owned(),
+            reason_en: row.reason,
         }),
     };
     v1::ImportEvent { event: Some(event) }

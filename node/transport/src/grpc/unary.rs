@@ -242,8 +242,8 @@ mod tests {
             headers.insert("grpc-timeout", HeaderValue::from_static(text));
             timeout(&headers)
         };
-        assert_eq!(of("1H"), Some(Duration::from_secs(3600)));
-        assert_eq!(of("2M"), Some(Duration::from_secs(120)));
+        assert_eq!(of("1H"), Some(Duration::from_hours(1)));
+        assert_eq!(of("2M"), Some(Duration::from_mins(2)));
         assert_eq!(of("3S"), Some(Duration::from_secs(3)));
         assert_eq!(of("100m"), Some(Duration::from_millis(100)));
         assert_eq!(of("7u"), Some(Duration::from_micros(7)));

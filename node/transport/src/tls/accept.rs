@@ -182,3 +182,169 @@ impl Default for Backoff {
         Backoff(Self::FIRST)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls_pki_types::ServerName;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use vrx_certs_dev::{IdentitySpec, IssuedCert, Signer, Validity};
+    use vrx_domain::{Caller, IdentityError};
+
+    use super::*;
+    use crate::testing::{FUJISAWA, World, YOKOHAMA};
+
+    /// What Fujisawa's node makes of a caller with this certificate: `Err` when TLS refuses it.
+    async fn shown(
+        world: &World,
+        issued: Option<&IssuedCert>,
+    ) -> io::Result<Result<Caller, IdentityError>> {
+        let acceptor = Acceptor::new(&world.node(FUJISAWA), Duration::from_secs(5)).unwrap();
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let client = world.client(issued, &[b"h2"]);
+        let name = ServerName::try_from("localhost").unwrap();
+        let caller = tokio::spawn(async move {
+            // In TLS 1.3 the client is done before the server has looked at its certificate: wait for the verdict.
+            if let Ok(mut stream) = client.connect(name, far).await {
+                let _end: io::Result<usize> = stream.read(&mut [0]).await;
+            }
+        });
+        let accepted = acceptor.accept(near).await;
+        let verdict = accepted.map(|(_, peer)| peer.caller().cloned().map_err(|error| *error));
+        caller.await.unwrap();
+        verdict
+    }
+
+    #[tokio::test]
+    async fn each_role_is_vouched_for_by_its_own_ca_alone() {
+        let world = World::new();
+        let tenant = |code: &str| Signer::Tenant(code.to_owned());
+        let staff = |code: &str| IdentitySpec::new(code, "staff").name("tanaka");
+        let exchange = || IdentitySpec::new(YOKOHAMA, "exchange");
+        let good = [
+            exchange(),
+            IdentitySpec::new(YOKOHAMA, "witness"),
+            IdentitySpec::new(YOKOHAMA, "certificate"),
+            staff(FUJISAWA),
+            IdentitySpec::new(FUJISAWA, "officer").name("sato"),
+            IdentitySpec::new(FUJISAWA, "operator").name("ito"),
+            IdentitySpec::new(FUJISAWA, "venue").name("hall"),
+        ];
+        for spec in &good {
+            let issued = world.issue(spec);
+            let caller = shown(&world, Some(&issued)).await.unwrap().unwrap();
+            assert_eq!(caller.id.to_string(), issued.uri);
+            assert_eq!(
+                (caller.fingerprint, caller.spki),
+                (issued.fingerprint, issued.spki_sha256)
+            );
+        }
+        let bad = [
+            (
+                "a tenant's CA vouches for a node",
+                exchange().signed_by(tenant(FUJISAWA)),
+            ),
+            (
+                "its own tenant's CA vouches for a node",
+                exchange().signed_by(tenant(YOKOHAMA)),
+            ),
+            (
+                "a tenant's CA vouches for a witness",
+                IdentitySpec::new(YOKOHAMA, "witness").signed_by(tenant(FUJISAWA)),
+            ),
+            (
+                "the federation vouches for staff",
+                staff(FUJISAWA).signed_by(Signer::Federation),
+            ),
+            (
+                "the right CA, the wrong town",
+                staff(YOKOHAMA).signed_by(tenant(FUJISAWA)),
+            ),
+            (
+                "the wrong CA, the right town",
+                staff(FUJISAWA).signed_by(tenant(YOKOHAMA)),
+            ),
+            ("staff of a town that isn't here", staff(YOKOHAMA)),
+            ("expired", exchange().validity(Validity::Expired)),
+            ("expired staff", staff(FUJISAWA).validity(Validity::Expired)),
+            ("not yet valid", exchange().validity(Validity::NotYet)),
+            ("a rogue CA", exchange().signed_by(Signer::Rogue)),
+            (
+                "a rogue CA with the right name",
+                exchange().signed_by(Signer::RogueFederation),
+            ),
+        ];
+        for (what, spec) in &bad {
+            assert!(
+                shown(&world, Some(&world.issue(spec))).await.is_err(),
+                "{what}"
+            );
+        }
+        assert!(shown(&world, None).await.is_err(), "no certificate");
+    }
+
+    #[tokio::test]
+    async fn an_identity_that_is_not_understood_passes_tls_and_is_nobody() {
+        let world = World::new();
+        let uri = "spiffe://vrx.test/municipality/141003/exchange";
+        let exchange = IdentitySpec::new(YOKOHAMA, "exchange");
+        let cases = [
+            (
+                exchange.clone().uris(&[uri, uri]),
+                IdentityError::SeveralUris,
+            ),
+            (
+                exchange.clone().uris(&[]).dns("localhost"),
+                IdentityError::NoUri,
+            ),
+            (
+                exchange
+                    .clone()
+                    .uris(&["spiffe://other.test/municipality/141003/exchange"]),
+                IdentityError::Uri,
+            ),
+            (
+                exchange
+                    .clone()
+                    .uris(&["spiffe://vrx.test/municipality/141003/mayor"]),
+                IdentityError::Role,
+            ),
+        ];
+        for (spec, error) in cases {
+            let issued = world.issue(&spec);
+            assert_eq!(shown(&world, Some(&issued)).await.unwrap(), Err(error));
+            let rogue = world.issue(&spec.signed_by(Signer::Rogue));
+            assert!(shown(&world, Some(&rogue)).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_speak_http2_is_let_go() {
+        let world = World::new();
+        let acceptor = Acceptor::new(&world.node(FUJISAWA), Duration::from_secs(5)).unwrap();
+        let issued = world.issue(&IdentitySpec::node(YOKOHAMA));
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let client = world.client(Some(&issued), &[]);
+        let name = ServerName::try_from("localhost").unwrap();
+        let (accepted, _) = tokio::join!(acceptor.accept(near), client.connect(name, far));
+        assert_eq!(accepted.err().unwrap().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_never_comes_ends_at_its_deadline() {
+        let world = World::new();
+        let acceptor = Acceptor::new(&world.node(FUJISAWA), Duration::from_millis(20)).unwrap();
+        let (near, mut far) = tokio::io::duplex(64);
+        far.write_all(&[0x16]).await.unwrap();
+        let accepted = acceptor.accept(near).await;
+        assert_eq!(accepted.err().unwrap().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_full_file_table_makes_the_loop_wait_longer_each_time() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<_> = (0..9).map(|_| backoff.next().as_millis()).collect();
+        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        backoff.reset();
+        assert_eq!(backoff.next(), Backoff::FIRST);
+    }
+}

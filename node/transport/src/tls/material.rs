@@ -138,3 +138,61 @@ fn file(path: &Path, what: String) -> TlsError {
         what,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vrx_certs_dev::{IdentitySpec, Signer, Validity};
+
+    use super::*;
+    use crate::testing::{FUJISAWA, World, YOKOHAMA};
+
+    #[test]
+    fn only_a_certificate_that_peers_would_take_is_loaded() {
+        let world = World::new();
+        let node = IdentitySpec::node(FUJISAWA);
+        let load = |spec: &IdentitySpec| world.load(FUJISAWA, &world.issue(spec)).err();
+        assert!(load(&node).is_none());
+        assert!(matches!(
+            load(&node.clone().validity(Validity::Expired)),
+            Some(TlsError::Rustls { .. })
+        ));
+        assert!(matches!(
+            load(&node.clone().signed_by(Signer::RogueFederation)),
+            Some(TlsError::Rustls { .. })
+        ));
+        assert!(matches!(
+            load(&node.clone().uris(&[])),
+            Some(TlsError::Identity { .. })
+        ));
+        let staff = IdentitySpec::new(FUJISAWA, "staff")
+            .name("tanaka")
+            .signed_by(Signer::Federation);
+        assert!(matches!(load(&staff), Some(TlsError::WrongIdentity { .. })));
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let world = World::new();
+        let mut issued = world.issue(&IdentitySpec::node(FUJISAWA));
+        issued.key_path = world.issue(&IdentitySpec::node(YOKOHAMA)).key_path;
+        assert!(matches!(
+            world.load(FUJISAWA, &issued).err(),
+            Some(TlsError::Rustls { .. })
+        ));
+    }
+
+    #[test]
+    fn a_half_written_file_is_named() {
+        let world = World::new();
+        let issued = world.issue(&IdentitySpec::node(FUJISAWA));
+        let text = std::fs::read_to_string(&issued.cert_path).unwrap();
+        std::fs::write(&issued.cert_path, &text[..text.len() / 2]).unwrap();
+        let error = world.load(FUJISAWA, &issued).err().unwrap();
+        assert!(
+            error
+                .to_string()
+                .contains(&issued.cert_path.display().to_string()),
+            "{error}"
+        );
+    }
+}

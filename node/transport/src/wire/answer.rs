@@ -203,9 +203,14 @@ mod tests {
         assert!(*ProstAnswerCodec.encode(&back) == *bytes);
     }
 
+    type Change = fn(&mut v1::Answer);
+
     #[test]
+    #[expect(
+        clippy::semicolon_if_nothing_returned,
+        reason = "one assignment a case reads better without"
+    )]
     fn a_peers_answer_that_breaks_a_format_is_refused_by_field() {
-        type Change = fn(&mut v1::Answer);
         let cases: &[(&str, Change)] = &[
             ("request_id", |a| a.request_id.clear()),
             ("birth_date", |a| a.birth_date = None),

@@ -127,6 +127,10 @@ pub(crate) mod tests {
     type Change = fn(&mut QueryRecordsRequest);
 
     #[test]
+    #[expect(
+        clippy::semicolon_if_nothing_returned,
+        reason = "one assignment a case reads better without"
+    )]
     fn each_field_that_breaks_its_format_is_named() {
         let cases: &[(&str, Change)] = &[
             ("request_id", |r| r.request_id.clear()),
