@@ -115,6 +115,7 @@ fn wrong_pem(setting: &str, path: &Path, error: &dyn std::fmt::Display) -> Failu
 /// A connection that fails says whether the network, the node's certificate or our own is to blame.
 fn refused(profile: &Profile, error: &tonic::transport::Error) -> Failure {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut cause = String::new();
     while let Some(current) = source {
         let tls = current
             .downcast_ref::<std::io::Error>()
@@ -135,11 +136,14 @@ fn refused(profile: &Profile, error: &tonic::transport::Error) -> Failure {
                     profile.municipality
                 ));
             }
-            None => source = current.source(),
+            None => {
+                cause = current.to_string();
+                source = current.source();
+            }
         }
     }
     Failure::Unavailable(format!(
-        "{} に接続できません。ノードが動いているか、アドレスが正しいか確認してください / can't connect: {error}",
+        "{} に接続できません。ノードが動いているか、アドレスが正しいか確認してください / can't connect: {cause}",
         profile.address
     ))
 }

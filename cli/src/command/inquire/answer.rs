@@ -18,9 +18,12 @@ pub(crate) fn show(
         outcome_label(answer.outcome()).0,
         answer.log_index
     ))?;
-    if answer.receipt.is_some() {
+    if matches!(
+        answer.outcome(),
+        v1::InquiryOutcome::Found | v1::InquiryOutcome::Nothing
+    ) {
         output.line(&format!(
-            "{}の受領証: 提供記録 {} 番",
+            "{}の提供記録 {} 番",
             former.name(),
             answer.provider_log_index
         ))?;
