@@ -45,7 +45,7 @@ pub(crate) struct SealedLookup {
 
 /// Bodies opened for every lookup at least: a person without doses costs as much as one with the usual number. Opening
 /// one takes well under a microsecond; more doses than this don't show beside the network.
-const BODIES_AT_LEAST: usize = 5;
+const BODIES_AT_LEAST: usize = 4;
 
 /// Opens what a lookup found. A decoy is opened exactly like a person, and what came out is dropped.
 pub(crate) fn open_lookup(

@@ -13,34 +13,48 @@ use crate::sealed::{Owner, inconsistent, open_keys};
 
 /// Two probes a row: the owner (by addressee number, or by voucher where the column was empty), and the voucher.
 pub(crate) fn probe_doses(sealing: &Sealing<'_>, rows: &[DoseRow]) -> Vec<Probe> {
-    rows.iter()
-        .flat_map(|row| {
-            let voucher = || {
-                sealing
-                    .keyring
-                    .tags(TagKind::Voucher, &voucher_value(&row.dose))
-            };
-            let owner = match &row.addressee {
-                Some(addressee) => Probe {
-                    kind: TagKind::Addressee,
-                    tags: sealing
+    let mut probes: Vec<Probe> = Vec::with_capacity(rows.len() * 2);
+    let mut before: Option<&DoseRow> = None;
+    for row in rows {
+        // A person's doses stand together in a ledger: what is the same as a row before isn't hashed again.
+        let earlier = |nth: usize| {
+            probes
+                .get(probes.len().checked_sub(nth)?)
+                .map(|p| p.tags.clone())
+        };
+        let same_voucher = before.is_some_and(|before| {
+            before.dose.voucher == row.dose.voucher && before.dose.place == row.dose.place
+        });
+        let same_owner = before.is_some_and(|before| before.addressee == row.addressee);
+        let voucher = earlier(1).filter(|_| same_voucher).unwrap_or_else(|| {
+            sealing
+                .keyring
+                .tags(TagKind::Voucher, &voucher_value(&row.dose))
+        });
+        let owner = match &row.addressee {
+            None => Probe {
+                kind: TagKind::Voucher,
+                tags: voucher.clone(),
+            },
+            Some(addressee) => Probe {
+                kind: TagKind::Addressee,
+                tags: earlier(2).filter(|_| same_owner).unwrap_or_else(|| {
+                    sealing
                         .keyring
-                        .tags(TagKind::Addressee, addressee.as_str().as_bytes()),
-                },
-                None => Probe {
-                    kind: TagKind::Voucher,
-                    tags: voucher(),
-                },
-            };
-            [
-                owner,
-                Probe {
-                    kind: TagKind::Voucher,
-                    tags: voucher(),
-                },
-            ]
-        })
-        .collect()
+                        .tags(TagKind::Addressee, addressee.as_str().as_bytes())
+                }),
+            },
+        };
+        probes.extend([
+            owner,
+            Probe {
+                kind: TagKind::Voucher,
+                tags: voucher,
+            },
+        ]);
+        before = Some(row);
+    }
+    probes
 }
 
 /// One dose to be compared and sealed.

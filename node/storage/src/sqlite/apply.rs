@@ -66,7 +66,7 @@ impl Applier {
             log_range: None,
         };
         let body = self.seal_import(&record)?;
-        insert(
+        inserted(
             "an import with this id",
             sql.run(
                 "-- create_import
@@ -113,63 +113,58 @@ impl Applier {
     /// A row that stands already means that somebody else was faster: the primary keys are the comparison with what the
     /// chunk was prepared against (each revision is the number after the one that was seen).
     fn insert_rows(&self, sql: &Sql, chunk: &Chunk, log_index: u64) -> Result<(), NotApplied> {
-        for row in &chunk.persons {
-            let inserted = sql.run(
-                "-- add_person
-                 INSERT INTO person (tenant, person_id, wrapped_key, number) VALUES (?1, ?2, ?3, ?4)",
-                (self.tenant, row.id.as_bytes(), &row.wrapped_key, &row.number),
-            );
-            insert("a person", inserted)?;
-        }
-        for row in &chunk.tags {
-            let inserted = sql.run(
-                "-- add_tag
-                 INSERT INTO person_tag (tenant, kind, key_id, tag, person_id) VALUES (?1, ?2, ?3, ?4, ?5)",
-                (self.tenant, row.kind as u8, row.key.0, row.tag.0, row.person.as_bytes()),
-            );
-            insert("a person's number", inserted)?;
-        }
-        for row in &chunk.person_revisions {
-            let inserted = sql.run(
-                "-- add_person_revision
-                 INSERT INTO person_revision (tenant, person_id, revision, import_id, log_index, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        let (tenant, import, index) = (self.tenant, chunk.import.as_bytes(), int(log_index));
+        let persons = sql.run_each(
+            "-- add_person
+             INSERT INTO person (tenant, person_id, wrapped_key, number) VALUES (?1, ?2, ?3, ?4)",
+            chunk
+                .persons
+                .iter()
+                .map(|row| (tenant, row.id.as_bytes(), &row.wrapped_key, &row.number)),
+        );
+        inserted("a person", persons)?;
+        let tags = sql.run_each(
+            "-- add_tag
+             INSERT INTO person_tag (tenant, kind, key_id, tag, person_id) VALUES (?1, ?2, ?3, ?4, ?5)",
+            chunk
+                .tags
+                .iter()
+                .map(|row| (tenant, row.kind as u8, row.key.0, row.tag.0, row.person.as_bytes())),
+        );
+        inserted("a person's number", tags)?;
+        let revisions = sql.run_each(
+            "-- add_person_revision
+             INSERT INTO person_revision (tenant, person_id, revision, import_id, log_index, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            chunk.person_revisions.iter().map(|row| {
                 (
-                    self.tenant,
+                    tenant,
                     row.person.as_bytes(),
                     row.revision,
-                    chunk.import.as_bytes(),
-                    int(log_index),
+                    import,
+                    index,
                     &row.body,
-                ),
-            );
-            insert("a person", inserted)?;
-        }
-        for row in &chunk.dose_revisions {
-            let inserted = sql.run(
-                "-- add_dose_revision
-                 INSERT INTO dose_revision (tenant, person_id, dose_id, revision, import_id, log_index, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                (
-                    self.tenant,
-                    row.person.as_bytes(),
-                    row.dose.as_bytes(),
-                    row.revision,
-                    chunk.import.as_bytes(),
-                    int(log_index),
-                    &row.body,
-                ),
-            );
-            insert("a dose", inserted)?;
-        }
-        Ok(())
+                )
+            }),
+        );
+        inserted("a person", revisions)?;
+        let doses = sql.run_each(
+            "-- add_dose_revision
+             INSERT INTO dose_revision (tenant, person_id, dose_id, revision, import_id, log_index, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            chunk.dose_revisions.iter().map(|row| {
+                let (person, dose) = (row.person.as_bytes(), row.dose.as_bytes());
+                (tenant, person, dose, row.revision, import, index, &row.body)
+            }),
+        );
+        inserted("a dose", doses)
     }
 
     fn put_inquiry(&self, sql: &Sql, inquiry: &SealedInquiry) -> Result<(), NotApplied> {
         let id = inquiry.id.as_bytes();
         let expires_at = int(inquiry.expires_at.0);
         if inquiry.version <= 1 {
-            let inserted = sql.run(
+            let added = sql.run(
                 "-- add_inquiry
                  INSERT INTO inquiry (tenant, inquiry_id, version, expires_at, wrapped_key, body)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -182,7 +177,7 @@ impl Applier {
                     &inquiry.body,
                 ),
             );
-            return insert("an inquiry with this id", inserted);
+            return inserted("an inquiry with this id", added);
         }
         let updated = sql
             .run(
@@ -254,8 +249,8 @@ impl Applier {
     }
 }
 
-/// What an insert came to: one row, or a conflict over `what`.
-fn insert(what: &'static str, result: rusqlite::Result<usize>) -> Result<(), NotApplied> {
+/// What an insert came to: done, or a conflict over `what`.
+fn inserted<T>(what: &'static str, result: rusqlite::Result<T>) -> Result<(), NotApplied> {
     match result {
         Ok(_) => Ok(()),
         Err(error) if is_conflict(&error) => Err(NotApplied::Refused(ChangeError::Conflict(what))),

@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 
-use super::sql::{Sql, failure, int, unsigned};
+use rusqlite::Row;
+
+use super::sql::{Sql, failure, int, reading, unsigned};
 use crate::{StorageError, SubjectHead, SubjectTag};
 
 /// Heads gathered before they are written. Bounds what `open` has to read back (twice this many entries at most).
@@ -47,28 +49,36 @@ impl Heads {
         })
     }
 
-    /// The newest entry about a subject. The statement runs whether or not memory knows better: the same work for a
+    /// The newest entry about each subject. The statement runs whether or not memory knows better: the same work for a
     /// subject asked a minute ago and for random bytes.
     pub(super) fn get(
         &self,
         sql: &Sql,
         tenant: i64,
-        subject: &SubjectTag,
-    ) -> Result<Option<SubjectHead>, StorageError> {
-        let stored = stored(sql, tenant, subject)?;
+        subjects: impl Iterator<Item = SubjectTag>,
+    ) -> Result<Vec<Option<SubjectHead>>, StorageError> {
+        let failed = reading("subject_head");
+        let mut statement = sql.prepare(STORED).map_err(&failed)?;
+        subjects
+            .map(|subject| {
+                sql.count();
+                let mut rows = statement.query((tenant, subject.0)).map_err(&failed)?;
+                let row = rows.next().map_err(&failed)?;
+                let stored = row.map(read_head).transpose().map_err(&failed)?;
+                Ok(self.in_memory(&subject).or(stored))
+            })
+            .collect()
+    }
+
+    fn in_memory(&self, subject: &SubjectTag) -> Option<SubjectHead> {
         let being_written = || {
-            self.writing
+            let at = self
+                .writing
                 .binary_search_by(|(other, _)| other.cmp(subject))
-                .ok()
-                .and_then(|at| self.writing.get(at))
-                .map(|(_, head)| *head)
+                .ok()?;
+            self.writing.get(at).map(|(_, head)| *head)
         };
-        Ok(self
-            .gathering
-            .get(subject)
-            .copied()
-            .or_else(being_written)
-            .or(stored))
+        self.gathering.get(subject).copied().or_else(being_written)
     }
 
     /// Notes a committed entry.
@@ -169,37 +179,22 @@ pub(super) fn subject_head(
          SELECT subject_seq, idx FROM log_entry
          WHERE tenant = ?1 AND idx >= ?2 AND subject = ?3 ORDER BY idx DESC LIMIT 1",
         (tenant, int(watermark), subject.0),
-        |row| {
-            Ok(SubjectHead {
-                seq: unsigned(row, 0)?,
-                last_index: unsigned(row, 1)?,
-            })
-        },
+        read_head,
     )?;
     if newer.is_some() {
-        Ok(newer)
-    } else {
-        stored(sql, tenant, subject)
+        return Ok(newer);
     }
+    sql.row("subject_head", STORED, (tenant, subject.0), read_head)
 }
 
-fn stored(
-    sql: &Sql,
-    tenant: i64,
-    subject: &SubjectTag,
-) -> Result<Option<SubjectHead>, StorageError> {
-    sql.row(
-        "subject_head",
-        "-- subject_head
-         SELECT seq, last_index FROM subject_head WHERE tenant = ?1 AND subject = ?2",
-        (tenant, subject.0),
-        |row| {
-            Ok(SubjectHead {
-                seq: unsigned(row, 0)?,
-                last_index: unsigned(row, 1)?,
-            })
-        },
-    )
+const STORED: &str = "-- subject_head
+    SELECT seq, last_index FROM subject_head WHERE tenant = ?1 AND subject = ?2";
+
+fn read_head(row: &Row<'_>) -> rusqlite::Result<SubjectHead> {
+    Ok(SubjectHead {
+        seq: unsigned(row, 0)?,
+        last_index: unsigned(row, 1)?,
+    })
 }
 
 fn watermark(sql: &Sql, tenant: i64) -> Result<u64, StorageError> {

@@ -1,17 +1,17 @@
-//! The exchange's lookups: three statements each, whoever is asked for.
+//! The exchange's lookups: four statements each, whoever is asked for.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use rusqlite::params_from_iter;
 use rusqlite::types::Value;
+use rusqlite::{CachedStatement, Row, params_from_iter};
 use tokio::sync::oneshot;
 use vrx_crypto::Tags;
 use vrx_domain::{DoseId, ImportId, PersonId};
 
 use super::queue::Queue;
-use super::sql::{Sql, reading, unsigned};
+use super::sql::{Sql, failure, reading, unsigned};
 use crate::StorageError;
 use crate::sealed::{DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedLookup};
 
@@ -59,195 +59,217 @@ pub(super) fn serve_lookups(
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.take(BATCH, &mut batch).is_some() {
-        let mut answered = Vec::with_capacity(batch.len());
+        let mut answers = Vec::with_capacity(batch.len());
         // Taken before the transaction begins: an import that is approved in it was whole when the transaction began.
         let known = approved.snapshot();
         let ended = sql.snapshot(|sql| {
-            answered.extend(
+            let mut finder = Finder::new(sql, tenant, &known)?;
+            answers.extend(
                 batch
                     .iter()
-                    .map(|request| find(sql, tenant, &known, request)),
+                    .map(|request| finder.find(&request.tags, &request.decoy)),
             );
             Ok(())
         });
-        for (at, request) in batch.drain(..).enumerate() {
-            let answer = match &ended {
-                Ok(()) => answered
-                    .get_mut(at)
-                    .map(|answer| std::mem::replace(answer, Err(StorageError::Closed))),
-                Err(error) => Some(Err(error.clone())),
-            };
-            // Whoever asked may have gone meanwhile; then the answer is dropped.
-            drop(
-                request
-                    .reply
-                    .send(answer.unwrap_or(Err(StorageError::Closed))),
-            );
+        match ended {
+            Ok(()) => {
+                for (request, answer) in batch.drain(..).zip(answers) {
+                    // Whoever asked may have gone meanwhile; then the answer is dropped.
+                    drop(request.reply.send(answer));
+                }
+            }
+            Err(error) => {
+                for request in batch.drain(..) {
+                    drop(request.reply.send(Err(error.clone())));
+                }
+            }
         }
     }
 }
 
-fn find(
-    sql: &Sql,
+/// The four statements of a lookup, prepared once a batch.
+pub(super) struct Finder<'a> {
+    sql: &'a Sql,
     tenant: i64,
-    approved: &HashSet<ImportId>,
-    request: &LookupRequest,
-) -> Result<SealedLookup, StorageError> {
-    let (tagged, person) = person_by_tag(sql, tenant, request)?;
-    let (current, entered) = revisions(sql, tenant, &person.id, approved)?;
-    let doses = approved_doses(sql, tenant, &person.id, approved)?;
-    Ok(SealedLookup {
-        tagged,
-        person,
-        approved: current,
-        entered,
-        doses,
-    })
-}
-
-/// The person a tag leads to, or the next one after a random place: found in one statement, so that the database does the
-/// same for both. There is always a next one: the decoy at ff..ff.
-fn person_by_tag(
-    sql: &Sql,
-    tenant: i64,
-    request: &LookupRequest,
-) -> Result<(Option<PersonId>, PersonKeyRow), StorageError> {
-    const ONE_KEY: &str = "-- person_by_tag
-        WITH tagged (person_id) AS MATERIALIZED (
-            SELECT (SELECT person_id FROM person_tag
-                    WHERE tenant = ?1 AND kind = 1 AND key_id = ?2 AND tag = ?3))
-        SELECT tagged.person_id, person.person_id, wrapped_key, number
-        FROM tagged CROSS JOIN person
-        WHERE tenant = ?1 AND person.person_id >= coalesce(tagged.person_id, ?4)
-        ORDER BY person.person_id LIMIT 1";
-    let read = |row: &rusqlite::Row<'_>| {
-        let tagged: Option<[u8; 16]> = row.get(0)?;
-        let person = PersonKeyRow {
-            id: PersonId::from_bytes(row.get(1)?),
-            wrapped_key: row.get(2)?,
-            number: row.get(3)?,
-        };
-        Ok((tagged.map(PersonId::from_bytes), person))
-    };
-    let mut live = request.tags.live();
-    let found = if let (Some((key, tag)), None) = (live.next(), live.next()) {
-        sql.row(
-            "person",
-            ONE_KEY,
-            (tenant, key.0, tag.0, request.decoy),
-            read,
-        )
-    } else {
-        // While tags are rewritten under a new key, all live versions go into one statement.
-        let mut params: Vec<Value> = vec![tenant.into(), request.decoy.to_vec().into()];
-        let mut versions = Vec::new();
-        for (key, tag) in request.tags.live() {
-            versions.push(format!("(?{}, ?{})", params.len() + 1, params.len() + 2));
-            params.extend([Value::from(key.0), Value::from(tag.0.to_vec())]);
-        }
-        sql.row(
-            "person",
-            &any_key(&versions.join(", ")),
-            params_from_iter(params),
-            read,
-        )
-    }?;
-    found.ok_or(StorageError::Inconsistent {
-        table: "person",
-        column: "person_id",
-        row: "no decoy".to_owned(),
-    })
-}
-
-fn any_key(versions: &str) -> String {
-    format!(
-        "-- person_by_tags
-        WITH tagged (person_id) AS MATERIALIZED (
-            SELECT (SELECT person_id FROM person_tag
-                    WHERE tenant = ?1 AND kind = 1 AND (key_id, tag) IN (VALUES {versions}) LIMIT 1))
-        SELECT tagged.person_id, person.person_id, wrapped_key, number
-        FROM tagged CROSS JOIN person
-        WHERE tenant = ?1 AND person.person_id >= coalesce(tagged.person_id, ?2)
-        ORDER BY person.person_id LIMIT 1"
-    )
+    approved: &'a HashSet<ImportId>,
+    by_tag: CachedStatement<'a>,
+    person: CachedStatement<'a>,
+    revisions: CachedStatement<'a>,
+    doses: CachedStatement<'a>,
 }
 
 type Revisions = (Option<PersonRevisionRow>, Option<PersonRevisionRow>);
 
-/// The newest approved revision, and the newest one above it that isn't approved.
-fn revisions(
-    sql: &Sql,
-    tenant: i64,
-    person: &PersonId,
-    approved: &HashSet<ImportId>,
-) -> Result<Revisions, StorageError> {
-    let failed = reading("person_revision");
-    let mut statement = sql
-        .statement(
-            "-- revisions_of_person
-             SELECT revision, import_id, body FROM person_revision
-             WHERE tenant = ?1 AND person_id = ?2 ORDER BY revision DESC",
-        )
-        .map_err(&failed)?;
-    let mut rows = statement
-        .query((tenant, person.as_bytes()))
-        .map_err(&failed)?;
-    let mut entered = None;
-    while let Some(row) = rows.next().map_err(&failed)? {
-        let import = ImportId::from_bytes(row.get(1).map_err(&failed)?);
-        let is_approved = approved.contains(&import);
-        if is_approved || entered.is_none() {
-            let read = || -> rusqlite::Result<_> {
-                Ok(PersonRevisionRow {
-                    revision: unsigned(row, 0)?,
-                    import,
-                    body: row.get(2)?,
-                })
-            };
-            let revision = Some(read().map_err(&failed)?);
-            if is_approved {
-                return Ok((revision, entered));
-            }
-            entered = revision;
-        }
+impl<'a> Finder<'a> {
+    pub(super) fn new(
+        sql: &'a Sql,
+        tenant: i64,
+        approved: &'a HashSet<ImportId>,
+    ) -> Result<Self, StorageError> {
+        let prepare = |text| sql.prepare(text).map_err(failure);
+        Ok(Self {
+            sql,
+            tenant,
+            approved,
+            by_tag: prepare(
+                "-- person_by_tag
+                 SELECT person_id FROM person_tag
+                 WHERE tenant = ?1 AND kind = 1 AND key_id = ?2 AND tag = ?3",
+            )?,
+            person: prepare(
+                "-- person_from
+                 SELECT person_id, wrapped_key, number FROM person
+                 WHERE tenant = ?1 AND person_id >= ?2 ORDER BY person_id LIMIT 1",
+            )?,
+            revisions: prepare(
+                "-- revisions_of_person
+                 SELECT revision, import_id, body FROM person_revision
+                 WHERE tenant = ?1 AND person_id = ?2 ORDER BY revision DESC",
+            )?,
+            doses: prepare(
+                "-- doses_of_person
+                 SELECT dose_id, revision, import_id, body FROM dose_revision
+                 WHERE tenant = ?1 AND person_id = ?2 ORDER BY dose_id, revision DESC",
+            )?,
+        })
     }
-    Ok((None, entered))
-}
 
-/// The newest approved revision of each dose.
-fn approved_doses(
-    sql: &Sql,
-    tenant: i64,
-    person: &PersonId,
-    approved: &HashSet<ImportId>,
-) -> Result<Vec<DoseRevisionRow>, StorageError> {
-    let failed = reading("dose_revision");
-    let mut statement = sql
-        .statement(
-            "-- doses_of_person
-             SELECT dose_id, revision, import_id, body FROM dose_revision
-             WHERE tenant = ?1 AND person_id = ?2 ORDER BY dose_id, revision DESC",
-        )
-        .map_err(&failed)?;
-    let mut rows = statement
-        .query((tenant, person.as_bytes()))
-        .map_err(&failed)?;
-    let mut doses: Vec<DoseRevisionRow> = Vec::with_capacity(4);
-    while let Some(row) = rows.next().map_err(&failed)? {
-        let dose = DoseId::from_bytes(row.get(0).map_err(&failed)?);
-        let import = ImportId::from_bytes(row.get(2).map_err(&failed)?);
-        let have = doses.last().is_some_and(|last| last.dose == dose);
-        if !have && approved.contains(&import) {
-            let read = || -> rusqlite::Result<_> {
-                Ok(DoseRevisionRow {
-                    dose,
-                    revision: unsigned(row, 1)?,
-                    import,
-                    body: row.get(3)?,
-                })
-            };
-            doses.push(read().map_err(&failed)?);
-        }
+    /// Reads the person a tag leads to; when it leads nowhere, the next one after a random place, in the same way.
+    pub(super) fn find(
+        &mut self,
+        tags: &Tags,
+        decoy: &[u8; 16],
+    ) -> Result<SealedLookup, StorageError> {
+        let tagged = self.person_of(tags)?;
+        let person = self.person_from(tagged.as_ref().map_or(decoy, PersonId::as_bytes))?;
+        let (approved, entered) = self.revisions_of(&person.id)?;
+        let doses = self.doses_of(&person.id)?;
+        Ok(SealedLookup {
+            tagged,
+            person,
+            approved,
+            entered,
+            doses,
+        })
     }
-    Ok(doses)
+
+    fn person_of(&mut self, tags: &Tags) -> Result<Option<PersonId>, StorageError> {
+        let mut live = tags.live();
+        let (Some((key, tag)), None) = (live.next(), live.next()) else {
+            return self.person_of_any(tags);
+        };
+        let failed = reading("person_tag");
+        self.sql.count();
+        let mut rows = self
+            .by_tag
+            .query((self.tenant, key.0, tag.0))
+            .map_err(&failed)?;
+        let read = |row: &Row<'_>| row.get(0).map(PersonId::from_bytes);
+        rows.next()
+            .and_then(|row| row.map(read).transpose())
+            .map_err(&failed)
+    }
+
+    /// While tags are rewritten under a new key, all live versions go into one statement.
+    fn person_of_any(&self, tags: &Tags) -> Result<Option<PersonId>, StorageError> {
+        let mut params: Vec<Value> = vec![self.tenant.into()];
+        let mut versions = Vec::new();
+        for (key, tag) in tags.live() {
+            versions.push(format!("(?{}, ?{})", params.len() + 1, params.len() + 2));
+            params.extend([Value::from(key.0), Value::from(tag.0.to_vec())]);
+        }
+        let text = format!(
+            "-- person_by_tags
+             SELECT person_id FROM person_tag
+             WHERE tenant = ?1 AND kind = 1 AND (key_id, tag) IN (VALUES {}) LIMIT 1",
+            versions.join(", ")
+        );
+        self.sql
+            .row("person_tag", &text, params_from_iter(params), |row| {
+                row.get(0).map(PersonId::from_bytes)
+            })
+    }
+
+    /// The person at a place, or the next one: there is always one, the decoy at ff..ff.
+    fn person_from(&mut self, place: &[u8; 16]) -> Result<PersonKeyRow, StorageError> {
+        let failed = reading("person");
+        self.sql.count();
+        let mut rows = self.person.query((self.tenant, place)).map_err(&failed)?;
+        let row = rows
+            .next()
+            .map_err(&failed)?
+            .ok_or(StorageError::Inconsistent {
+                table: "person",
+                column: "person_id",
+                row: "no decoy".to_owned(),
+            })?;
+        let read = || -> rusqlite::Result<_> {
+            let id = PersonId::from_bytes(row.get(0)?);
+            Ok(PersonKeyRow {
+                id,
+                wrapped_key: row.get(1)?,
+                number: row.get(2)?,
+            })
+        };
+        read().map_err(&failed)
+    }
+
+    /// The newest approved revision, and the newest one above it that isn't approved.
+    fn revisions_of(&mut self, person: &PersonId) -> Result<Revisions, StorageError> {
+        let failed = reading("person_revision");
+        self.sql.count();
+        let mut rows = self
+            .revisions
+            .query((self.tenant, person.as_bytes()))
+            .map_err(&failed)?;
+        let mut entered = None;
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let import = ImportId::from_bytes(row.get(1).map_err(&failed)?);
+            let is_approved = self.approved.contains(&import);
+            if is_approved || entered.is_none() {
+                let read = || -> rusqlite::Result<_> {
+                    Ok(PersonRevisionRow {
+                        revision: unsigned(row, 0)?,
+                        import,
+                        body: row.get(2)?,
+                    })
+                };
+                let revision = Some(read().map_err(&failed)?);
+                if is_approved {
+                    return Ok((revision, entered));
+                }
+                entered = revision;
+            }
+        }
+        Ok((None, entered))
+    }
+
+    /// The newest approved revision of each dose.
+    fn doses_of(&mut self, person: &PersonId) -> Result<Vec<DoseRevisionRow>, StorageError> {
+        let failed = reading("dose_revision");
+        self.sql.count();
+        let mut rows = self
+            .doses
+            .query((self.tenant, person.as_bytes()))
+            .map_err(&failed)?;
+        let mut doses: Vec<DoseRevisionRow> = Vec::with_capacity(4);
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let dose = DoseId::from_bytes(row.get(0).map_err(&failed)?);
+            let import = ImportId::from_bytes(row.get(2).map_err(&failed)?);
+            let have = doses.last().is_some_and(|last| last.dose == dose);
+            if !have && self.approved.contains(&import) {
+                let read = || -> rusqlite::Result<_> {
+                    let revision = unsigned(row, 1)?;
+                    Ok(DoseRevisionRow {
+                        dose,
+                        revision,
+                        import,
+                        body: row.get(3)?,
+                    })
+                };
+                doses.push(read().map_err(&failed)?);
+            }
+        }
+        Ok(doses)
+    }
 }

@@ -1,11 +1,12 @@
 //! Reading the register's rows: what a chunk is prepared against, imports, inquiries.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use vrx_crypto::{Context, Keyring};
+use vrx_crypto::{Context, Keyring, Tag};
 use vrx_domain::{DoseId, ImportId, InquiryId, MunicipalityCode, PersonId, UnixMillis};
 
-use super::sql::{Sql, int, unsigned};
+use super::sql::{Sql, int, reading, unsigned};
 use crate::StorageError;
 use crate::body::{decode_import, decode_inquiry};
 use crate::prepare::{Existing, ExistingPerson, Probe};
@@ -26,10 +27,7 @@ pub(super) fn existing(
     probes: &[Probe],
     against: Against,
 ) -> Result<Existing, StorageError> {
-    let found = probes
-        .iter()
-        .map(|probe| person_of(sql, tenant, probe))
-        .collect::<Result<Vec<_>, _>>()?;
+    let found = persons_of(sql, tenant, probes)?;
     let mut persons = HashMap::new();
     for id in found.iter().flatten() {
         if !persons.contains_key(id) {
@@ -39,20 +37,37 @@ pub(super) fn existing(
     Ok(Existing { found, persons })
 }
 
-fn person_of(sql: &Sql, tenant: i64, probe: &Probe) -> Result<Option<PersonId>, StorageError> {
-    for (key, tag) in probe.tags.live() {
-        let found = sql.row(
-            "person_tag",
+/// Whom each probe leads to. The doses of one person stand together in a ledger, with the same tags: each is read once.
+fn persons_of(
+    sql: &Sql,
+    tenant: i64,
+    probes: &[Probe],
+) -> Result<Vec<Option<PersonId>>, StorageError> {
+    let failed = reading("person_tag");
+    let mut statement = sql
+        .prepare(
             "-- person_of_tag
              SELECT person_id FROM person_tag WHERE tenant = ?1 AND kind = ?2 AND key_id = ?3 AND tag = ?4",
-            (tenant, probe.kind as u8, key.0, tag.0),
-            |row| row.get(0).map(PersonId::from_bytes),
-        )?;
-        if found.is_some() {
-            return Ok(found);
+        )
+        .map_err(&failed)?;
+    let mut known: HashMap<Tag, Option<PersonId>> = HashMap::with_capacity(probes.len());
+    let mut person_of = |probe: &Probe| -> rusqlite::Result<Option<PersonId>> {
+        for (key, tag) in probe.tags.live() {
+            sql.count();
+            let mut rows = statement.query((tenant, probe.kind as u8, key.0, tag.0))?;
+            if let Some(row) = rows.next()? {
+                return row.get(0).map(PersonId::from_bytes).map(Some);
+            }
         }
-    }
-    Ok(None)
+        Ok(None)
+    };
+    probes
+        .iter()
+        .map(|probe| match known.entry(probe.tags.active().1) {
+            Entry::Occupied(entry) => Ok(*entry.get()),
+            Entry::Vacant(entry) => Ok(*entry.insert(person_of(probe).map_err(&failed)?)),
+        })
+        .collect()
 }
 
 fn existing_person(

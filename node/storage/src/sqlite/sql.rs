@@ -75,15 +75,39 @@ impl Sql {
         &self.connection
     }
 
-    /// A cached statement; counted once each time it is asked for, that is once a run.
-    pub(super) fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
-        self.statements.fetch_add(1, Ordering::Relaxed);
+    /// A cached statement, to be run more than once: each run is counted by [`Sql::count`].
+    pub(super) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
         self.connection.prepare_cached(sql)
+    }
+
+    /// Counts one run of a prepared statement.
+    pub(super) fn count(&self) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A cached statement, to be run once.
+    fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+        self.count();
+        self.prepare(sql)
     }
 
     /// Runs a statement without rows; returns how many rows it changed.
     pub(super) fn run(&self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
         self.statement(sql)?.execute(params)
+    }
+
+    /// Runs one statement for many rows: looked up in the cache once.
+    pub(super) fn run_each<P: Params>(
+        &self,
+        sql: &str,
+        rows: impl IntoIterator<Item = P>,
+    ) -> rusqlite::Result<()> {
+        let mut statement = self.prepare(sql)?;
+        for row in rows {
+            self.count();
+            statement.execute(row)?;
+        }
+        Ok(())
     }
 
     /// Runs a statement that must change exactly one row of a table.

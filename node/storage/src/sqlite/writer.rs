@@ -124,10 +124,7 @@ impl Writer {
         if (found.size, found.root) != expected {
             return Err(Failed::Not(NotCommitted::SwapLost));
         }
-        let mut prepared = Prepared {
-            results: Vec::with_capacity(items.len()),
-            heads: Vec::with_capacity(items.len()),
-        };
+        let mut results = Vec::with_capacity(items.len());
         let mut next = expected.0;
         for item in items {
             let result = match &item.change {
@@ -135,11 +132,12 @@ impl Writer {
                 Some(change) => self.in_savepoint(&change.0, next, approved)?,
             };
             next += u64::from(result.is_ok());
-            prepared.results.push(result);
-            prepared
-                .heads
-                .push(self.heads.get(sql, self.tenant, &item.subject)?);
+            results.push(result);
         }
+        let heads = self
+            .heads
+            .get(sql, self.tenant, items.iter().map(|item| item.subject))?;
+        let prepared = Prepared { results, heads };
         if next == expected.0 {
             return Ok((prepared, None));
         }
@@ -177,25 +175,27 @@ impl Writer {
     }
 
     fn write(&self, expected: (u64, [u8; 32]), rows: &BatchRows) -> Result<(), StorageError> {
-        for entry in &rows.entries {
-            self.sql.run_one(
-                "log_entry",
+        let entries = rows.entries.iter().map(|entry| {
+            (
+                self.tenant,
+                int(entry.index),
+                entry.entry_id,
+                entry.kind,
+                entry.subject.0,
+                int(entry.subject_seq),
+                entry.leaf,
+                &entry.opening_key,
+                &entry.opening,
+            )
+        });
+        self.sql
+            .run_each(
                 "-- add_entry
                  INSERT INTO log_entry (tenant, idx, entry_id, kind, subject, subject_seq, leaf, opening_key, opening)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                (
-                    self.tenant,
-                    int(entry.index),
-                    entry.entry_id,
-                    entry.kind,
-                    entry.subject.0,
-                    int(entry.subject_seq),
-                    entry.leaf,
-                    &entry.opening_key,
-                    &entry.opening,
-                ),
-            )?;
-        }
+                entries,
+            )
+            .map_err(failure)?;
         for tile in &rows.tiles {
             self.sql.run_one(
                 "log_tile",
