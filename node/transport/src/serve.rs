@@ -113,3 +113,236 @@ where
         tracing::debug!(%error, "a connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use http::uri::PathAndQuery;
+    use tokio::task::JoinHandle;
+    use tonic::client::Grpc;
+    use tonic::transport::{Channel, Endpoint};
+    use tonic::{Code, Status};
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+    use vrx_certs_dev::{IdentitySpec, IssuedCert};
+    use vrx_domain::{Clock, Members, Random, UnixMillis};
+    use vrx_proto::v1;
+    use vrx_proto::v1::registry_service_client::RegistryServiceClient;
+    use vrx_services::ServiceError;
+
+    use super::*;
+    use crate::testing::{FUJISAWA, World, YOKOHAMA, member};
+    use crate::wire::query::tests::valid;
+    use crate::{PeerClient, ProstAnswerCodec};
+
+    struct Fixed;
+
+    impl Clock for Fixed {
+        fn now(&self) -> UnixMillis {
+            UnixMillis(1_775_000_000_000)
+        }
+
+        fn monotonic_nanos(&self) -> u64 {
+            0
+        }
+    }
+
+    impl Random for Fixed {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+    }
+
+    /// A node of Fujisawa without a tenant: enough for every check that comes before the tenant's.
+    struct Running {
+        world: World,
+        address: SocketAddr,
+        readiness: Readiness,
+        shutdown: Shutdown,
+        task: JoinHandle<Result<(), TlsError>>,
+        yokohama: IssuedCert,
+    }
+
+    async fn running() -> Running {
+        let world = World::new();
+        let material = world.node(FUJISAWA);
+        let yokohama = world.issue(&IdentitySpec::node(YOKOHAMA));
+        let members = Members::new(vec![member(
+            YOKOHAMA,
+            "127.0.0.1:1".into(),
+            yokohama.spki_sha256,
+        )])
+        .unwrap();
+        let shared = Arc::new(NodeServices {
+            clock: Arc::new(Fixed),
+            random: Arc::new(Fixed),
+            codec: Arc::new(ProstAnswerCodec),
+            peers: Arc::new(PeerClient::new(material.clone())),
+            members: Arc::new(members),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (readiness, shutdown) = (Readiness::new().await, Shutdown::default());
+        let tenants = Arc::new(Tenants::default());
+        let serving = serve(
+            listener,
+            material,
+            Limits::default(),
+            tenants,
+            shared,
+            readiness.clone(),
+            shutdown.clone(),
+        );
+        let task = tokio::spawn(serving);
+        Running {
+            world,
+            address,
+            readiness,
+            shutdown,
+            task,
+            yokohama,
+        }
+    }
+
+    impl Running {
+        async fn channel(&self, issued: &IssuedCert) -> Channel {
+            let (tls, address) = (self.world.client(Some(issued), &[b"h2"]), self.address);
+            let connect = tower::service_fn(move |_| {
+                let tls = tls.clone();
+                async move {
+                    let stream = tokio::net::TcpStream::connect(address).await?;
+                    tls.connect("localhost".try_into().unwrap(), stream)
+                        .await
+                        .map(TokioIo::new)
+                }
+            });
+            Endpoint::from_static("http://localhost")
+                .connect_with_connector(connect)
+                .await
+                .unwrap()
+        }
+
+        /// The status of one call with a valid request.
+        async fn call(&self, issued: &IssuedCert, path: &'static str) -> Status {
+            let mut grpc = Grpc::new(self.channel(issued).await);
+            grpc.ready().await.unwrap();
+            let codec = tonic_prost::ProstCodec::<v1::QueryRecordsRequest, v1::QueryRecordsResponse>::default();
+            let path = PathAndQuery::from_static(path);
+            grpc.unary(tonic::Request::new(valid()), path, codec)
+                .await
+                .err()
+                .unwrap()
+        }
+    }
+
+    const QUERY: &str = "/vrx.v1.ExchangeService/QueryRecords";
+
+    #[tokio::test]
+    async fn refusals_come_in_their_order_and_sound_the_same() {
+        let node = running().await;
+        let world = &node.world;
+        let uri = "spiffe://vrx.test/municipality/141003/exchange";
+        let two = world.issue(
+            &IdentitySpec::new(YOKOHAMA, "exchange")
+                .uris(&[uri, uri])
+                .file_stem("two"),
+        );
+        assert_eq!(node.call(&two, QUERY).await.code(), Code::Unauthenticated);
+
+        let staff = world.issue(&IdentitySpec::new(FUJISAWA, "staff").name("tanaka"));
+        let officer = world.issue(&IdentitySpec::new(FUJISAWA, "officer").name("sato"));
+        let stranger = world.issue(&IdentitySpec::node("121002"));
+        let other_key = world.issue(&IdentitySpec::node(YOKOHAMA).file_stem("other-key"));
+        let denied = [
+            ("role: staff ask for an exchange", &staff, QUERY),
+            (
+                "role: a node calls the desk",
+                &node.yokohama,
+                "/vrx.v1.RegistryService/InquireMunicipality",
+            ),
+            (
+                "role: staff read the log",
+                &staff,
+                "/vrx.v1.AuditService/ListEntries",
+            ),
+            (
+                "role: officers import",
+                &officer,
+                "/vrx.v1.RegistryService/ApproveImport",
+            ),
+            ("not a member", &stranger, QUERY),
+            ("a member with a key that isn't pinned", &other_key, QUERY),
+            ("a tenant that isn't here", &node.yokohama, QUERY),
+            (
+                "a service that isn't listed",
+                &node.yokohama,
+                "/vrx.v1.AdminService/Status",
+            ),
+        ];
+        let mut said = Vec::new();
+        for (what, issued, path) in denied {
+            let status = node.call(issued, path).await;
+            assert_eq!(status.code(), Code::PermissionDenied, "{what}");
+            said.push((status.message().to_owned(), status.details().to_vec()));
+        }
+        said.dedup();
+        assert_eq!(said.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn staff_of_a_tenant_that_is_not_here_hear_the_same_and_bad_bytes_are_bad_input() {
+        let node = running().await;
+        let staff = node
+            .world
+            .issue(&IdentitySpec::new(FUJISAWA, "staff").name("tanaka"));
+        let mut registry = RegistryServiceClient::new(node.channel(&staff).await);
+        for code in [FUJISAWA, YOKOHAMA] {
+            let request = v1::ListImportsRequest {
+                municipality_code: code.to_owned(),
+                ..Default::default()
+            };
+            let status = registry.list_imports(request).await.err().unwrap();
+            assert_eq!(status.code(), Code::PermissionDenied);
+            assert_eq!(
+                status.message(),
+                crate::status::status(&ServiceError::PermissionDenied).message()
+            );
+        }
+        let status = node
+            .call(&staff, "/vrx.v1.RegistryService/ListImports")
+            .await;
+        assert_eq!(status.code(), Code::InvalidArgument);
+    }
+
+    #[tokio::test]
+    async fn health_tells_every_role_what_the_canary_last_found() {
+        let node = running().await;
+        let mut health = HealthClient::new(node.channel(&node.yokohama).await);
+        for service in ["", "vrx.v1.ExchangeService"] {
+            let request = HealthCheckRequest {
+                service: service.to_owned(),
+            };
+            let status = health
+                .check(request.clone())
+                .await
+                .unwrap()
+                .into_inner()
+                .status();
+            assert_eq!(status, ServingStatus::NotServing);
+            node.readiness.ready().await;
+            let status = health.check(request).await.unwrap().into_inner().status();
+            assert_eq!(status, ServingStatus::Serving);
+            node.readiness.not_ready().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_does_not_hold_up_a_soft_shutdown() {
+        let node = running().await;
+        let _idle = node.channel(&node.yokohama).await;
+        node.shutdown.soft.cancel();
+        node.task.await.unwrap().unwrap();
+        assert!(tokio::net::TcpStream::connect(node.address).await.is_err());
+    }
+}

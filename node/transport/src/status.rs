@@ -10,6 +10,9 @@ use vrx_services::ServiceError;
 /// The one sentence for every refusal of a caller: "not a tenant here" and "not for you" sound the same.
 const NOT_PERMITTED: &str = "this caller may not do this here";
 
+/// How every message of an INTERNAL begins.
+pub(crate) const INCIDENT: &str = "internal error, incident";
+
 /// The status of an error.
 pub(crate) fn status(error: &ServiceError) -> Status {
     match error {
@@ -34,9 +37,7 @@ pub(crate) fn status(error: &ServiceError) -> Status {
         ServiceError::DeadlineExceeded => {
             Status::deadline_exceeded("the deadline passed; nothing left")
         }
-        ServiceError::Internal { incident } => {
-            Status::internal(format!("internal error, incident {incident}"))
-        }
+        ServiceError::Internal { incident } => Status::internal(format!("{INCIDENT} {incident}")),
     }
 }
 

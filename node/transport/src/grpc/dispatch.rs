@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use tonic::Code;
 use tower::Service as _;
 use vrx_domain::Caller;
 use vrx_services::Deadline;
@@ -17,7 +18,7 @@ use super::exchange;
 use super::unary::{ReplyBody, timeout};
 use crate::access::{self, Service};
 use crate::limits;
-use crate::status::{status, unauthenticated};
+use crate::status::{INCIDENT, status, unauthenticated};
 
 /// Answers one call. A panic below ends in INTERNAL with an incident id, and stops nobody else.
 pub(crate) async fn answer(
@@ -102,7 +103,25 @@ async fn serve(
         .call(request)
         .await
         .unwrap_or_else(|never| match never {});
+    if let Some(error) = tonics_own(&response) {
+        return Err(error);
+    }
     Ok(response.map(ReplyBody::Tonic))
+}
+
+/// tonic answers what it can't read with statuses of its own. Here an unreadable message is bad input, not a bug.
+fn tonics_own<B>(response: &Response<B>) -> Option<ServiceError> {
+    let status = response.extensions().get::<tonic::Status>()?;
+    let is_ours = status.message().starts_with(INCIDENT);
+    let why = match status.code() {
+        Code::Internal if !is_ours => "can't be decoded",
+        Code::OutOfRange => "is longer than a request can be",
+        _ => return None,
+    };
+    Some(ServiceError::InvalidArgument {
+        field: "request",
+        why,
+    })
 }
 
 fn place(connection: &Connection) -> Result<tokio::sync::OwnedSemaphorePermit, ServiceError> {

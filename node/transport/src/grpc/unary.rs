@@ -84,12 +84,7 @@ where
             return malformed("is longer than a request can be");
         }
         if read.capacity() == 0 {
-            // Growing would leave copies behind that nobody wipes.
-            read.reserve_exact(if body.is_end_stream() {
-                data.remaining()
-            } else {
-                HEAD + longest
-            });
+            read.reserve_exact(stated(data.chunk()).unwrap_or(longest).min(longest) + HEAD);
         }
         while data.has_remaining() {
             let chunk = data.chunk();
@@ -140,6 +135,12 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
         "n" => Some(Duration::from_nanos(amount)),
         _ => None,
     }
+}
+
+/// The length that the frame's head states. Room is made for it at once: growing would leave copies behind that nobody wipes.
+fn stated(first: &[u8]) -> Option<usize> {
+    let [_, length @ ..] = *first.first_chunk::<HEAD>()?;
+    usize::try_from(u32::from_be_bytes(length)).ok()
 }
 
 fn message<M: Message + Default>(read: &[u8]) -> Result<M, ServiceError> {
