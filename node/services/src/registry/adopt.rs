@@ -248,3 +248,7 @@ fn duplicate(
     vrx_domain::IndividualNumber::from_digits(kept.number.digits())
         .map_err(|_| ctx.internal("a valid number isn't valid"))
 }
+
+#[cfg(test)]
+#[path = "adopt_tests.rs"]
+mod tests;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tracing::{Instrument, field};
 use vrx_domain::{
-    Caller, Date, Dose, EntryKind, Evidence, IndividualNumber, InquiryId, Member, MunicipalityCode,
-    Person, RequestId, Role, UnixMillis,
+    Caller, Date, Dose, EntryKind, IndividualNumber, InquiryId, Member, Person, Role, UnixMillis,
 };
 use vrx_provision_log::{Deadline, Recorded};
 use vrx_storage::{Change, InquiryRecord, Lookup};
@@ -16,6 +15,7 @@ use zeroize::Zeroizing;
 use super::{
     check_answer::{Checked, check_reply},
     inquiry_record::KeptAnswer,
+    inquiry_report::{BirthDateCheck, InquireRequest, InquiryReport, InquiryWord},
     known_checkpoint,
 };
 use crate::{
@@ -26,89 +26,6 @@ use crate::{
     record::{Act, NotRecorded, hex, own_deadline, pairs, storage_error},
     tenants::TenantServices,
 };
-
-/// What staff ask for.
-pub struct InquireRequest {
-    /// Id of this inquiry; goes to the provider as it is.
-    pub request_id: RequestId,
-    /// The municipality asked: the person's former one (転出元).
-    pub provider: MunicipalityCode,
-    /// The person (個人番号).
-    pub number: IndividualNumber,
-    /// Evidence. `operator_ref` must be the caller's own staff id.
-    pub evidence: Evidence,
-}
-
-/// How an inquiry ended, in the requester's four words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InquiryWord {
-    /// Records came back and every check held.
-    Found,
-    /// The provider has nothing to give, and proved that it said so.
-    Nothing,
-    /// The provider refused.
-    Refused,
-    /// Anything else: an outage, or an answer that failed a check. Never to be read as *nothing*.
-    Failed,
-}
-
-impl InquiryWord {
-    /// The word in entries, tables and JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Found => "found",
-            Self::Nothing => "nothing",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// The provider's birth date against the own register's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BirthDateCheck {
-    /// The same.
-    Same,
-    /// Different: a second member of staff must adopt.
-    Differs,
-    /// The person isn't in the own approved register yet: compared again at adoption.
-    NotRegistered,
-}
-
-/// What staff get to see.
-pub struct InquiryReport {
-    /// Names the kept answer for `adopt`; also given when nothing is kept.
-    pub inquiry: InquiryId,
-    /// The request id that went out.
-    pub request_id: RequestId,
-    /// The outcome.
-    pub word: InquiryWord,
-    /// For *refused* and *failed*: a code of ours saying why.
-    pub reason: Option<&'static str>,
-    /// The field the provider named when it refused.
-    pub field: Option<&'static str>,
-    /// The doses (*found* only).
-    pub doses: Vec<Dose>,
-    /// Doses that the provider's rules hold back (*found* only).
-    pub held_back: u32,
-    /// The birth date check (*found* only).
-    pub birth_date: Option<BirthDateCheck>,
-    /// When the kept answer is destroyed (*found* only).
-    pub expires_at: Option<UnixMillis>,
-    /// Index of the entry in the provider's log (*found* and *nothing*).
-    pub provider_log_index: Option<u64>,
-}
-
-impl BirthDateCheck {
-    /// The word in entries.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Same => "same",
-            Self::Differs => "differs",
-            Self::NotRegistered => "not-registered",
-        }
-    }
-}
 
 /// Asks and checks. The report exists only once the outcome's entry is durable.
 ///
@@ -483,4 +400,4 @@ fn duplicate(
 
 #[cfg(test)]
 #[path = "inquire_tests.rs"]
-mod tests;
+pub(crate) mod tests;
