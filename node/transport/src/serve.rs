@@ -95,6 +95,7 @@ where
     http.timer(TokioTimer::new())
         .max_concurrent_streams(streams)
         .max_header_list_size(HEADERS)
+        .auto_date_header(false)
         .keep_alive_interval(KEEP_ALIVE.0)
         .keep_alive_timeout(KEEP_ALIVE.1);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
