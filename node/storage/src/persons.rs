@@ -26,8 +26,9 @@ pub struct PersonRecord {
     pub id: PersonId,
     /// The newest *approved* state; `None` while only entered ones exist.
     pub approved: Option<Person>,
-    /// A newer state that was entered but not yet approved says that this person is protected (支援措置対象者). Protection
-    /// counts from the moment it is entered: waiting for the second person must not expose anybody.
+    /// A newer state that was entered but not yet approved says that this person is protected (支援措置対象者), whatever
+    /// still newer ones say. Protection counts from the moment it is entered: waiting for the second person must not expose
+    /// anybody.
     pub entered_protection: bool,
     /// Approved doses in their newest approved state, without cancelled ones; by dose number, then date.
     pub doses: Vec<Dose>,

@@ -37,8 +37,8 @@ pub(crate) struct SealedLookup {
     pub(crate) person: PersonKeyRow,
     /// The newest approved revision.
     pub(crate) approved: Option<PersonRevisionRow>,
-    /// A newer one that isn't approved.
-    pub(crate) entered: Option<PersonRevisionRow>,
+    /// Newer ones that aren't approved, the newest first.
+    pub(crate) entered: Vec<PersonRevisionRow>,
     /// The newest approved revision of each dose.
     pub(crate) doses: Vec<DoseRevisionRow>,
 }
@@ -98,7 +98,10 @@ fn open_person(
         owner.person(row)
     };
     let approved = found.approved.as_ref().map(&mut open).transpose()?;
-    let entered = found.entered.as_ref().map(&mut open).transpose()?;
+    let mut entered_protection = false;
+    for row in &found.entered {
+        entered_protection |= open(row)?.person.is_protected();
+    }
     let mut doses = Vec::with_capacity(found.doses.len());
     for row in &found.doses {
         bodies += 1;
@@ -107,7 +110,7 @@ fn open_person(
             doses.push(body.dose);
         }
     }
-    if let Some(row) = found.approved.as_ref().or(found.entered.as_ref()) {
+    if let Some(row) = found.approved.as_ref().or(found.entered.first()) {
         for _ in bodies..BODIES_AT_LEAST {
             std::hint::black_box(owner.person(row).is_ok());
         }
@@ -116,7 +119,7 @@ fn open_person(
     let record = PersonRecord {
         id,
         approved: approved.map(|body| body.person),
-        entered_protection: entered.is_some_and(|body| body.person.is_protected()),
+        entered_protection,
         doses,
     };
     Ok((number, record))

@@ -144,6 +144,14 @@ pub async fn protection_counts_from_the_moment_it_is_entered(fixture: &Fixture) 
     fixture.enter(import, &[protected]).await;
     let record = fixture.found(0).await;
     assert!(record.entered_protection);
+    let later = fixture.begin(ImportKind::Persons).await;
+    let mut lifted = row(0);
+    lifted.person.address = vrx_domain::PersonalText::new("転居先".to_owned());
+    fixture.enter(later, &[lifted]).await;
+    assert!(
+        fixture.found(0).await.entered_protection,
+        "not lifted by what nobody approved"
+    );
     assert!(record.approved.is_some_and(|person| !person.is_protected()));
     fixture.approve(import).await.unwrap();
     assert!(

@@ -98,7 +98,7 @@ pub(super) struct Finder<'a> {
     doses: CachedStatement<'a>,
 }
 
-type Revisions = (Option<PersonRevisionRow>, Option<PersonRevisionRow>);
+type Revisions = (Option<PersonRevisionRow>, Vec<PersonRevisionRow>);
 
 impl<'a> Finder<'a> {
     pub(super) fn new(
@@ -214,7 +214,7 @@ impl<'a> Finder<'a> {
         read().map_err(&failed)
     }
 
-    /// The newest approved revision, and the newest one above it that isn't approved.
+    /// The newest approved revision, and those above it that aren't approved.
     fn revisions_of(&mut self, person: &PersonId) -> Result<Revisions, StorageError> {
         let failed = reading("person_revision");
         self.sql.count();
@@ -222,24 +222,21 @@ impl<'a> Finder<'a> {
             .revisions
             .query((self.tenant, person.as_bytes()))
             .map_err(&failed)?;
-        let mut entered = None;
+        let mut entered = Vec::new();
         while let Some(row) = rows.next().map_err(&failed)? {
-            let import = ImportId::from_bytes(row.get(1).map_err(&failed)?);
-            let is_approved = self.approved.contains(&import);
-            if is_approved || entered.is_none() {
-                let read = || -> rusqlite::Result<_> {
-                    Ok(PersonRevisionRow {
-                        revision: unsigned(row, 0)?,
-                        import,
-                        body: row.get(2)?,
-                    })
-                };
-                let revision = Some(read().map_err(&failed)?);
-                if is_approved {
-                    return Ok((revision, entered));
-                }
-                entered = revision;
+            let read = || -> rusqlite::Result<_> {
+                let import = ImportId::from_bytes(row.get(1)?);
+                Ok(PersonRevisionRow {
+                    revision: unsigned(row, 0)?,
+                    import,
+                    body: row.get(2)?,
+                })
+            };
+            let revision = read().map_err(&failed)?;
+            if self.approved.contains(&revision.import) {
+                return Ok((Some(revision), entered));
             }
+            entered.push(revision);
         }
         Ok((None, entered))
     }

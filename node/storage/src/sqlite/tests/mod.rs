@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use vrx_crypto::Keyring;
-use vrx_domain::Random;
+use vrx_domain::{Random, Tenant, TenantId};
 
 use super::{SqliteOptions, SqliteTenant};
 use crate::conformance::{Fixture, Seeded};
@@ -26,8 +26,13 @@ struct Keep {
 }
 
 async fn fresh() -> (Fixture, Keep) {
+    fresh_for(Fixture::tenant().id).await
+}
+
+/// The same keys and the same ids for every tenant: what differs is the tenant alone.
+async fn fresh_for(id: TenantId) -> (Fixture, Keep) {
     let folder = tempfile::tempdir().unwrap();
-    let options = options(folder.path());
+    let options = options(folder.path(), id);
     let sqlite = Arc::new(SqliteTenant::create(options.clone()).await.unwrap());
     (
         fixture(&options, &sqlite),
@@ -39,9 +44,12 @@ async fn fresh() -> (Fixture, Keep) {
     )
 }
 
-fn options(state_dir: &Path) -> SqliteOptions {
+fn options(state_dir: &Path, id: TenantId) -> SqliteOptions {
     let random: Arc<dyn Random> = Arc::new(Seeded::new(1));
-    let tenant = Fixture::tenant();
+    let tenant = Tenant {
+        id,
+        ..Fixture::tenant()
+    };
     let keyring = Arc::new(Keyring::create(&tenant, &*random).ok().unwrap());
     SqliteOptions {
         state_dir: state_dir.to_owned(),
@@ -63,6 +71,17 @@ fn fixture(options: &SqliteOptions, sqlite: &Arc<SqliteTenant>) -> Fixture {
 impl Keep {
     fn database(&self) -> std::path::PathBuf {
         self.folder.path().join("142051/vrx.db")
+    }
+
+    /// The person whom the first number tag of the closed database leads to.
+    fn person_of_first_tag(&self) -> Vec<u8> {
+        self.intruder()
+            .query_row(
+                "SELECT person_id FROM person_tag WHERE kind = 1 LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap()
     }
 
     /// A connection of somebody who can write to the file.

@@ -163,6 +163,30 @@ async fn a_revision_renumbered_or_given_to_another_import_does_not_open() {
 }
 
 #[tokio::test]
+async fn ciphertexts_of_another_tenant_do_not_open() {
+    let (ours, ours_keep, one, _) = two_residents().await;
+    // The same residents, ids and randomness; another tenant with the same keys, as after a copied keyring.
+    let (theirs, theirs_keep) = super::fresh_for(vrx_domain::TenantId::from_bytes([2; 16])).await;
+    theirs.residents(2, 2).await;
+    theirs_keep.sqlite.close().await.unwrap();
+    let their_one = theirs_keep.person_of_first_tag();
+    let intruder = ours_keep.intruder();
+    let path = theirs_keep.database();
+    intruder
+        .execute("ATTACH ?1 AS theirs", [path.to_str().unwrap()])
+        .unwrap();
+    intruder
+        .execute(
+            "UPDATE main.person SET (wrapped_key, number) =
+                 (SELECT wrapped_key, number FROM theirs.person WHERE person_id = ?2)
+             WHERE person_id = ?1",
+            (&one, &their_one),
+        )
+        .unwrap();
+    lookup_fails(&ours, "person", "wrapped_key").await;
+}
+
+#[tokio::test]
 async fn an_import_is_not_approved_by_copying_another_ones_state() {
     let (fixture, keep, ..) = two_residents().await;
     let entered = fixture.begin(ImportKind::Persons).await;
