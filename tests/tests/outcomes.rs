@@ -238,17 +238,17 @@ async fn not_a_tenant_here_and_not_for_you_are_told_in_the_same_words() {
     elsewhere.municipality_code = "011002".to_owned();
     let not_here = query(&member, elsewhere).await.expect_err("not a tenant");
 
-    let mut words = BTreeSet::from([(not_here.code(), not_here.message().to_owned())]);
+    let mut words = BTreeSet::from([(i32::from(not_here.code()), not_here.message().to_owned())]);
     for role in ["staff", "officer", "operator"] {
         let channel = demo.channel(FUJISAWA, FUJISAWA, role).unwrap();
         let status = query(&channel, request(&number)).await.expect_err(role);
-        words.insert((status.code(), status.message().to_owned()));
+        words.insert((i32::from(status.code()), status.message().to_owned()));
     }
     let itself = demo.channel(FUJISAWA, FUJISAWA, "exchange").unwrap();
     let status = query(&itself, request(&number)).await.expect_err("itself");
-    words.insert((status.code(), status.message().to_owned()));
+    words.insert((i32::from(status.code()), status.message().to_owned()));
     assert_eq!(words.len(), 1, "{words:?}");
-    assert_eq!(words.first().unwrap().0, Code::PermissionDenied);
+    assert_eq!(words.first().unwrap().0, i32::from(Code::PermissionDenied));
 }
 
 #[tokio::test(flavor = "multi_thread")]
