@@ -23,6 +23,8 @@ use crate::{
 pub struct AdoptRequest {
     /// The inquiry whose kept answer is adopted, whole.
     pub inquiry: InquiryId,
+    /// The caller, somebody other than the inquirer, says that it is the same person although the birth dates differ.
+    pub confirm_birth_date_difference: bool,
 }
 
 /// What an adoption did.
@@ -93,7 +95,8 @@ async fn try_adopt(
         let own = own_birth_date(ctx, &kept)
             .await
             .map_err(NotRecorded::Service)?;
-        birth_date = check_birth_date(own, &answer, caller, &kept).map_err(NotRecorded::Service)?;
+        birth_date =
+            check_birth_date(own, &answer, caller, &kept, request).map_err(NotRecorded::Service)?;
         change = prepare(ctx, caller, &row, &kept, answer, &mut report)
             .await
             .map_err(NotRecorded::Service)?;
@@ -150,18 +153,23 @@ async fn own_birth_date(ctx: &TenantServices, kept: &KeptAnswer) -> Result<Date,
     }
 }
 
-/// A difference needs eyes other than the inquirer's.
+/// A difference needs eyes other than the inquirer's, and their word.
 fn check_birth_date(
     own: Date,
     answer: &Answer,
     caller: &Caller,
     kept: &KeptAnswer,
+    request: AdoptRequest,
 ) -> Result<&'static str, ServiceError> {
     if own == answer.birth_date {
         Ok("same")
     } else if caller.id.to_string() == kept.inquirer {
         Err(ServiceError::FailedPrecondition(
             "the birth dates differ: a member of staff other than the inquirer must adopt",
+        ))
+    } else if !request.confirm_birth_date_difference {
+        Err(ServiceError::FailedPrecondition(
+            "the birth dates differ: it must be confirmed that it is the same person",
         ))
     } else {
         Ok("differs")

@@ -15,13 +15,25 @@ async fn adopt_as(
     name: &str,
     inquiry: InquiryId,
 ) -> Result<crate::registry::AdoptReport, ServiceError> {
-    adopt(
-        &world.requester,
-        &staff(&world.requester, name),
-        AdoptRequest { inquiry },
-        deadline(),
-    )
-    .await
+    let request = AdoptRequest {
+        inquiry,
+        confirm_birth_date_difference: false,
+    };
+    let caller = staff(&world.requester, name);
+    adopt(&world.requester, &caller, request, deadline()).await
+}
+
+async fn confirm_as(
+    world: &World,
+    name: &str,
+    inquiry: InquiryId,
+) -> Result<crate::registry::AdoptReport, ServiceError> {
+    let request = AdoptRequest {
+        inquiry,
+        confirm_birth_date_difference: true,
+    };
+    let caller = staff(&world.requester, name);
+    adopt(&world.requester, &caller, request, deadline()).await
 }
 
 #[tokio::test]
@@ -121,9 +133,13 @@ async fn another_birth_date_waits_for_somebody_other_than_the_inquirer() {
         (report.word, report.birth_date),
         (InquiryWord::Found, Some(BirthDateCheck::Differs))
     );
-    let refused = adopt_as(&world, "sato", report.inquiry).await;
-    assert!(matches!(refused, Err(ServiceError::FailedPrecondition(_))));
-    let adopted = adopt_as(&world, "suzuki", report.inquiry).await.unwrap();
+    for refused in [
+        confirm_as(&world, "sato", report.inquiry).await,
+        adopt_as(&world, "suzuki", report.inquiry).await,
+    ] {
+        assert!(matches!(refused, Err(ServiceError::FailedPrecondition(_))));
+    }
+    let adopted = confirm_as(&world, "suzuki", report.inquiry).await.unwrap();
     assert_eq!(adopted.adopted, 2);
 }
 

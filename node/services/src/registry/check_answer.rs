@@ -22,8 +22,8 @@ pub(crate) struct Checked {
     pub(crate) answer: Option<(AnswerBytes, Answer)>,
     /// The provider's checkpoint, the newest known from now on.
     pub(crate) checkpoint: Checkpoint,
-    /// The same as the signed note it came in.
-    pub(crate) note: String,
+    /// The receipt that leads to it.
+    pub(crate) receipt: Receipt,
     /// The entry in the provider's log.
     pub(crate) leaf: Leaf,
 }
@@ -118,7 +118,7 @@ pub(crate) fn check_reply(
             Ok(Checked {
                 answer: Some((answer, decoded)),
                 checkpoint,
-                note: receipt.checkpoint,
+                receipt,
                 leaf,
             })
         }
@@ -145,7 +145,7 @@ pub(crate) fn check_reply(
             Ok(Checked {
                 answer: None,
                 checkpoint,
-                note: receipt.checkpoint,
+                receipt,
                 leaf,
             })
         }

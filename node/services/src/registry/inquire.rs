@@ -283,7 +283,7 @@ impl<'a> Inquiry<'a> {
         checked: &Checked,
         expires_at: Option<UnixMillis>,
     ) -> Result<Change, ServiceError> {
-        let note = checked.note.clone();
+        let note = checked.receipt.checkpoint.clone();
         let mut changes = vec![known_checkpoint::keep(
             self.provider,
             &checked.checkpoint,
@@ -327,6 +327,7 @@ impl<'a> Inquiry<'a> {
             birth_date: None,
             expires_at: None,
             provider_log_index: None,
+            receipt: None,
         };
         let mut answer_sha256 = String::new();
         match result {
@@ -337,6 +338,7 @@ impl<'a> Inquiry<'a> {
             Judged::Failed { code } => report.reason = Some(*code),
             Judged::Held(checked) => {
                 report.provider_log_index = Some(checked.leaf.index);
+                report.receipt = Some(checked.receipt.clone());
                 report.word = InquiryWord::Nothing;
                 if let Some((bytes, answer)) = &checked.answer {
                     report.word = InquiryWord::Found;

@@ -243,6 +243,7 @@ async fn an_answer_that_fails_a_check_is_never_adoptable() {
         let other = staff(&world.requester, "suzuki");
         let request = AdoptRequest {
             inquiry: report.inquiry,
+            confirm_birth_date_difference: false,
         };
         let adopted = adopt(&world.requester, &other, request, deadline()).await;
         assert_eq!(adopted.err(), Some(ServiceError::NotFound));

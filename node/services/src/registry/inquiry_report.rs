@@ -3,6 +3,7 @@
 use vrx_domain::{
     Dose, Evidence, IndividualNumber, InquiryId, MunicipalityCode, RequestId, UnixMillis,
 };
+use vrx_tlog::Receipt;
 
 /// What staff ask for.
 pub struct InquireRequest {
@@ -74,6 +75,8 @@ pub struct InquiryReport {
     pub expires_at: Option<UnixMillis>,
     /// Index of the entry in the provider's log (*found* and *nothing*).
     pub provider_log_index: Option<u64>,
+    /// The provider's receipt (*found* and *nothing*). It holds no secret.
+    pub receipt: Option<Receipt>,
 }
 
 impl BirthDateCheck {

@@ -20,7 +20,7 @@ use super::import::{self, File};
 use crate::access;
 use crate::limits::Limits;
 use crate::status::status;
-use crate::wire::answer::dose_message;
+use crate::wire::answer::{dose_message, receipt_message};
 use crate::wire::evidence::{parse_consent, parse_identity};
 use crate::wire::field::{self, Parsed};
 
@@ -233,7 +233,10 @@ impl RegistryService for Registry {
             .await?;
         let result = async {
             let inquiry = field::inquiry_id("inquiry_id", &request.get_ref().inquiry_id)?;
-            let request = AdoptRequest { inquiry };
+            let request = AdoptRequest {
+                inquiry,
+                confirm_birth_date_difference: request.get_ref().confirm_birth_date_difference,
+            };
             registry::adopt(call.tenant, &call.caller, request, call.deadline).await
         };
         let result = result.await.map(|report| v1::AdoptRecordsResponse {
@@ -298,7 +301,7 @@ fn inquiry_message(report: &InquiryReport, log_index: u64) -> v1::InquireMunicip
         doses: report.doses.iter().map(dose_message).collect(),
         birth_date_match: birth_date.into(),
         held_back: report.held_back,
-        receipt: None,
+        receipt: report.receipt.as_ref().map(receipt_message),
         adoptable: report.word == InquiryWord::Found,
         expires_at: report.expires_at.map(field::timestamp),
         log_index,
