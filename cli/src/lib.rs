@@ -6,7 +6,7 @@
 //! - Start reading at [`run`], then `command/inquire.rs`: it has a bit of everything.
 //! - `profile.rs` and `connect.rs` say whom we talk to and what has to hold before the first byte leaves; `failure.rs` says which exit code
 //!   an outcome has, and what to do next.
-//! - To add a command: a file under `command/` with its `Args` and `run`, one variant in [`Command`], one arm in `dispatch`.
+//! - To add a command: a file under `command/` with its `Args` and `run`, one variant in `Command`, one arm in `dispatch`.
 //! - The individual number never comes as an argument: other users of the machine can read the process list.
 #![cfg_attr(
     test,

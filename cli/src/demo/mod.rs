@@ -5,6 +5,7 @@
 
 mod description;
 mod node;
+mod people;
 mod story;
 mod town;
 
@@ -13,18 +14,10 @@ use std::path::{Path, PathBuf};
 use age::secrecy::ExposeSecret as _;
 use vrx_certs_dev::{Federation, IdentitySpec};
 
-use crate::{
-    clock,
-    encoding::Encoding,
-    failure::Failure,
-    output::Output,
-    sample::{
-        Kind, Plan, Sample, SamplePerson,
-        files::{self, SampleFiles},
-    },
-};
-use description::{Description, Identity, Person};
+use crate::{clock, failure::Failure, output::Output};
+use description::{Description, Identity};
 use node::{Node, Program};
+use people::Samples;
 use town::Town;
 
 /// Trust domain of everything here.
@@ -33,8 +26,6 @@ const TRUST_DOMAIN: &str = "demo.vrx.example";
 const FUJISAWA: &str = "142051";
 /// Who asks.
 const YOKOHAMA: &str = "141003";
-/// Movers whose rows the new municipality gets, at most.
-const MOVERS: usize = 1_000;
 
 /// 2つの自治体で交換を実演する / show an exchange between two municipalities
 ///
@@ -177,90 +168,6 @@ async fn play(
     Ok(description)
 }
 
-/// The invented people of the demo.
-struct Samples {
-    fujisawa: SampleFiles,
-    yokohama: PathBuf,
-    persons: Vec<Person>,
-    movers: Vec<SamplePerson>,
-    stranger: SamplePerson,
-}
-
-impl Samples {
-    fn make(args: &Args, dir: &Path, fujisawa: &Town, yokohama: &Town) -> Result<Self, Failure> {
-        let plan = Plan {
-            seed: args.seed,
-            residents: args.residents,
-            entered: 20,
-            municipality: fujisawa.municipality,
-            today: clock::today(),
-        };
-        let mut persons = Vec::new();
-        let mut movers = Vec::new();
-        let folder = dir.join("samples");
-        let files = files::write(
-            Sample::new(plan.clone())?,
-            &folder,
-            Encoding::Cp932,
-            |person| {
-                persons.push(Person {
-                    municipality_code: FUJISAWA.to_owned(),
-                    individual_number: person.individual_number.clone(),
-                    doses: person.doses.len(),
-                    kind: person.kind,
-                });
-                if person.ceased_resident.is_some()
-                    && person.kind != Kind::Entered
-                    && movers.len() < MOVERS
-                {
-                    movers.push(moved(person, yokohama, movers.len()));
-                }
-            },
-        )?;
-        // Somebody who moved to Yokohama from elsewhere: Fujisawa has never heard of this number.
-        let known = |number: &str| {
-            persons
-                .iter()
-                .any(|person| person.individual_number == number)
-        };
-        let stranger = Sample::new(Plan {
-            seed: args.seed.wrapping_add(1),
-            residents: 40,
-            ..plan
-        })?
-        .find(|person| person.kind == Kind::Provided && !known(&person.individual_number))
-        .map(|person| moved(&person, yokohama, movers.len()))
-        .ok_or_else(|| Failure::NotDone("見本を作れません / no sample".to_owned()))?;
-        let rows = movers.iter().chain(std::iter::once(&stranger));
-        let yokohama =
-            files::write_persons(rows, folder.join("yokohama-persons.csv"), Encoding::Cp932)?;
-        Ok(Self {
-            fujisawa: files,
-            yokohama,
-            persons,
-            movers,
-            stranger,
-        })
-    }
-}
-
-/// The same person in the new municipality's register.
-fn moved(person: &SamplePerson, to: &Town, serial: usize) -> SamplePerson {
-    SamplePerson {
-        addressee_number: format!("{:010}", 7_000_000 + serial),
-        address: format!(
-            "{}本町{}丁目{}番地",
-            to.name(),
-            serial % 6 + 1,
-            serial % 90 + 1
-        ),
-        became_resident: person.ceased_resident,
-        ceased_resident: None,
-        doses: Vec::new(),
-        ..person.clone()
-    }
-}
-
 fn describe(
     federation: &Federation,
     towns: &[&Town],
@@ -318,7 +225,13 @@ fn kept(
         .iter()
         .map(|node| node.pid.to_string())
         .collect();
-    let json = || serde_json::json!({ "demo_json": dir.join("demo.json"), "seconds": seconds, "pids": pids });
+    let json = || {
+        serde_json::json!({
+            "demo_json": dir.join("demo.json"),
+            "seconds": seconds,
+            "pids": description.nodes.iter().map(|node| node.pid).collect::<Vec<_>>(),
+        })
+    };
     if output.json(json)? {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tonic::transport::Channel;
 use vrx_proto::v1;
 
-use super::{Samples, town::Town};
+use super::{people::Samples, town::Town};
 use crate::{
     clock,
     command::{
