@@ -1,9 +1,9 @@
 //! The asking side: one call to another municipality's node, and which of the four words its reply is.
 //!
 //! - [`PeerClient`] keeps one HTTP/2 connection a member and makes it anew when it broke.
-//! - [`connect`]: mutual TLS that demands the asked municipality's identity and pin.
-//! - [`reply`]: *found*, *nothing* (only with its trailers), *refused*, *failed*.
-//! - [`codec`]: the call's codec, which wipes the number once it is encoded.
+//! - `connect`: mutual TLS that demands the asked municipality's identity and pin.
+//! - `reply`: *found*, *nothing* (only with its trailers), *refused*, *failed*.
+//! - `codec`: the call's codec, which wipes the number once it is encoded.
 
 mod codec;
 mod connect;

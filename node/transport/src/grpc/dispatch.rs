@@ -86,7 +86,7 @@ async fn serve(
         .await);
     }
 
-    let _place = if service == Service::Health {
+    let place = if service == Service::Health {
         None
     } else {
         Some(place(connection)?)
@@ -106,7 +106,10 @@ async fn serve(
     if let Some(error) = tonics_own(&response) {
         return Err(error);
     }
-    Ok(response.map(ReplyBody::Tonic))
+    Ok(response.map(|body| ReplyBody::Tonic {
+        body,
+        _place: place,
+    }))
 }
 
 /// tonic answers what it can't read with statuses of its own. Here an unreadable message is bad input, not a bug.

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use prost::Message;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use vrx_services::ServiceError;
 use zeroize::{Zeroize, Zeroizing};
@@ -26,8 +27,11 @@ pub(crate) enum ReplyBody {
         data: Option<Bytes>,
         trailers: Option<HeaderMap>,
     },
-    /// Anything a generated server answers.
-    Tonic(tonic::body::Body),
+    /// Anything a generated server answers; a stream keeps its caller's place to its end.
+    Tonic {
+        body: tonic::body::Body,
+        _place: Option<OwnedSemaphorePermit>,
+    },
 }
 
 impl Default for ReplyBody {
@@ -54,14 +58,14 @@ impl Body for ReplyBody {
                     .or_else(|| trailers.take().map(Frame::trailers))
                     .map(Ok),
             ),
-            ReplyBody::Tonic(body) => Pin::new(body).poll_frame(cx),
+            ReplyBody::Tonic { body, .. } => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             ReplyBody::Unary { data, trailers } => data.is_none() && trailers.is_none(),
-            ReplyBody::Tonic(body) => body.is_end_stream(),
+            ReplyBody::Tonic { body, .. } => body.is_end_stream(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! TLS 1.3 and nothing older, on ring; both sides show a certificate; no connection is ever resumed.
 //!
 //! - [`material`]: certificate, key and CAs from their files, all or nothing.
-//! - [`verify_client`]: which CA may vouch for whom, on the accepting side.
-//! - [`verify_server`]: URI, CA and pin of the municipality that is asked, on the asking side.
+//! - `verify_client`: which CA may vouch for whom, on the accepting side.
+//! - `verify_server`: URI, CA and pin of the municipality that is asked, on the asking side.
 //! - [`accept`]: handshakes with a deadline, the loop that accepts.
 
 pub mod accept;
