@@ -125,11 +125,12 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
                     "init needs --config FILE, or --dir DIR and --tenant CODE",
                 ));
             };
-            set_up(&Config::load(&init::sample_config(
-                &dir,
-                code,
-                &recipients,
-            )?)?)
+            let file = init::sample_config(&dir, code, &recipients)?;
+            let config = Config::load(&file)?;
+            if config.tenant.code != code {
+                return Err(wrong_tenant(&file, code, config.tenant.code));
+            }
+            set_up(&config)
         }
         Command::Serve(ServeArguments {
             config,

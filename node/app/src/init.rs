@@ -109,12 +109,18 @@ pub fn sample_config(
 ) -> Result<PathBuf, Failure> {
     let file = dir.join("node.toml");
     if file.exists() {
-        return Ok(file);
+        return match recipients {
+            [] => Ok(file),
+            _ => Err(Failure::configuration(format!(
+                "{} is there already; write the recovery recipients into it instead of giving them as arguments",
+                file.display()
+            ))),
+        };
     }
     make_private(dir)?;
     let text = SAMPLE
         .replace("142051", &code.to_string())
-        .replace("[\"@RECIPIENTS@\"]", &format!("{recipients:?}"));
+        .replace("[\"age1…\"]", &format!("{recipients:?}"));
     std::fs::write(&file, text).map_err(|error| Failure::io("write", &file, &error))?;
     Ok(file)
 }
@@ -191,4 +197,111 @@ fn make_private(folder: &Path) -> Result<(), Failure> {
         .mode(0o700)
         .create(folder)
         .map_err(|error| Failure::io("make the folder", folder, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+    use crate::failure::ExitCode;
+    use crate::local_log;
+
+    fn config(folder: &Path) -> Config {
+        let recipient = age::x25519::Identity::generate().to_public().to_string();
+        let file = sample_config(folder, "142051".parse().unwrap(), &[recipient]).unwrap();
+        Config::load(&file).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_that_was_set_up_verifies_and_exports_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let done = init(&config).await.unwrap();
+        assert_eq!(local_log::key(&config).unwrap().to_string(), done.log_key);
+        assert!(
+            local_log::verify(&config)
+                .await
+                .unwrap()
+                .to_string()
+                .contains(" 1 entries")
+        );
+        let export = folder.path().join("export");
+        local_log::export(&config, &export).await.unwrap();
+        let checkpoint = std::fs::read_to_string(export.join("checkpoint")).unwrap();
+        assert_eq!(checkpoint, local_log::checkpoint(&config).await.unwrap());
+        assert_eq!(
+            checkpoint,
+            std::fs::read_to_string(config.kept_checkpoint()).unwrap()
+        );
+        assert!(export.join("tile/0/000.p/1").exists());
+        assert!(!export.join("tile/entries").exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_the_owner_may_read_what_was_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let done = init(&config).await.unwrap();
+        for file in [
+            &done.root_key_file,
+            &done.keyring,
+            &done.recovery,
+            &done.database,
+        ] {
+            assert_eq!(
+                std::fs::metadata(file).unwrap().mode() & 0o077,
+                0,
+                "{}",
+                file.display()
+            );
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_is_set_up_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        init(&config).await.unwrap();
+        assert_eq!(
+            init(&config).await.err().unwrap().code,
+            ExitCode::Configuration
+        );
+        std::fs::remove_file(tenant_id::file(&config)).unwrap();
+        assert_eq!(
+            init(&config).await.err().unwrap().code,
+            ExitCode::Configuration
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_root_key_that_others_may_read_and_a_wrong_one_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        init(&config).await.unwrap();
+        std::fs::set_permissions(
+            &config.root_key_file,
+            std::fs::Permissions::from_mode(0o644),
+        )
+        .unwrap();
+        let failure = local_log::key(&config).err().unwrap();
+        assert_eq!(failure.code, ExitCode::Configuration);
+        assert!(failure.message.contains("chmod 600"), "{failure}");
+
+        std::fs::remove_file(&config.root_key_file).unwrap();
+        RootKey::create_file(&config.root_key_file, &*World::real().random).unwrap();
+        let failure = local_log::key(&config).err().unwrap();
+        assert_eq!(failure.code, ExitCode::StorageRefused);
+        assert!(failure.message.contains("did not open"), "{failure}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_that_is_gone_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let done = init(&config).await.unwrap();
+        std::fs::remove_file(&done.database).unwrap();
+        let failure = local_log::verify(&config).await.err().unwrap();
+        assert_eq!(failure.code, ExitCode::StorageRefused);
+    }
 }

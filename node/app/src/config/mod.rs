@@ -385,7 +385,7 @@ mod tests {
 
     fn sample() -> String {
         let recipient = age::x25519::Identity::generate().to_public().to_string();
-        SAMPLE.replace("@RECIPIENTS@", &recipient)
+        SAMPLE.replace("age1…", &recipient)
     }
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
