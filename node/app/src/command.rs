@@ -8,7 +8,7 @@ use vrx_domain::MunicipalityCode;
 
 use crate::config::{Config, MEMBERS_SAMPLE, SAMPLE};
 use crate::failure::Failure;
-use crate::{hardening, init, local_log, serve, telemetry};
+use crate::{hardening, init, local_log, restore, serve, telemetry};
 
 /// The node with which a municipality keeps its residents' vaccination records and exchanges them with other
 /// municipalities.
@@ -38,6 +38,14 @@ enum Command {
     /// Looks at the provision log of this machine; works whether the node serves or not, and changes nothing.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Puts a lost keyring back from its recovery copy, which comes decrypted on standard input:
+    /// `age --decrypt --identity KEY COPY | vrx-node restore-keyring --config FILE`. Neither the recovery key nor the
+    /// decrypted copy ever becomes a file here. A root key is made when it is gone too.
+    RestoreKeyring {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Prints a commented sample of the configuration, or of the members file.
     Config {
         /// The members file instead.
@@ -143,6 +151,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             runtime()?.block_on(serve::serve(&config, &file, accept_missing_checkpoint))
         }
         Command::Log(command) => log(command),
+        Command::RestoreKeyring { config } => {
+            let keyring = restore::restore(&Config::load(&config)?, &mut std::io::stdin().lock())?;
+            print(&format!("The keyring is restored: {}\n", keyring.display()))
+        }
         Command::Config { members } => print(if members { MEMBERS_SAMPLE } else { SAMPLE }),
     }
 }

@@ -157,10 +157,13 @@ pub fn open_keys(config: &Config) -> Result<(Tenant, Arc<Keyring>), Failure> {
     let keyring = Keyring::load(&path, &root, &tenant.id).map_err(|error| match error {
         CryptoError::Open | CryptoError::Malformed(_) => Failure::storage(format!(
             "the keyring {} did not open with the root key {}: one of them is damaged, or they don't belong together; \
-             restore the keyring from its recovery copy",
+             put the right one back, or run `vrx-node restore-keyring`",
             path.display(),
             config.root_key_file.display()
         )),
+        CryptoError::Io { .. } => {
+            Failure::storage(format!("{error}; put the file back, or run `vrx-node restore-keyring`"))
+        }
         other => other.into(),
     })?;
     Ok((tenant, Arc::new(keyring)))
@@ -221,6 +224,9 @@ pub fn start_failure(error: StartError) -> Failure {
         StartError::Storage(error) => storage_failure(error),
         StartError::Origin => Failure::configuration(format!("trust_domain: {error}")),
         StartError::Genesis(_) | StartError::Deadline => Failure::unavailable(error.to_string()),
+        StartError::NothingKept { .. } => Failure::storage(format!(
+            "{error} with `vrx-node serve --accept-missing-checkpoint`"
+        )),
         refused => Failure::storage(refused.to_string()),
     }
 }

@@ -28,6 +28,7 @@ pub mod hardening;
 pub mod init;
 pub mod local_log;
 pub mod recovery;
+pub mod restore;
 pub mod serve;
 pub mod telemetry;
 pub mod tenant_id;

@@ -22,7 +22,7 @@ pub fn read(config: &Config) -> Result<Tenant, Failure> {
     let file = file(config);
     let text = std::fs::read_to_string(&file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::configuration(format!(
-            "{} isn't there: this node has not been initialised; run `vrx-node init` with this configuration",
+            "{} isn't there: this node has not been initialised; run `vrx-node init` with this configuration, or restore the file from a backup of state_dir",
             file.display()
         )),
         _ => Failure::io("read", &file, &error),
