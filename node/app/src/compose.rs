@@ -199,6 +199,7 @@ pub fn log_options(config: &Config, tenant: Tenant, world: &World) -> LogOptions
 }
 
 /// A database that doesn't open: busy things may be tried again, damaged ones may not.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
 pub fn storage_failure(error: StorageError) -> Failure {
     match error {
         StorageError::Locked { .. }

@@ -7,6 +7,7 @@
 //! To add a helper: only when tests of two rooms need it; what one room needs stays beside its tests.
 #![expect(
     clippy::expect_used,
+    clippy::missing_panics_doc,
     reason = "a test that can't be set up should stop where it is"
 )]
 

@@ -44,7 +44,7 @@ impl Blame<'_> {
     pub(crate) fn value(
         &self,
         key: impl Into<String>,
-        problem: impl ToString,
+        problem: &(impl ToString + ?Sized),
         remedy: &'static str,
     ) -> ConfigError {
         ConfigError::Value {

@@ -25,7 +25,7 @@ fn parse(file: &Path, text: &str) -> Result<Members, ConfigError> {
     Members::new(members.collect::<Result<_, _>>()?).map_err(|error| {
         blame.value(
             "member",
-            error,
+            &error,
             "give each municipality one table and keys of its own",
         )
     })
@@ -58,14 +58,14 @@ impl RawMember {
         let code = MunicipalityCode::from_str(&self.code).map_err(|error| {
             blame.value(
                 key("code"),
-                error,
+                &error,
                 "write the six digits of a municipality, quoted",
             )
         })?;
         VerifierKey::parse(&self.log_vkey).map_err(|error| {
             blame.value(
                 key("log_vkey"),
-                error,
+                &error,
                 "copy the line that `vrx-node log key` prints at that municipality",
             )
         })?;
@@ -74,7 +74,7 @@ impl RawMember {
             hex::decode_to_slice(text, &mut pin).map_err(|error| {
                 blame.value(
                     key("pins"),
-                    error,
+                    &error,
                     "write the SHA-256 of a public key as 64 hexadecimal digits",
                 )
             })?;
@@ -84,7 +84,7 @@ impl RawMember {
             LegalBasis::parse(text).map_err(|error| {
                 blame.value(
                     key("legal_bases"),
-                    error,
+                    &error,
                     "write a code such as \"NBA-19-16\"",
                 )
             })

@@ -126,7 +126,7 @@ impl Config {
         for (key, path) in files {
             std::fs::File::open(path).map_err(|error| {
                 let problem = format!("{} can't be read: {error}", path.display());
-                Blame { file }.value(key, problem, "put the file there or correct the path")
+                Blame { file }.value(key, &problem, "put the file there or correct the path")
             })?;
         }
         Ok(())
@@ -152,33 +152,33 @@ impl Config {
         let listen = SocketAddr::from_str(&raw.listen).map_err(|error| {
             blame.value(
                 "listen",
-                error,
+                &error,
                 "write an address and a port, such as \"127.0.0.1:7443\"",
             )
         })?;
         let [tenant] = <[RawTenant; 1]>::try_from(raw.tenant).map_err(|tenants| {
             blame.value(
                 "tenant",
-                format!("{} tables [[tenant]]", tenants.len()),
+                &format!("{} tables [[tenant]]", tenants.len()),
                 "a node serves the one municipality of its exchange certificate: write exactly one",
             )
         })?;
         let code = MunicipalityCode::from_str(&tenant.code).map_err(|error| {
             blame.value(
                 "tenant.code",
-                error,
+                &error,
                 "write the six digits of a municipality, quoted",
             )
         })?;
         SpiffeId::new(&raw.trust_domain, code, Role::Exchange, None).map_err(|error| {
             blame.value(
                 "trust_domain",
-                error,
+                &error,
                 "write a name such as \"vrx.example\"",
             )
         })?;
         EnvFilter::try_new(&raw.logging.filter).map_err(|error| {
-            blame.value("logging.filter", error, "write a level such as \"info\"")
+            blame.value("logging.filter", &error, "write a level such as \"info\"")
         })?;
 
         let config = Self {
@@ -244,7 +244,7 @@ fn recipients(
     }
     let parse = |(index, text): (usize, &String)| {
         text.parse().map_err(|error: &str| {
-            blame.value(format!("recovery_recipients[{index}]"), error, REMEDY)
+            blame.value(format!("recovery_recipients[{index}]"), &error, REMEDY)
         })
     };
     texts.iter().enumerate().map(parse).collect()
@@ -325,7 +325,7 @@ impl RawLimits {
             let problem = format!("{value} is not between {least} and {most}");
             Err(blame.value(
                 format!("limits.{key}"),
-                problem,
+                &problem,
                 "choose a number in that range or leave the key out",
             ))
         };
