@@ -100,9 +100,9 @@ async fn a_failed_fsync_poisons_the_log_until_recovery() {
                 "-o",
                 "/dev/null",
                 "-e",
-                "trace=fdatasync",
+                "trace=fsync,fdatasync",
                 "-e",
-                "inject=fdatasync:error=EIO:when=30",
+                "inject=fsync,fdatasync:error=EIO:when=30",
             ],
         )
         .unwrap();
@@ -187,7 +187,10 @@ async fn more_calls_in_flight_than_allowed_are_told_when_to_come_back() {
     let limits = table
         .entry("limits")
         .or_insert_with(|| toml::Value::Table(toml::Table::new()));
-    limits["in_flight_per_caller"] = toml::Value::Integer(1);
+    limits
+        .as_table_mut()
+        .unwrap()
+        .insert("in_flight_per_caller".to_owned(), toml::Value::Integer(1));
     std::fs::write(&config, toml::to_string(&table).unwrap()).unwrap();
     demo.restart(FUJISAWA).await.unwrap();
 
@@ -298,7 +301,7 @@ async fn a_bad_configuration_ends_with_64_and_names_file_key_and_remedy() {
             "lissten",
             good.replacen("listen", "lissten = \"x\"\nlisten", 1),
         ),
-        ("code", good.replacen(FUJISAWA, "142052", 1)),
+        ("code", good.replacen("code = \"142051\"", "code = \"142052\"", 1)),
         (
             "federation_ca",
             good.replacen("federation_ca = \"", "federation_ca = \"/nowhere", 1),
