@@ -25,7 +25,6 @@ mod envelope;
 mod error;
 mod key_set;
 mod keyring;
-mod keyring_file;
 mod keys;
 mod person_key;
 mod random;

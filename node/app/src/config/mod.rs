@@ -2,6 +2,7 @@
 
 mod error;
 mod members;
+mod raw;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use vrx_domain::{MunicipalityCode, Role, SpiffeId};
 use error::Blame;
 pub use error::ConfigError;
 pub use members::read_members;
+use raw::{RawConfig, RawTenant};
 
 /// A commented sample of the configuration.
 pub const SAMPLE: &str = include_str!("node.toml");
@@ -248,135 +250,6 @@ fn recipients(
         })
     };
     texts.iter().enumerate().map(parse).collect()
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawConfig {
-    trust_domain: String,
-    listen: String,
-    state_dir: PathBuf,
-    keyring_dir: PathBuf,
-    root_key_file: PathBuf,
-    kept_checkpoint_dir: PathBuf,
-    recovery_dir: PathBuf,
-    recovery_recipients: Vec<String>,
-    members_file: PathBuf,
-    tls: RawTls,
-    #[serde(default)]
-    tenant: Vec<RawTenant>,
-    #[serde(default)]
-    limits: RawLimits,
-    #[serde(default)]
-    logging: RawLogging,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTls {
-    certificate: PathBuf,
-    private_key: PathBuf,
-    federation_ca: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTenant {
-    code: String,
-    ca: PathBuf,
-    #[serde(default = "yes")]
-    automatic_only_after_move_out: bool,
-    #[serde(default)]
-    allow_hard_to_obtain: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawLimits {
-    deadline_ms: u64,
-    in_flight_per_caller: u32,
-    log_queue: usize,
-    inquiry_retention_hours: u64,
-    shutdown_seconds: u64,
-}
-
-impl Default for RawLimits {
-    fn default() -> Self {
-        Self {
-            deadline_ms: 10_000,
-            in_flight_per_caller: 512,
-            log_queue: 4096,
-            inquiry_retention_hours: 72,
-            shutdown_seconds: 20,
-        }
-    }
-}
-
-impl RawLimits {
-    fn check(&self, blame: &Blame<'_>) -> Result<Limits, ConfigError> {
-        let within = |key: &str, value: u64, least: u64, most: u64| {
-            if (least..=most).contains(&value) {
-                return Ok(value);
-            }
-            let problem = format!("{value} is not between {least} and {most}");
-            Err(blame.value(
-                format!("limits.{key}"),
-                &problem,
-                "choose a number in that range or leave the key out",
-            ))
-        };
-        within(
-            "in_flight_per_caller",
-            self.in_flight_per_caller.into(),
-            1,
-            100_000,
-        )?;
-        within(
-            "log_queue",
-            u64::try_from(self.log_queue).unwrap_or(u64::MAX),
-            1,
-            1_000_000,
-        )?;
-        Ok(Limits {
-            deadline: Duration::from_millis(within("deadline_ms", self.deadline_ms, 100, 300_000)?),
-            in_flight_per_caller: self.in_flight_per_caller,
-            log_queue: self.log_queue,
-            inquiry_retention: Duration::from_secs(
-                3600 * within(
-                    "inquiry_retention_hours",
-                    self.inquiry_retention_hours,
-                    1,
-                    14 * 24,
-                )?,
-            ),
-            shutdown: Duration::from_secs(within(
-                "shutdown_seconds",
-                self.shutdown_seconds,
-                1,
-                600,
-            )?),
-        })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawLogging {
-    format: LogFormat,
-    filter: String,
-}
-
-impl Default for RawLogging {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
-    }
 }
 
 #[cfg(test)]

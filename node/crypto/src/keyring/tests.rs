@@ -1,6 +1,10 @@
 use proptest::prelude::*;
 
+use vrx_domain::{EntryId, IndividualNumber, InquiryId, PersonId};
+
 use super::*;
+use crate::context::Context;
+use crate::person_key::PersonKey;
 use crate::testing::{Seeded, keyring, tenant};
 
 const NUMBER: &str = "123456789018";

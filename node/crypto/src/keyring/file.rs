@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use vrx_domain::TenantId;
 use zeroize::Zeroizing;
 
+use super::Keyring;
 use crate::context::{Context, NO_OWNER, Place};
 use crate::durable;
 use crate::error::CryptoError;
 use crate::key_set::{KeySet, Prepare};
-use crate::keyring::Keyring;
 use crate::keys::{KeyId, KeyKind, KeyState};
 use crate::root_key::RootKey;
 use crate::seals::SealCounter;

@@ -1,0 +1,138 @@
+//! The configuration as TOML has it: names, types and defaults, nothing checked yet.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::error::{Blame, ConfigError};
+use super::{Limits, LogFormat};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) trust_domain: String,
+    pub(super) listen: String,
+    pub(super) state_dir: PathBuf,
+    pub(super) keyring_dir: PathBuf,
+    pub(super) root_key_file: PathBuf,
+    pub(super) kept_checkpoint_dir: PathBuf,
+    pub(super) recovery_dir: PathBuf,
+    pub(super) recovery_recipients: Vec<String>,
+    pub(super) members_file: PathBuf,
+    pub(super) tls: RawTls,
+    #[serde(default)]
+    pub(super) tenant: Vec<RawTenant>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) logging: RawLogging,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTls {
+    pub(super) certificate: PathBuf,
+    pub(super) private_key: PathBuf,
+    pub(super) federation_ca: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTenant {
+    pub(super) code: String,
+    pub(super) ca: PathBuf,
+    #[serde(default = "yes")]
+    pub(super) automatic_only_after_move_out: bool,
+    #[serde(default)]
+    pub(super) allow_hard_to_obtain: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLimits {
+    pub(super) deadline_ms: u64,
+    pub(super) in_flight_per_caller: u32,
+    pub(super) log_queue: usize,
+    pub(super) inquiry_retention_hours: u64,
+    pub(super) shutdown_seconds: u64,
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        Self {
+            deadline_ms: 10_000,
+            in_flight_per_caller: 512,
+            log_queue: 4096,
+            inquiry_retention_hours: 72,
+            shutdown_seconds: 20,
+        }
+    }
+}
+
+impl RawLimits {
+    pub(super) fn check(&self, blame: &Blame<'_>) -> Result<Limits, ConfigError> {
+        let within = |key: &str, value: u64, least: u64, most: u64| {
+            if (least..=most).contains(&value) {
+                return Ok(value);
+            }
+            let problem = format!("{value} is not between {least} and {most}");
+            Err(blame.value(
+                format!("limits.{key}"),
+                &problem,
+                "choose a number in that range or leave the key out",
+            ))
+        };
+        within(
+            "in_flight_per_caller",
+            self.in_flight_per_caller.into(),
+            1,
+            100_000,
+        )?;
+        within(
+            "log_queue",
+            u64::try_from(self.log_queue).unwrap_or(u64::MAX),
+            1,
+            1_000_000,
+        )?;
+        Ok(Limits {
+            deadline: Duration::from_millis(within("deadline_ms", self.deadline_ms, 100, 300_000)?),
+            in_flight_per_caller: self.in_flight_per_caller,
+            log_queue: self.log_queue,
+            inquiry_retention: Duration::from_secs(
+                3600 * within(
+                    "inquiry_retention_hours",
+                    self.inquiry_retention_hours,
+                    1,
+                    14 * 24,
+                )?,
+            ),
+            shutdown: Duration::from_secs(within(
+                "shutdown_seconds",
+                self.shutdown_seconds,
+                1,
+                600,
+            )?),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLogging {
+    pub(super) format: LogFormat,
+    pub(super) filter: String,
+}
+
+impl Default for RawLogging {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}
