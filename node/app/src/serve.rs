@@ -21,6 +21,8 @@ use crate::failure::Failure;
 
 /// How long the log may take to write out what waits, after the last call ended.
 const LAST_ENTRIES: Duration = Duration::from_secs(30);
+/// How long connections that are cut off may take to be gone.
+const CUT_OFF: Duration = Duration::from_secs(1);
 /// An inquiry waits for another node, which has a deadline of its own.
 const INQUIRY_FACTOR: u32 = 3;
 
@@ -111,7 +113,13 @@ async fn live(
                 served = &mut serving => served,
                 () = patience(config.limits.shutdown, signals) => {
                     shutdown.hard.cancel();
-                    serving.await
+                    if let Ok(served) = tokio::time::timeout(CUT_OFF, &mut serving).await {
+                        served
+                    } else {
+                        serving.abort();
+                        tracing::warn!("connections that don't end are left behind");
+                        Ok(Ok(()))
+                    }
                 }
             }
         }
