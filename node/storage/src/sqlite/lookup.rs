@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use rusqlite::types::Value;
@@ -11,12 +12,16 @@ use vrx_crypto::Tags;
 use vrx_domain::{DoseId, ImportId, PersonId};
 
 use super::queue::Queue;
+use super::register_version::{Reading, RegisterVersion};
 use super::sql::{Sql, failure, reading, unsigned};
 use crate::StorageError;
 use crate::sealed::{DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedLookup};
 
-/// Lookups answered in one read transaction.
+/// Lookups taken from the queue at once.
 const BATCH: usize = 64;
+
+/// A transaction is kept no longer than this when nobody asks.
+const IDLE: Duration = Duration::from_millis(2);
 
 /// Imports that are approved. One process owns the database, so memory knows: read at open (from sealed rows, so that
 /// nobody approves by editing a column), added to when an approval has been committed.
@@ -50,40 +55,79 @@ pub(super) struct LookupRequest {
     pub(super) reply: oneshot::Sender<Result<SealedLookup, StorageError>>,
 }
 
-/// A reader thread's life: all lookups that have arrived, in one short transaction; then the next.
+/// A read transaction that is kept over the log's commits, with what was approved when it began.
+struct Kept<'a> {
+    reading: Reading<'a>,
+    approved: Arc<HashSet<ImportId>>,
+}
+
+/// A reader thread's life: all lookups that have arrived, then the next. Its transaction lasts until the register changes
+/// or nobody asks for a moment.
 pub(super) fn serve_lookups(
     sql: &Sql,
     tenant: i64,
     approved: &ApprovedImports,
+    register: &RegisterVersion,
     queue: &Queue<LookupRequest>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
-    while queue.take(BATCH, &mut batch).is_some() {
-        let mut answers = Vec::with_capacity(batch.len());
-        // Taken before the transaction begins: an import that is approved in it was whole when the transaction began.
-        let known = approved.snapshot();
-        let ended = sql.snapshot(|sql| {
-            let mut finder = Finder::new(sql, tenant, &known)?;
-            answers.extend(
-                batch
-                    .iter()
-                    .map(|request| finder.find(&request.tags, &request.decoy)),
-            );
-            Ok(())
-        });
-        match ended {
-            Ok(()) => {
-                for (request, answer) in batch.drain(..).zip(answers) {
-                    // Whoever asked may have gone meanwhile; then the answer is dropped.
-                    drop(request.reply.send(answer));
-                }
-            }
-            Err(error) => {
-                for request in batch.drain(..) {
-                    drop(request.reply.send(Err(error.clone())));
-                }
+    let mut kept: Option<Kept<'_>> = None;
+    loop {
+        let taken = match kept {
+            Some(_) => queue.take_within(IDLE, BATCH, &mut batch),
+            None => queue.take(BATCH, &mut batch),
+        };
+        let over = taken.is_none() || batch.is_empty();
+        if let Some(old) = kept.take_if(|kept| over || !register.is_current(&kept.reading)) {
+            let ended = sql.end_reading();
+            drop(old);
+            if let Err(error) = ended {
+                tracing::warn!(tenant, %error, "a read transaction couldn't be ended");
             }
         }
+        if taken.is_none() {
+            return;
+        }
+        if !batch.is_empty() {
+            answer(sql, tenant, approved, register, &mut kept, &mut batch);
+        }
+    }
+}
+
+fn answer<'a>(
+    sql: &Sql,
+    tenant: i64,
+    approved: &ApprovedImports,
+    register: &'a RegisterVersion,
+    kept: &mut Option<Kept<'a>>,
+    batch: &mut Vec<LookupRequest>,
+) {
+    if kept.is_none() {
+        let reading = register.read();
+        // Taken before the transaction begins: an import that is approved in it was whole when the transaction began.
+        let approved = approved.snapshot();
+        match sql.begin_reading() {
+            Ok(()) => *kept = Some(Kept { reading, approved }),
+            Err(error) => return refuse(batch, &error),
+        }
+    }
+    let Some(kept) = kept else { return };
+    let finder = Finder::new(sql, tenant, &kept.approved);
+    match finder {
+        Ok(mut finder) => {
+            for request in batch.drain(..) {
+                let found = finder.find(&request.tags, &request.decoy);
+                // Whoever asked may have gone meanwhile; then the answer is dropped.
+                drop(request.reply.send(found));
+            }
+        }
+        Err(error) => refuse(batch, &error),
+    }
+}
+
+fn refuse(batch: &mut Vec<LookupRequest>, error: &StorageError) {
+    for request in batch.drain(..) {
+        drop(request.reply.send(Err(error.clone())));
     }
 }
 

@@ -16,6 +16,7 @@ mod log;
 mod lookup;
 mod queue;
 mod register;
+mod register_version;
 mod sql;
 mod tenant;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -54,6 +55,25 @@ impl<T> Queue<T> {
                 return None;
             }
             self.ready.wait(&mut state);
+        }
+        let count = state.waiting.len().min(most);
+        into.extend(state.waiting.drain(..count));
+        Some(())
+    }
+
+    /// The same, but comes back empty-handed when nothing arrives within `patience`.
+    pub(super) fn take_within(
+        &self,
+        patience: Duration,
+        most: usize,
+        into: &mut Vec<T>,
+    ) -> Option<()> {
+        let mut state = self.state.lock();
+        if state.waiting.is_empty() && !state.closed {
+            self.ready.wait_for(&mut state, patience);
+        }
+        if state.waiting.is_empty() && state.closed {
+            return None;
         }
         let count = state.waiting.len().min(most);
         into.extend(state.waiting.drain(..count));

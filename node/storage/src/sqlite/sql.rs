@@ -51,7 +51,6 @@ impl Sql {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
             connection.pragma_update(None, "mmap_size", MMAP)?;
             connection.pragma_update(None, "foreign_keys", true)?;
-            connection.pragma_update(None, "cell_size_check", true)?;
             connection.pragma_update(None, "temp_store", "memory")?;
             if access == Access::Write {
                 connection.pragma_update(None, "secure_delete", true)?;
@@ -161,18 +160,36 @@ impl Sql {
         Ok(out)
     }
 
+    /// Begins a read transaction. It sees one state of the database from its first statement on.
+    pub(super) fn begin_reading(&self) -> Result<(), StorageError> {
+        self.prepare("BEGIN")
+            .and_then(|mut statement| statement.execute([]))
+            .map(drop)
+            .map_err(failure)
+    }
+
+    /// Ends it.
+    pub(super) fn end_reading(&self) -> Result<(), StorageError> {
+        let ended = self
+            .prepare("COMMIT")
+            .and_then(|mut statement| statement.execute([]))
+            .map(drop)
+            .map_err(failure);
+        if ended.is_err() && !self.connection.is_autocommit() {
+            self.run("ROLLBACK", []).map_err(failure)?;
+        }
+        ended
+    }
+
     /// One read transaction around `work`: every statement in it sees the same state, and it ends with it.
     pub(super) fn snapshot<T>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        self.run("BEGIN", []).map_err(failure)?;
+        self.begin_reading()?;
         let result = work(self);
-        let ended = self.run("COMMIT", []).map_err(failure);
-        if ended.is_err() && !self.connection.is_autocommit() {
-            self.run("ROLLBACK", []).map_err(failure)?;
-        }
-        result.and_then(|value| ended.map(|_| value))
+        let ended = self.end_reading();
+        result.and_then(|value| ended.map(|()| value))
     }
 }
 

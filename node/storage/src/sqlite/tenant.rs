@@ -17,6 +17,7 @@ use super::heads::Heads;
 use super::lookup::{ApprovedImports, LookupRequest, serve_lookups};
 use super::queue::{Queue, serve};
 use super::register::{self, Against};
+use super::register_version::RegisterVersion;
 use super::sql::{Access, Sql};
 use super::writer::{Writer, WriterJob};
 use super::{create, log};
@@ -140,14 +141,16 @@ impl SqliteTenant {
         let code = options.tenant.code;
         let mut threads = Vec::new();
 
+        let register = Arc::new(RegisterVersion::default());
         let lookups = Queue::new(LOOKUPS);
         for nth in 0..lookup_threads() {
             let (sql, approved) = (open(Access::Read)?, approved.clone());
+            let register = register.clone();
             threads.push(serve(
                 format!("{code}-lookup{nth}"),
                 lookups.clone(),
                 move |queue| {
-                    serve_lookups(&sql, key, &approved, queue);
+                    serve_lookups(&sql, key, &approved, &register, queue);
                 },
             )?);
         }
@@ -165,7 +168,7 @@ impl SqliteTenant {
                     random: options.random.clone(),
                 };
                 let writes = Queue::new(JOBS);
-                let work = Writer::new(sql, identity, applier, heads, approved, size);
+                let work = Writer::new(sql, identity, applier, heads, approved, register, size);
                 threads.push(serve(format!("{code}-writer"), writes.clone(), |queue| {
                     work.serve(queue);
                 })?);

@@ -12,6 +12,7 @@ use super::heads::Heads;
 use super::log::head;
 use super::lookup::ApprovedImports;
 use super::queue::Queue;
+use super::register_version::RegisterVersion;
 use super::sql::{Sql, failure, int};
 use crate::{
     AppendError, BatchItem, BatchRows, HeadRow, NotCommitted, Prepared, SealBatch, StorageError,
@@ -36,6 +37,7 @@ pub(super) struct Writer {
     applier: Applier,
     heads: Heads,
     approved: Arc<ApprovedImports>,
+    register: Arc<RegisterVersion>,
     size: u64,
     broken: Option<String>,
 }
@@ -48,6 +50,7 @@ impl Writer {
         applier: Applier,
         heads: Heads,
         approved: Arc<ApprovedImports>,
+        register: Arc<RegisterVersion>,
         size: u64,
     ) -> Self {
         let tenant = applier.tenant;
@@ -58,6 +61,7 @@ impl Writer {
             applier,
             heads,
             approved,
+            register,
             size,
             broken: None,
         }
@@ -93,6 +97,9 @@ impl Writer {
             (Ok((prepared, rows)), Ok(())) => {
                 // Only now, when the disk has it, does anybody else learn of it.
                 self.approved.add(&approved);
+                if items.iter().any(|item| item.change.is_some()) {
+                    self.register.changed();
+                }
                 if let Some(rows) = rows {
                     self.size = rows.head.size;
                     for entry in rows.entries {
@@ -319,13 +326,27 @@ impl Writer {
             return;
         }
         let heads = self.heads.maintain(&self.sql, self.tenant, self.size);
-        let checkpointed = if WAL_PAGES.get() >= CHECKPOINT_PAGES {
-            WAL_PAGES.set(0);
-            checkpoint(&self.sql, "PRAGMA wal_checkpoint(PASSIVE)")
-        } else {
-            Ok(())
-        };
+        let checkpointed = self.empty_write_ahead_log();
         self.note_maintenance(heads.and(checkpointed));
+    }
+
+    /// Moves the write-ahead log's pages into the database when there are many, in two steps: first all but the newest
+    /// while lookups go on, then, in a moment without readers, the few that came since, so that the log starts over.
+    fn empty_write_ahead_log(&self) -> Result<(), StorageError> {
+        let pages = WAL_PAGES.get();
+        if pages < CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        checkpoint(&self.sql, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        let Some(nobody_reads) = self.register.nobody_reads() else {
+            return Ok(());
+        };
+        // Not RESTART: it would wait for the reader of everything else. Where all pages have been moved, the next write starts
+        // the log over by itself.
+        let emptied = checkpoint(&self.sql, "PRAGMA wal_checkpoint(PASSIVE)");
+        drop(nobody_reads);
+        WAL_PAGES.set(0);
+        emptied
     }
 
     /// Before a clean end: everything in its table, the write-ahead log empty.
@@ -334,7 +355,9 @@ impl Writer {
             return;
         }
         let flushed = self.heads.flush(&self.sql, self.tenant, self.size);
+        let nobody_reads = self.register.nobody_reads();
         let checkpointed = checkpoint(&self.sql, "PRAGMA wal_checkpoint(TRUNCATE)");
+        drop(nobody_reads);
         self.note_maintenance(flushed.and(checkpointed));
     }
 
