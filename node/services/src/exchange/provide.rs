@@ -34,7 +34,7 @@ pub async fn provide(
     query: ExchangeQuery,
     deadline: Deadline,
 ) -> Result<Recorded<ExchangeAnswer>, ServiceError> {
-    let span = tracing::info_span!(
+    let span = tracing::debug_span!(
         "provide",
         request_id = %query.request_id,
         tenant = %ctx.tenant.code,
