@@ -7,7 +7,7 @@
 //! * [`tls`] connects to a node as a foreign client does.
 //! * [`exchange`] makes requests and checks answers.
 //! * [`log`] reads what a node's log holds on disk.
-//! * [`bench`] measures; `make bench` runs it.
+//! * [`mod@bench`] measures; `make bench` runs it.
 //!
 //! A new end-to-end test is a file under `tests/tests/` named after what it shows.
 #![cfg_attr(

@@ -301,7 +301,10 @@ async fn a_bad_configuration_ends_with_64_and_names_file_key_and_remedy() {
             "lissten",
             good.replacen("listen", "lissten = \"x\"\nlisten", 1),
         ),
-        ("code", good.replacen("code = \"142051\"", "code = \"142052\"", 1)),
+        (
+            "code",
+            good.replacen("code = \"142051\"", "code = \"142052\"", 1),
+        ),
         (
             "federation_ca",
             good.replacen("federation_ca = \"", "federation_ca = \"/nowhere", 1),

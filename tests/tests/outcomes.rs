@@ -169,16 +169,16 @@ async fn a_malformed_field_is_named_and_its_value_never_repeated() {
         ("request_id", |r| r.request_id = "not-a-uuid".into()),
         ("request_id", |r| r.request_id = String::new()),
         ("municipality_code", |r| {
-            r.municipality_code = "142052".into()
+            r.municipality_code = "142052".into();
         }),
         ("individual_number", |r| {
-            r.individual_number = "123456789010".into()
+            r.individual_number = "123456789010".into();
         }),
         ("individual_number", |r| {
-            r.individual_number = "000000000000".into()
+            r.individual_number = "000000000000".into();
         }),
         ("individual_number", |r| {
-            r.individual_number = "12345678901８".into()
+            r.individual_number = "12345678901８".into();
         }),
         ("individual_number", |r| r.individual_number.clear()),
         ("purpose", |r| r.purpose = 0),
@@ -187,26 +187,26 @@ async fn a_malformed_field_is_named_and_its_value_never_repeated() {
         ("legal_basis", |r| r.legal_basis.clear()),
         ("consent", |r| r.consent = None),
         ("consent.reference", |r| {
-            consent(r).reference = "with space".into()
+            consent(r).reference = "with space".into();
         }),
         ("consent.reference", |r| {
-            consent(r).reference = "123456789012".into()
+            consent(r).reference = "123456789012".into();
         }),
         ("consent.obtained_on", |r| {
-            consent(r).obtained_on = Some(date(2025, 2, 29))
+            consent(r).obtained_on = Some(date(2025, 2, 29));
         }),
         ("consent.obtained_on", |r| consent(r).obtained_on = None),
         ("consent.method", |r| consent(r).method = 0),
         ("consent.method", |r| {
-            consent(r).method = ConsentMethod::HardToObtain.into()
+            consent(r).method = ConsentMethod::HardToObtain.into();
         }),
         ("identity", |r| r.identity = None),
         ("identity.resident_register_checked_at", |r| {
-            identity(r).resident_register_checked_at = None
+            identity(r).resident_register_checked_at = None;
         }),
         ("identity.document", |r| identity(r).document = 0),
         ("identity.document_checked_at", |r| {
-            identity(r).document_checked_at = None
+            identity(r).document_checked_at = None;
         }),
         ("operator_ref", |r| r.operator_ref = "山田".into()),
         ("operator_ref", |r| r.operator_ref.clear()),
@@ -298,7 +298,10 @@ async fn a_deadline_that_passes_first_is_said() {
     let status = head
         .headers
         .get("grpc-status")
-        .or_else(|| end.trailers().and_then(|trailers| trailers.get("grpc-status")))
+        .or_else(|| {
+            end.trailers()
+                .and_then(|trailers| trailers.get("grpc-status"))
+        })
         .cloned();
     assert_eq!(status.unwrap(), "4", "DEADLINE_EXCEEDED");
     assert!(end.to_bytes().is_empty(), "bytes left after the deadline");
@@ -379,7 +382,7 @@ fn actor_fields(demo: &Demo, asked: &QueryRecordsRequest) -> Vec<Vec<u8>> {
     let files = demo.identity(YOKOHAMA, "exchange").unwrap();
     let certificate = CertificateDer::from_pem_file(&files.cert).unwrap();
     let consent = asked.consent.clone().unwrap();
-    let identity = asked.identity.clone().unwrap();
+    let identity = asked.identity.unwrap();
     let day = |d: vrx_proto::v1::Date| format!("{:04}-{:02}-{:02}", d.year, d.month, d.day);
     let millis =
         |t: prost_types::Timestamp| (t.seconds * 1000 + i64::from(t.nanos) / 1_000_000).to_string();

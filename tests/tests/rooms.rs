@@ -1,5 +1,7 @@
 //! The rooms of the house: which crate may use which, and which outside library. Reads every `Cargo.toml`.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

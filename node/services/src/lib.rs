@@ -7,8 +7,8 @@
 //! **What may live here.** Rules, decisions, entries' content, ports to the outside (`ports`). No sockets, no wire encoding,
 //! no SQL: `transport` parses and converts, `storage` keeps, and neither decides who may see what.
 //!
-//! **Where to start reading.** [`tenants`] (what a verb works on), then [`exchange::provide`] (the main job), then
-//! [`registry::inquire`] (the same from the other side).
+//! **Where to start reading.** [`tenants`] (what a verb works on), then [`exchange::provide()`] (the main job), then
+//! [`registry::inquire()`] (the same from the other side).
 //!
 //! **How to add a verb.** A file named after it in the folder of its service: request type, answer type, one `pub async fn`
 //! that ends in `ProvisionLog::record`, tests at the bottom. Then one thin method in `transport`.
