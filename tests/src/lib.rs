@@ -7,6 +7,7 @@
 //! * [`tls`] connects to a node as a foreign client does.
 //! * [`exchange`] makes requests and checks answers.
 //! * [`log`] reads what a node's log holds on disk.
+//! * [`trace`] sees the system calls of a node.
 //! * [`mod@bench`] measures; `make bench` runs it.
 //!
 //! A new end-to-end test is a file under `tests/tests/` named after what it shows.
@@ -25,3 +26,4 @@ pub mod demo;
 pub mod exchange;
 pub mod log;
 pub mod tls;
+pub mod trace;

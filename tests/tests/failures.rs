@@ -194,10 +194,17 @@ async fn more_calls_in_flight_than_allowed_are_told_when_to_come_back() {
     std::fs::write(&config, toml::to_string(&table).unwrap()).unwrap();
     demo.restart(FUJISAWA).await.unwrap();
 
-    let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
+    // Several connections of one caller: the limit is the caller's, not the connection's.
+    let numbers = demo.numbers("provided");
+    let mut channels = Vec::new();
+    for number in numbers.iter().take(8) {
+        let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
+        told(query(&channel, request(number)).await.unwrap()).unwrap();
+        channels.push(channel);
+    }
     let mut calls = tokio::task::JoinSet::new();
-    for number in demo.numbers("provided").into_iter().take(200) {
-        let channel = channel.clone();
+    for (nth, number) in numbers.into_iter().take(200).enumerate() {
+        let channel = channels[nth % channels.len()].clone();
         calls.spawn(async move { query(&channel, request(&number)).await });
     }
     let (mut served, mut refused) = (0, 0);

@@ -1,5 +1,5 @@
 //! Durable first, then told: between the last write to the database's log and the answer on the socket stands a
-//! successful fsync, seen in the system calls themselves.
+//! successful fsync, seen in the system calls themselves. And the same calls whoever is asked for.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,160 +8,134 @@
     clippy::panic
 )]
 
-use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA, wait_until};
+use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
 use vrx_tests::exchange::{query, request, told, unknown_numbers};
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
-    WalWrite,
-    WalSync,
-    SocketWrite,
-}
-
-/// One system call that succeeded: when it began and ended, in seconds since 1970.
-#[derive(Debug, Clone, Copy)]
-struct Call {
-    kind: Kind,
-    begin: f64,
-    end: f64,
-}
+use vrx_tests::trace::{Call, Traced, now};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_leaves_only_after_its_entry_is_synced() {
+    let demo = ended_demo().await;
+    let trace = "pwrite64,pwritev,fdatasync,fsync,write,writev,sendto,sendmsg";
+    let traced = Traced::start(&demo, FUJISAWA, trace).await.unwrap();
+    let provided = demo.numbers("provided");
+    let mut numbers: Vec<String> = provided.iter().take(20).cloned().collect();
+    numbers.extend(unknown_numbers(20, &provided));
+    let windows = ask_one_by_one(&demo, &numbers).await;
+
+    let calls = traced.end().await.unwrap();
+    assert!(
+        calls.iter().any(is_socket_write),
+        "no socket writes were seen"
+    );
+    for window in windows {
+        let inside = window.of(&calls);
+        let answer = latest(inside.iter().filter(|call| is_socket_write(call)))
+            .expect("an answer on the socket");
+        let before = |call: &&Call| call.end <= answer.begin;
+        let written = latest(
+            inside
+                .iter()
+                .filter(|call| is_log_write(call))
+                .filter(before),
+        )
+        .expect("an entry written to the write-ahead log before the answer");
+        let synced = inside
+            .iter()
+            .any(|call| is_log_sync(call) && call.begin >= written.end && call.end <= answer.begin);
+        assert!(synced, "no sync between write and answer: {inside:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_asked_for_no_file_is_opened_and_one_entry_is_made() {
+    let demo = ended_demo().await;
+    let traced = Traced::start(&demo, FUJISAWA, "openat,open,creat,openat2")
+        .await
+        .unwrap();
+    let taken: Vec<String> = demo
+        .description
+        .persons
+        .iter()
+        .map(|person| person.individual_number.clone())
+        .collect();
+    let mut numbers = Vec::new();
+    for nth in 0..8 {
+        numbers.push(unknown_numbers(8, &taken)[nth].clone());
+        for kind in ["doseless", "protected", "resident", "entered", "provided"] {
+            numbers.push(demo.numbers(kind)[nth].clone());
+        }
+    }
+    let windows = ask_one_by_one(&demo, &numbers).await;
+    let calls = traced.end().await.unwrap();
+    assert!(!calls.is_empty(), "no opens were seen at all");
+    for (at, window) in windows.iter().enumerate() {
+        // The kept checkpoint is written by the second, whatever is asked.
+        let opened: Vec<Call> = window
+            .of(&calls)
+            .into_iter()
+            .filter(|call| !call.arguments.contains("/kept"))
+            .collect();
+        assert!(opened.is_empty(), "query {at} opened {opened:#?}");
+        if let Some(next) = windows.get(at + 1) {
+            assert_eq!(next.log_index, window.log_index + 1, "query {at}");
+        }
+    }
+}
+
+struct Window {
+    begin: f64,
+    end: f64,
+    log_index: u64,
+}
+
+impl Window {
+    /// Calls that began in it. The tracer may hold a call's end back until after the answer was read.
+    fn of(&self, calls: &[Call]) -> Vec<Call> {
+        calls
+            .iter()
+            .filter(|call| call.begin >= self.begin && call.begin <= self.end)
+            .cloned()
+            .collect()
+    }
+}
+
+async fn ended_demo() -> Demo {
     let demo = Demo::start(2_000).unwrap();
     demo.signal(FUJISAWA, "TERM").unwrap();
     demo.wait_ended(FUJISAWA).await.unwrap();
-    let traces = tempfile::tempdir().unwrap();
-    let prefix = traces.path().join("trace");
-    let mut strace = demo
-        .spawn(
-            FUJISAWA,
-            &[
-                "strace",
-                "-ff",
-                "-qq",
-                "-ttt",
-                "-T",
-                "-y",
-                "-s",
-                "0",
-                "-o",
-                prefix.to_str().unwrap(),
-                "-e",
-                "trace=pwrite64,pwritev,fdatasync,fsync,write,writev,sendto,sendmsg",
-            ],
-        )
-        .unwrap();
-    demo.wait_ready(FUJISAWA).await.unwrap();
+    demo
+}
+
+async fn ask_one_by_one(demo: &Demo, numbers: &[String]) -> Vec<Window> {
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-    told(
-        query(&channel, request(&demo.numbers("provided")[0]))
-            .await
-            .unwrap(),
-    )
-    .unwrap();
-
-    let taken = demo.numbers("provided");
-    let mut numbers: Vec<String> = taken.iter().take(20).cloned().collect();
-    numbers.extend(unknown_numbers(20, &taken));
+    told(query(&channel, request(&numbers[0])).await.unwrap()).unwrap();
     let mut windows = Vec::new();
-    for number in &numbers {
+    for number in numbers {
         let begin = now();
-        told(query(&channel, request(number)).await.unwrap()).unwrap();
-        windows.push((begin, now()));
-    }
-    let children =
-        std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", strace.id())).unwrap();
-    for pid in children.split_whitespace() {
-        std::process::Command::new("kill")
-            .args(["-TERM", pid])
-            .status()
-            .unwrap();
-    }
-    wait_until(Duration::from_mins(1), "strace ends", || {
-        Ok(strace.try_wait()?.is_some())
-    })
-    .await
-    .unwrap();
-
-    let calls = read_calls(traces.path());
-    assert!(
-        calls.iter().any(|call| call.kind == Kind::SocketWrite),
-        "no socket writes were seen"
-    );
-    for (begin, end) in windows {
-        let inside: Vec<Call> = calls
-            .iter()
-            .copied()
-            // The tracer may hold a call's end back until after the answer was read.
-            .filter(|call| call.begin >= begin && call.begin <= end)
-            .collect();
-        let last = |kind| {
-            inside
-                .iter()
-                .filter(|call| call.kind == kind)
-                .max_by(|a, b| a.end.total_cmp(&b.end))
-        };
-        let answer = last(Kind::SocketWrite).expect("an answer on the socket");
-        let written = inside
-            .iter()
-            .filter(|call| call.kind == Kind::WalWrite && call.end <= answer.begin)
-            .max_by(|a, b| a.end.total_cmp(&b.end))
-            .expect("an entry written to the write-ahead log before the answer");
-        let synced = inside.iter().any(|call| {
-            call.kind == Kind::WalSync && call.begin >= written.end && call.end <= answer.begin
+        let answer = told(query(&channel, request(number)).await.unwrap()).unwrap();
+        windows.push(Window {
+            begin,
+            end: now(),
+            log_index: answer.receipt().unwrap().log_index,
         });
-        assert!(synced, "no fsync between write and answer: {inside:#?}");
     }
+    windows
 }
 
-fn now() -> f64 {
-    #[allow(clippy::disallowed_methods)]
-    let now = SystemTime::now();
-    now.duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+fn latest<'a>(calls: impl Iterator<Item = &'a Call>) -> Option<&'a Call> {
+    calls.max_by(|a, b| a.end.total_cmp(&b.end))
 }
 
-/// Reads `strace -ff -ttt -T -y`: one file a thread, so that no call is cut in two by another's line.
-fn read_calls(folder: &Path) -> Vec<Call> {
-    let mut calls = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        calls.extend(text.lines().filter_map(parse));
-    }
-    calls
+fn is_log_write(call: &Call) -> bool {
+    call.name.starts_with("pwrite") && call.arguments.contains("-wal>")
 }
 
-fn parse(line: &str) -> Option<Call> {
-    let (time, rest) = line.split_once(' ')?;
-    let begin: f64 = time.parse().ok()?;
-    let (_, result) = rest.rsplit_once(" = ")?;
-    if result.starts_with('-') {
-        return None;
-    }
-    let took: f64 = result
-        .rsplit_once('<')?
-        .1
-        .trim_end_matches('>')
-        .parse()
-        .ok()?;
-    let name = rest.split('(').next()?;
-    let file = rest.split('<').nth(1)?.split('>').next()?;
-    let kind = match name {
-        "pwrite64" | "pwritev" if file.ends_with("-wal") => Kind::WalWrite,
-        "fdatasync" | "fsync" if file.ends_with("-wal") => Kind::WalSync,
-        "write" | "writev" | "sendto" | "sendmsg"
-            if file.starts_with("TCP:") || file.starts_with("socket:") =>
-        {
-            Kind::SocketWrite
-        }
-        _ => return None,
-    };
-    Some(Call {
-        kind,
-        begin,
-        end: begin + took,
-    })
+fn is_log_sync(call: &Call) -> bool {
+    call.name.contains("sync") && call.arguments.contains("-wal>")
+}
+
+fn is_socket_write(call: &Call) -> bool {
+    let writes = ["write", "writev", "sendto", "sendmsg"];
+    writes.contains(&call.name.as_str())
+        && (call.arguments.contains("<socket:") || call.arguments.contains("<TCP"))
 }
