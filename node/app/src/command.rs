@@ -70,7 +70,8 @@ struct InitArguments {
     /// The municipality code to write into a new configuration.
     #[arg(long, value_name = "CODE")]
     tenant: Option<MunicipalityCode>,
-    /// An age recipient (age1…) to write into a new configuration; may be given several times.
+    /// An age recipient (age1…, made by `age-keygen` on another machine) that can restore the keys; a new configuration needs
+    /// at least one, and may have several.
     #[arg(long = "recovery-recipient", value_name = "AGE1…", requires = "dir")]
     recipients: Vec<String>,
 }

@@ -54,7 +54,9 @@ impl fmt::Display for Done {
         writeln!(f, "  log key        {}", self.log_key)?;
         writeln!(
             f,
-            "Next: give the log key to the other municipalities, fill members_file, then `vrx-node serve`."
+            "Next: put the certificates where [tls] and tenant.ca of the configuration say, write the members file (`vrx-node \
+             config --members` prints a sample), give the log key and the certificate's pin to the other municipalities, \
+             then `vrx-node serve --config FILE`."
         )
     }
 }
@@ -116,6 +118,13 @@ pub fn sample_config(
                 file.display()
             ))),
         };
+    }
+    if recipients.is_empty() {
+        // Before anything is written, so that the same command with a recipient still finds an empty place.
+        return Err(Failure::configuration(
+            "a new node needs somebody who can restore its keys: run `age-keygen` (Debian package age) on another machine, \
+             keep its secret key there, and give the age1… it prints with --recovery-recipient age1…; nothing was written",
+        ));
     }
     make_private(dir)?;
     let text = SAMPLE
@@ -256,6 +265,19 @@ mod tests {
                 file.display()
             );
         }
+    }
+
+    #[test]
+    fn without_a_recipient_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("vrx");
+        let code = "142051".parse().unwrap();
+        let failure = sample_config(&dir, code, &[]).unwrap_err();
+        assert_eq!(failure.code, ExitCode::Configuration);
+        assert!(failure.message.contains("--recovery-recipient"));
+        assert!(!dir.exists());
+        let recipient = age::x25519::Identity::generate().to_public().to_string();
+        assert!(sample_config(&dir, code, &[recipient]).is_ok());
     }
 
     #[tokio::test(flavor = "multi_thread")]
