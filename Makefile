@@ -44,8 +44,8 @@ bench: ## QueryRecords against a bare tonic echo, both over mutual TLS, in one r
 fuzz: ## every fuzz target for a minute (libFuzzer on stable Rust); FUZZ_SECONDS changes the time
 	./tests/fuzz/run.sh
 
-certs: ## a development federation under ./demo-certs (never for production)
-	$(CARGO) run --locked --bin vrx-certs-dev -- --help
+certs: ## development certificates for CODES (default 142051 141003) under ./demo-certs (never for production)
+	$(CARGO) run --locked --bin vrx-certs-dev -- --dir demo-certs init $(or $(CODES),142051 141003)
 
 clean: ## remove what was built
 	$(CARGO) clean
