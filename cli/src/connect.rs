@@ -72,7 +72,8 @@ fn client_config(profile: &Profile) -> Result<ClientConfig, Failure> {
         .map(|id| id.trust_domain)
         .ok_or_else(|| {
             Failure::Configuration(format!(
-                "証明書 {} に spiffe:// の URI がありません。発行し直してください / the certificate has no SPIFFE URI",
+                "証明書 {} に正しい身元（spiffe://…/municipality/<コード>/<役割>[/<名前>]）がありません。職員などの役割には名前も要ります。発行し直してください / \
+                 the certificate has no SPIFFE URI of a known role (staff, officer, operator and venue need a name)",
                 profile.cert.display()
             ))
         })?;

@@ -14,7 +14,7 @@ pub(crate) enum Encoding {
     /// UTF-8, with or without a byte order mark.
     #[value(name = "utf-8", alias = "utf8")]
     Utf8,
-    /// CP932 (Windows-31J, what municipal systems call `Shift_JIS`).
+    /// CP932 (Windows-31J, what municipal systems call Shift-JIS).
     #[value(name = "cp932", alias = "shift_jis", alias = "sjis")]
     Cp932,
 }

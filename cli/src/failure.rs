@@ -72,8 +72,11 @@ impl From<tonic::Status> for Failure {
             tonic::Code::Unauthenticated => Self::NotAllowed(format!(
                 "証明書が認められませんでした。管理者に証明書の確認を依頼してください / unauthenticated: {text}"
             )),
-            tonic::Code::NotFound
-            | tonic::Code::FailedPrecondition
+            tonic::Code::NotFound => Self::NotDone(format!(
+                "その番号のものはありません。番号を確かめてください（取込は vrx import list、提供記録は vrx log list で見られます）/ \
+                 nothing with this id: {text}"
+            )),
+            tonic::Code::FailedPrecondition
             | tonic::Code::AlreadyExists
             | tonic::Code::Aborted
             | tonic::Code::OutOfRange => {

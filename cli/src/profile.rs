@@ -12,8 +12,14 @@ use crate::failure::Failure;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "接続 / Connection")]
 pub(crate) struct ConnectionArgs {
-    /// 接続プロファイル (TOML: address, `municipality_code`, `server_name`, ca, cert, key, `log_vkey`) / connection profile
-    #[arg(long, global = true, value_name = "FILE", env = "VRX_PROFILE")]
+    // Said as an attribute: in a doc comment the names of keys would need backticks, and a terminal shows those.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "VRX_PROFILE",
+        help = "接続プロファイル (TOML: address, municipality_code, server_name, ca, cert, key, log_vkey) / connection profile"
+    )]
     profile: Option<PathBuf>,
     /// ノードのアドレス host:port / the node's address
     #[arg(long, global = true, value_name = "HOST:PORT", env = "VRX_ADDRESS")]

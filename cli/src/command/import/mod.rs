@@ -23,7 +23,7 @@ use crate::{
 
 pub(crate) use file::Prepared;
 use file::messages;
-use refused::{RefusedFile, refused_path};
+use refused::{RefusedFile, refused_path, spares_the_file};
 
 /// 取込の操作 / imports.
 #[derive(clap::Subcommand, Debug)]
@@ -113,6 +113,7 @@ async fn import_and_report(
 ) -> Result<(), Failure> {
     // The file is looked at first: a wrong path shouldn't cost a connection.
     let prepared = Prepared::scan(&args.file, args.encoding)?;
+    spares_the_file(args)?;
     let channel = connect(profile).await?;
     let summary = import(channel, kind, args, &prepared, profile, output).await?;
     let refused_path = refused_path(args);
@@ -214,7 +215,19 @@ pub(crate) async fn import(
     );
     let mut refused = RefusedFile::new(refused_path(args));
     let mut summary = None;
-    while let Some(event) = events.message().await? {
+    let mut header_fault = None;
+    loop {
+        let event = match events.message().await {
+            Ok(Some(event)) => event,
+            Ok(None) => break,
+            Err(status) => {
+                bar.finish_and_clear();
+                refused.finish()?;
+                return Err(header_fault
+                    .as_deref()
+                    .map_or_else(|| status.into(), wrong_header));
+            }
+        };
         match event.event {
             Some(Event::Progress(progress)) => {
                 bar.set_position(progress.bytes_read);
@@ -223,7 +236,12 @@ pub(crate) async fn import(
                     progress.rows_read, progress.rows_refused
                 ));
             }
-            Some(Event::RefusedRow(row)) => refused.add(&row)?,
+            Some(Event::RefusedRow(row)) => {
+                refused.add(&row)?;
+                if row.reason_code == "header" {
+                    header_fault = Some(row.reason_en);
+                }
+            }
             Some(Event::Summary(end)) => summary = Some(end),
             None => {}
         }
@@ -237,6 +255,14 @@ pub(crate) async fn import(
                 .to_owned(),
         )
     })
+}
+
+/// No row of a file can be read when its first one can't.
+fn wrong_header(reason: &str) -> Failure {
+    Failure::Usage(format!(
+        "見出し行が所定の様式ではありません。住民は import persons、接種記録は import doses です。見出し行は vrx sample が作る見本に合わせてください / \
+         {reason}"
+    ))
 }
 
 /// The second person's word.

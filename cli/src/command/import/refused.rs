@@ -16,6 +16,19 @@ pub(super) fn refused_path(args: &FileArgs) -> PathBuf {
     })
 }
 
+/// The list replaces what stands at its path, so that must not be the file that is read.
+pub(super) fn spares_the_file(args: &FileArgs) -> Result<(), Failure> {
+    let list = std::fs::canonicalize(refused_path(args));
+    let file = std::fs::canonicalize(&args.file);
+    match (list, file) {
+        (Ok(list), Ok(file)) if list == file => Err(Failure::Usage(
+            "--refused が取込ファイルそのものを指しています。別の名前を指定してください / --refused names the file that is read"
+                .to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The list of refused rows: made with the first one, so that a clean import leaves no file; an older list of the same name goes.
 pub(super) struct RefusedFile {
     path: PathBuf,
@@ -74,7 +87,7 @@ impl RefusedFile {
 
 #[cfg(test)]
 mod tests {
-    use super::{FileArgs, RefusedFile, RefusedRow, refused_path};
+    use super::{FileArgs, RefusedFile, RefusedRow, refused_path, spares_the_file};
 
     fn row(line: u64) -> RefusedRow {
         RefusedRow {
@@ -99,6 +112,22 @@ mod tests {
         );
         RefusedFile::new(path.clone()).finish().unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_list_never_replaces_the_file_that_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("persons.csv");
+        std::fs::write(&file, "x").unwrap();
+        let mut args = FileArgs {
+            file: file.clone(),
+            check: false,
+            encoding: None,
+            refused: Some(folder.path().join("./persons.csv")),
+        };
+        assert_eq!(spares_the_file(&args).unwrap_err().exit_code(), 2);
+        args.refused = None;
+        assert!(spares_the_file(&args).is_ok());
     }
 
     #[test]
