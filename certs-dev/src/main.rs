@@ -162,7 +162,6 @@ fn run(arguments: &Arguments) -> Result<Vec<IssuedCert>, CertError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
 
