@@ -137,6 +137,21 @@ fn place(connection: &Connection) -> Result<tokio::sync::OwnedSemaphorePermit, S
     )
 }
 
+/// `application/grpc`, alone or with the encoding of protobuf. Other framings that begin alike (`application/grpc-web`,
+/// whose caller would look for the trailers elsewhere) aren't spoken here.
+fn is_grpc(content_type: &[u8]) -> bool {
+    let (kind, _parameters) = content_type.split_at(
+        content_type
+            .iter()
+            .position(|byte| *byte == b';')
+            .unwrap_or(content_type.len()),
+    );
+    matches!(
+        kind.trim_ascii(),
+        b"application/grpc" | b"application/grpc+proto"
+    )
+}
+
 /// What isn't gRPC is answered as HTTP.
 fn not_grpc(request: &Request<Incoming>) -> Option<Response<ReplyBody>> {
     let content = request
@@ -145,7 +160,7 @@ fn not_grpc(request: &Request<Incoming>) -> Option<Response<ReplyBody>> {
         .map(http::HeaderValue::as_bytes);
     let code = if request.method() != Method::POST {
         StatusCode::METHOD_NOT_ALLOWED
-    } else if !content.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
+    } else if !content.is_some_and(is_grpc) {
         StatusCode::UNSUPPORTED_MEDIA_TYPE
     } else {
         return None;
@@ -153,4 +168,30 @@ fn not_grpc(request: &Request<Incoming>) -> Option<Response<ReplyBody>> {
     let mut response = Response::new(ReplyBody::default());
     *response.status_mut() = code;
     Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_grpc;
+
+    #[test]
+    fn only_protobuf_in_grpcs_own_frames_is_spoken() {
+        for spoken in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc; charset=utf-8",
+        ] {
+            assert!(is_grpc(spoken.as_bytes()), "{spoken}");
+        }
+        for other in [
+            "",
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grpc+json",
+            "application/grpcx",
+            "text/plain",
+        ] {
+            assert!(!is_grpc(other.as_bytes()), "{other}");
+        }
+    }
 }
