@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vrx_domain::Caller;
 use vrx_services::ServiceError;
 
+use crate::peer::Peer;
 use crate::tls::accept::AcceptLimits;
 
 /// Bounds of one node.
@@ -20,6 +21,8 @@ pub struct Limits {
     pub inquiry_deadline: Duration,
     /// Calls of one caller (one SPIFFE id) at the same time.
     pub in_flight_per_caller: u32,
+    /// Connections of one caller at the same time: a part of `accept.connections`, so that nobody takes them all.
+    pub connections_per_caller: u32,
     /// Connections and handshakes.
     pub accept: AcceptLimits,
 }
@@ -30,6 +33,7 @@ impl Default for Limits {
             deadline: Duration::from_secs(10),
             inquiry_deadline: Duration::from_secs(30),
             in_flight_per_caller: 512,
+            connections_per_caller: 1024,
             accept: AcceptLimits::default(),
         }
     }
@@ -53,8 +57,17 @@ impl InFlight {
 
     /// The places of this caller, shared by all its connections.
     pub(crate) fn of(&self, caller: &Caller) -> Arc<Semaphore> {
+        self.named(caller.id.to_string())
+    }
+
+    /// The places of a peer; all those whose identity isn't understood share one set.
+    pub(crate) fn of_peer(&self, peer: &Peer) -> Arc<Semaphore> {
+        peer.caller()
+            .map_or_else(|_| self.named(String::new()), |caller| self.of(caller))
+    }
+
+    fn named(&self, key: String) -> Arc<Semaphore> {
         let mut callers = self.callers.lock();
-        let key = caller.id.to_string();
         if let Some(places) = callers.get(&key).and_then(Weak::upgrade) {
             return places;
         }

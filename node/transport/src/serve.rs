@@ -17,7 +17,7 @@ use crate::grpc::call::{Connection, Node};
 use crate::grpc::dispatch;
 use crate::grpc::health::Readiness;
 use crate::grpc::{audit, registry};
-use crate::limits::{InFlight, Limits};
+use crate::limits::{self, InFlight, Limits};
 use crate::peer::Peer;
 use crate::tls::accept::{Acceptor, accept_loop};
 use crate::tls::{TlsError, TlsMaterial};
@@ -52,11 +52,13 @@ pub async fn serve(
         .add_service(audit::server(tenants.clone(), limits))
         .prepare();
     let in_flight = InFlight::new(limits.in_flight_per_caller);
+    let seats = InFlight::new(limits.connections_per_caller);
     let node = Arc::new(Node {
         tenants,
         shared,
         limits,
         in_flight,
+        connections: seats,
         routes,
     });
     let connections = TaskTracker::new();
@@ -87,6 +89,11 @@ async fn converse<IO>(stream: IO, peer: Peer, node: Arc<Node>, shutdown: Shutdow
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    // One caller's connections, however many and however idle, leave room for everybody else's.
+    let Ok(_seat) = limits::take(&node.connections.of_peer(&peer)) else {
+        tracing::debug!("a caller has too many connections");
+        return;
+    };
     // A caller may open a few more calls than it has places, so that it hears RESOURCE_EXHAUSTED instead of waiting.
     let streams = node.limits.in_flight_per_caller.saturating_add(64);
     let connection = Arc::new(Connection::new(node, peer));

@@ -17,6 +17,8 @@ pub(crate) struct Node {
     pub(crate) shared: Arc<NodeServices>,
     pub(crate) limits: Limits,
     pub(crate) in_flight: InFlight,
+    /// Connections, counted in the same way.
+    pub(crate) connections: InFlight,
     /// Registry, audit and health, on tonic's generated servers.
     pub(crate) routes: Routes,
 }
