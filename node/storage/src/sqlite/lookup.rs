@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Row, params_from_iter};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use vrx_crypto::Tags;
 use vrx_domain::{DoseId, ImportId, PersonId};
@@ -68,6 +69,7 @@ pub(super) fn serve_lookups(
     tenant: i64,
     approved: &ApprovedImports,
     register: &RegisterVersion,
+    runtime: &Handle,
     queue: &Queue<LookupRequest>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
@@ -89,39 +91,68 @@ pub(super) fn serve_lookups(
             return;
         }
         if !batch.is_empty() {
-            answer(sql, tenant, approved, register, &mut kept, &mut batch);
+            if kept.is_none() {
+                kept = match begin(sql, approved, register) {
+                    Ok(begun) => Some(begun),
+                    Err(error) => {
+                        refuse(&mut batch, &error);
+                        continue;
+                    }
+                };
+            }
+            if let Some(kept) = &kept {
+                answer(sql, tenant, &kept.approved, runtime, &mut batch);
+            }
         }
     }
 }
 
-fn answer<'a>(
+fn begin<'a>(
     sql: &Sql,
-    tenant: i64,
     approved: &ApprovedImports,
     register: &'a RegisterVersion,
-    kept: &mut Option<Kept<'a>>,
+) -> Result<Kept<'a>, StorageError> {
+    let reading = register.read();
+    // Taken before the transaction begins: an import that is approved in it was whole when the transaction began.
+    let approved = approved.snapshot();
+    sql.begin_reading()?;
+    Ok(Kept { reading, approved })
+}
+
+fn answer(
+    sql: &Sql,
+    tenant: i64,
+    approved: &HashSet<ImportId>,
+    runtime: &Handle,
     batch: &mut Vec<LookupRequest>,
 ) {
-    if kept.is_none() {
-        let reading = register.read();
-        // Taken before the transaction begins: an import that is approved in it was whole when the transaction began.
-        let approved = approved.snapshot();
-        match sql.begin_reading() {
-            Ok(()) => *kept = Some(Kept { reading, approved }),
-            Err(error) => return refuse(batch, &error),
-        }
-    }
-    let Some(kept) = kept else { return };
-    let finder = Finder::new(sql, tenant, &kept.approved);
+    let finder = Finder::new(sql, tenant, approved);
     match finder {
         Ok(mut finder) => {
-            for request in batch.drain(..) {
-                let found = finder.find(&request.tags, &request.decoy);
-                // Whoever asked may have gone meanwhile; then the answer is dropped.
-                drop(request.reply.send(found));
-            }
+            let found = batch
+                .drain(..)
+                .map(|request| (finder.find(&request.tags, &request.decoy), request.reply))
+                .collect();
+            reply(runtime, found);
         }
         Err(error) => refuse(batch, &error),
+    }
+}
+
+type Reply = oneshot::Sender<Result<SealedLookup, StorageError>>;
+
+/// Hands a batch over at once: waking tasks one by one from outside the runtime costs a system call each.
+fn reply(runtime: &Handle, found: Vec<(Result<SealedLookup, StorageError>, Reply)>) {
+    let send = |found: Vec<(_, Reply)>| {
+        for (answer, reply) in found {
+            // Whoever asked may have gone meanwhile; then the answer is dropped.
+            drop(reply.send(answer));
+        }
+    };
+    if found.len() == 1 {
+        send(found);
+    } else {
+        drop(runtime.spawn(async move { send(found) }));
     }
 }
 

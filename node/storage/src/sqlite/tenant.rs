@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use vrx_crypto::Keyring;
 use vrx_domain::{Random, Tenant};
@@ -60,6 +61,8 @@ pub struct SqliteTenant {
     pub(super) writes: Option<Arc<Queue<WriterJob>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     statements: Arc<AtomicU64>,
+    #[cfg(test)]
+    register: Arc<RegisterVersion>,
     /// Held as long as the threads run.
     lock: Mutex<Option<File>>,
 }
@@ -142,15 +145,17 @@ impl SqliteTenant {
         let mut threads = Vec::new();
 
         let register = Arc::new(RegisterVersion::default());
+        #[cfg(test)]
+        let read_by_tests = Arc::clone(&register);
         let lookups = Queue::new(LOOKUPS);
         for nth in 0..lookup_threads() {
             let (sql, approved) = (open(Access::Read)?, approved.clone());
-            let register = register.clone();
+            let (register, runtime) = (register.clone(), Handle::current());
             threads.push(serve(
                 format!("{code}-lookup{nth}"),
                 lookups.clone(),
                 move |queue| {
-                    serve_lookups(&sql, key, &approved, &register, queue);
+                    serve_lookups(&sql, key, &approved, &register, &runtime, queue);
                 },
             )?);
         }
@@ -194,6 +199,8 @@ impl SqliteTenant {
             writes,
             threads: Mutex::new(threads),
             statements,
+            #[cfg(test)]
+            register: read_by_tests,
             lock: Mutex::new(lock),
         })
     }
@@ -231,6 +238,12 @@ impl SqliteTenant {
     /// Checks every page of the database. Takes seconds for a gigabyte; runs beside everything else.
     pub async fn check_integrity(&self) -> Result<(), StorageError> {
         self.read(quick_check).await
+    }
+
+    /// Waits until no lookup's transaction is open: the next lookup sees what anybody else has written to the file.
+    #[cfg(test)]
+    pub(super) fn until_nobody_reads(&self) {
+        while self.register.nobody_reads().is_none() {}
     }
 
     /// Lets the database grow by no more than so many pages: a full disk, made to order.

@@ -86,6 +86,7 @@ impl Keep {
 
     /// A connection of somebody who can write to the file.
     fn intruder(&self) -> rusqlite::Connection {
+        self.sqlite.until_nobody_reads();
         rusqlite::Connection::open(self.database()).unwrap()
     }
 
