@@ -49,12 +49,7 @@ impl Sql {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-            connection.pragma_update(
-                None,
-                "mmap_size",
-                if access == Access::Write { MMAP } else { 0 },
-            )?;
-            connection.pragma_update(None, "cache_size", -65536)?;
+            connection.pragma_update(None, "mmap_size", MMAP)?;
             connection.pragma_update(None, "foreign_keys", true)?;
             connection.pragma_update(None, "temp_store", "memory")?;
             if access == Access::Write {
