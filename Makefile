@@ -28,6 +28,7 @@ lint: deny ## format, clippy and documentation, all warnings denied
 
 deny: ## licences and sources of the dependencies
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --version 0.20.2 --locked
+	$(CARGO) fetch --locked
 	$(CARGO) deny --offline --all-features check bans licenses sources
 
 fmt: ## format the code
