@@ -69,11 +69,13 @@ async fn whoever_is_asked_for_no_file_is_opened_and_one_entry_is_made() {
     let calls = traced.end().await.unwrap();
     assert!(!calls.is_empty(), "no opens were seen at all");
     for (at, window) in windows.iter().enumerate() {
-        // The kept checkpoint is written by the second, whatever is asked.
+        // The kept checkpoint is written by the second, whatever is asked; the C library asks the kernel about memory.
         let opened: Vec<Call> = window
             .of(&calls)
             .into_iter()
-            .filter(|call| !call.arguments.contains("/kept"))
+            .filter(|call| {
+                !call.arguments.contains("/kept") && !call.arguments.contains("\"/proc/sys/vm/")
+            })
             .collect();
         assert!(opened.is_empty(), "query {at} opened {opened:#?}");
         if let Some(next) = windows.get(at + 1) {

@@ -81,11 +81,7 @@ pub(super) fn serve_lookups(
         };
         let over = taken.is_none() || batch.is_empty();
         if let Some(old) = kept.take_if(|kept| over || !register.is_current(&kept.reading)) {
-            let ended = sql.end_reading();
-            drop(old);
-            if let Err(error) = ended {
-                tracing::warn!(tenant, %error, "a read transaction couldn't be ended");
-            }
+            end(sql, tenant, old);
         }
         if taken.is_none() {
             return;
@@ -100,8 +96,11 @@ pub(super) fn serve_lookups(
                     }
                 };
             }
-            if let Some(kept) = &kept {
-                answer(sql, tenant, &kept.approved, runtime, &mut batch);
+            // After an error SQLite may have ended the transaction itself: what isn't whole is not kept.
+            if let Some(old) =
+                kept.take_if(|kept| !answer(sql, tenant, &kept.approved, runtime, &mut batch))
+            {
+                end(sql, tenant, old);
             }
         }
     }
@@ -119,24 +118,36 @@ fn begin<'a>(
     Ok(Kept { reading, approved })
 }
 
+fn end(sql: &Sql, tenant: i64, kept: Kept<'_>) {
+    if let Err(error) = sql.end_reading() {
+        tracing::warn!(tenant, %error, "a read transaction couldn't be ended");
+    }
+    // Only now may the write-ahead log be emptied under it.
+    drop(kept);
+}
+
+/// Answers a batch; says whether every lookup of it could be read.
 fn answer(
     sql: &Sql,
     tenant: i64,
     approved: &HashSet<ImportId>,
     runtime: &Handle,
     batch: &mut Vec<LookupRequest>,
-) {
-    let finder = Finder::new(sql, tenant, approved);
-    match finder {
-        Ok(mut finder) => {
-            let found = batch
-                .drain(..)
-                .map(|request| (finder.find(&request.tags, &request.decoy), request.reply))
-                .collect();
-            reply(runtime, found);
+) -> bool {
+    let mut finder = match Finder::new(sql, tenant, approved) {
+        Ok(finder) => finder,
+        Err(error) => {
+            refuse(batch, &error);
+            return false;
         }
-        Err(error) => refuse(batch, &error),
-    }
+    };
+    let found: Vec<_> = batch
+        .drain(..)
+        .map(|request| (finder.find(&request.tags, &request.decoy), request.reply))
+        .collect();
+    let whole = found.iter().all(|(answer, _)| answer.is_ok());
+    reply(runtime, found);
+    whole
 }
 
 type Reply = oneshot::Sender<Result<SealedLookup, StorageError>>;
