@@ -1,11 +1,11 @@
 //! Sealing one batch: what runs inside the store's transaction, between the changes and the COMMIT.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vrx_crypto::Keyring;
-use vrx_domain::Random;
+use vrx_domain::{EntryKind, Random};
 use vrx_storage::{
     BatchRows, ChangeError, EntryRow, HeadRow, Prepared, SubjectHead, SubjectTag, TileRow,
 };
@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 use crate::entry::Draft;
 use crate::opening;
 
+/// How far the clock may stand behind the last entry, milliseconds.
+pub(crate) const CLOCK_TOLERANCE: u64 = 5_000;
 /// Random bytes that sealing one opening takes: its key and two nonces.
 const PER_OPENING: usize = 32 + 2 * 12;
 
@@ -22,13 +24,38 @@ const PER_OPENING: usize = 32 + 2 * 12;
 pub(crate) struct Job {
     pub(crate) tree: Tree,
     pub(crate) drafts: Arc<[Draft]>,
-    /// `max(last entry, now)`, milliseconds.
-    pub(crate) time: u64,
+    /// The time, milliseconds since 1970. The entries get that of the last entry where that is later.
+    pub(crate) now: u64,
     pub(crate) epoch: u32,
     /// The newest signed checkpoint, stored beside the head.
     pub(crate) checkpoint: Option<String>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) random: Arc<dyn Random>,
+}
+
+/// Why a batch wasn't sealed. Nothing is written then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The log is in another epoch than this writer.
+    #[error(
+        "another epoch of this log was opened; this process may write no more. Start it anew with the configuration of that epoch"
+    )]
+    Epoch,
+    /// The entries that others added don't lead from this writer's tree to the head.
+    #[error("the entries since don't lead from this writer's tree to the head")]
+    OtherTree,
+    /// This very batch stands among them: an earlier attempt came through after all.
+    #[error("the batch stands already")]
+    Standing,
+    /// A first entry isn't due.
+    #[error("the log has begun")]
+    Begun,
+    /// The clock stands too far behind the last entry.
+    #[error("the clock is behind the log's last entry")]
+    ClockBehind,
+    /// An opening couldn't be sealed, or the store gave the wrong number of results.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// A batch as it was sealed: true once the transaction committed, nothing before.
@@ -40,8 +67,10 @@ pub(crate) struct Sealed {
 }
 
 impl Job {
-    /// Assigns indexes, links subjects, seals openings, grows the tree.
-    pub(crate) fn seal(mut self, prepared: &Prepared) -> Result<(BatchRows, Sealed), String> {
+    /// Goes on from the head that the store found: assigns indexes, links subjects, seals openings, grows the tree.
+    pub(crate) fn seal(mut self, prepared: &Prepared) -> Result<(BatchRows, Sealed), Refused> {
+        self.catch_up(prepared)?;
+        let time = self.now.max(prepared.head.last_time);
         let key_epoch = self.keyring.log_key_id().0;
         // Entries of the same subject in one batch follow each other, not the head that the store found before the batch.
         let mut newest: HashMap<SubjectTag, SubjectHead> = HashMap::new();
@@ -51,7 +80,9 @@ impl Job {
         let mut plaintext = Zeroizing::new(Vec::with_capacity(2048));
         if prepared.results.len() != self.drafts.len() || prepared.heads.len() != self.drafts.len()
         {
-            return Err("the store prepared another number of items than it was given".to_owned());
+            return Err(Refused::Failed(
+                "the store prepared another number of items than it was given".to_owned(),
+            ));
         }
         for ((draft, result), head) in self
             .drafts
@@ -67,7 +98,7 @@ impl Job {
             let leaf = Leaf {
                 kind: draft.kind.code(),
                 index,
-                time: self.time,
+                time,
                 entry_id: *draft.entry_id.as_bytes(),
                 key_epoch,
                 c_subject: draft.c_subject,
@@ -90,8 +121,9 @@ impl Job {
             let sealed = self
                 .keyring
                 .seal_opening(&random, draft.entry_id, &plaintext);
-            let sealed =
-                sealed.map_err(|error| format!("an opening couldn't be sealed: {error}"))?;
+            let sealed = sealed.map_err(|error| {
+                Refused::Failed(format!("an opening couldn't be sealed: {error}"))
+            })?;
             rows.push(EntryRow {
                 index,
                 entry_id: leaf.entry_id,
@@ -116,7 +148,7 @@ impl Job {
             size: self.tree.size(),
             root: self.tree.root(),
             epoch: self.epoch,
-            last_time: self.time,
+            last_time: time,
             checkpoint: self.checkpoint,
         };
         Ok((
@@ -127,11 +159,48 @@ impl Job {
             },
             Sealed {
                 tree: self.tree,
-                time: self.time,
+                time,
                 entries,
             },
         ))
     }
+
+    /// Takes over what others added since, if it leads to the head: nothing is ever built on a tree that was only read.
+    fn catch_up(&mut self, prepared: &Prepared) -> Result<(), Refused> {
+        let head = &prepared.head;
+        if head.size > 0 && head.epoch != self.epoch {
+            return Err(Refused::Epoch);
+        }
+        if !prepared.since.is_empty() {
+            let ours = own_ids(&self.drafts);
+            for row in &prepared.since {
+                let leaf = Leaf::decode(&row.leaf).map_err(|_| Refused::OtherTree)?;
+                if ours.contains(&leaf.entry_id) {
+                    return Err(Refused::Standing);
+                }
+                self.tree.append(leaf_hash(&row.leaf));
+            }
+            // Whoever appended these entries stored the tiles that they filled.
+            drop(self.tree.take_full_tiles());
+        }
+        if (self.tree.size(), self.tree.root()) != (head.size, head.root) {
+            return Err(Refused::OtherTree);
+        }
+        let genesis = |draft: &Draft| draft.kind == EntryKind::Genesis;
+        if head.size > 0 && self.drafts.iter().any(genesis) {
+            return Err(Refused::Begun);
+        }
+        if self.now.saturating_add(CLOCK_TOLERANCE) < head.last_time {
+            return Err(Refused::ClockBehind);
+        }
+        Ok(())
+    }
+}
+
+/// What the entries of a batch are told apart by from all others.
+pub(crate) fn own_ids(drafts: &[Draft]) -> HashSet<[u8; 16]> {
+    let id = |draft: &Draft| *draft.entry_id.as_bytes();
+    drafts.iter().map(id).collect()
 }
 
 /// Randomness for one batch, drawn from the source at once: a system call a batch instead of three an entry. Beyond it the source is asked.

@@ -38,6 +38,13 @@ pub enum Unavailable {
     /// The database stayed busy, or another process kept winning.
     #[error("the database is busy")]
     Busy,
+    /// The database went away in the middle of a commit, and whether the last entries stand isn't known yet. It resumes by itself
+    /// when the database is back.
+    #[error("the database is away, and whether the last entries stand isn't known yet")]
+    Unsettled,
+    /// The tenant is being moved to another database.
+    #[error("the tenant is being moved to another database")]
+    Moving,
     /// The batch met a row that isn't what this node wrote, or couldn't be sealed.
     #[error("the batch couldn't be made; the node's log says why")]
     Batch,

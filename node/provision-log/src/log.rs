@@ -49,6 +49,25 @@ impl ProvisionLog {
         keyring: Arc<Keyring>,
         options: LogOptions,
     ) -> Result<Self, StartError> {
+        let first = Self::begin(store.clone(), keyring.clone(), options.clone()).await;
+        let Err(StartError::Genesis(error)) = first else {
+            return first;
+        };
+        // Where another process was faster, the log has its first entry, and this one starts on it.
+        let head = Deadline::after(options.store_timeout)
+            .wait(store.head())
+            .await;
+        match head.map_err(|_| StartError::Deadline)?? {
+            head if head.size > 0 => Self::begin(store, keyring, options).await,
+            _ => Err(StartError::Genesis(error)),
+        }
+    }
+
+    async fn begin(
+        store: Arc<dyn LogStore>,
+        keyring: Arc<Keyring>,
+        options: LogOptions,
+    ) -> Result<Self, StartError> {
         let key = options.verifier_key(&keyring.log_public_key())?;
         let recovered = recover(&*store, &options, &key).await?;
         let checkpoint = Arc::new(SignedCheckpoint::sign(
@@ -210,7 +229,8 @@ impl ProvisionLog {
 
     /// Takes nothing more, writes what waits, keeps the newest checkpoint. Says whether all of that was done by the deadline.
     pub async fn shutdown(&self, deadline: Deadline) -> bool {
-        self.shared.stop();
+        // The other half is for what stands to be signed and kept.
+        self.shared.stop(Deadline::after(deadline.remaining() / 2));
         self.stop.cancel();
         let (tasks, background) = (take(&self.tasks), take(&self.background));
         let drained = join(tasks, deadline).await;

@@ -38,7 +38,8 @@ pub struct LogOptions {
     pub max_batch: usize,
     /// Entries a batch at most that aren't the exchange's.
     pub max_other: usize,
-    /// How long the store may take for one batch before it counts as broken, and for one reading.
+    /// How long the store may take for one batch, and for one reading. A batch that takes longer breaks a store whose outcome can't be
+    /// known; of another the head is then read until it is.
     pub store_timeout: Duration,
     /// The time.
     pub clock: Arc<dyn Clock>,

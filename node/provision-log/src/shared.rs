@@ -6,6 +6,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::checkpoint::SignedCheckpoint;
+use crate::deadline::Deadline;
 use crate::error::{RecordError, Unavailable};
 use crate::verify::VerifyReport;
 
@@ -47,6 +48,8 @@ struct Inner {
     kept_size: u64,
     kept_failure: Option<String>,
     verified: Option<VerifyReport>,
+    /// Until when the writer may try to learn what became of a commit, once the log was told to stop.
+    stop_by: Option<Deadline>,
 }
 
 impl Shared {
@@ -56,6 +59,7 @@ impl Shared {
             kept_size: 0,
             kept_failure: None,
             verified: None,
+            stop_by: None,
         };
         Self {
             newest: watch::Sender::new(first),
@@ -115,16 +119,25 @@ impl Shared {
         }
     }
 
-    pub(crate) fn stop(&self) {
+    pub(crate) fn stop(&self, by: Deadline) {
         let mut inner = self.inner.write();
+        inner.stop_by = Some(by);
         if !matches!(inner.state, LogState::Poisoned(_)) {
             inner.state = LogState::Stopped;
         }
     }
 
+    pub(crate) fn stop_by(&self) -> Option<Deadline> {
+        self.inner.read().stop_by
+    }
+
     /// Why no entry can be taken at all, if so.
     pub(crate) fn refusal(&self) -> Option<RecordError> {
-        match self.inner.read().state {
+        match &self.inner.read().state {
+            // More would only queue up behind a batch that nobody can vouch for.
+            LogState::Struggling(why @ RecordError::Unavailable(Unavailable::Unsettled)) => {
+                Some(why.clone())
+            }
             LogState::Serving | LogState::Struggling(_) => None,
             LogState::Poisoned(_) => Some(RecordError::Poisoned),
             LogState::Stopped => Some(RecordError::Unavailable(Unavailable::ShuttingDown)),

@@ -69,6 +69,8 @@ pub(crate) struct Batch {
     waiting: Vec<Waiting>,
     /// Whether the first item is the entry about the gap.
     names_gap: bool,
+    /// The batch as an earlier attempt sealed it whose outcome isn't certain: it may still come to stand.
+    pub(crate) in_doubt: Option<Sealed>,
 }
 
 impl Writer {
@@ -76,7 +78,9 @@ impl Writer {
     pub(crate) async fn run(mut self) {
         while let Some(arrived) = self.next().await {
             if let Some(batch) = self.prepare(arrived) {
-                self.write(batch).await;
+                if !self.write(batch).await {
+                    break;
+                }
             }
             if matches!(self.shared.refusal(), Some(RecordError::Poisoned)) {
                 break;
@@ -158,6 +162,7 @@ impl Writer {
             drafts: drafts.into(),
             waiting,
             names_gap,
+            in_doubt: None,
         })
     }
 
@@ -176,24 +181,37 @@ impl Writer {
         })
     }
 
-    /// Gives the batch to the store until it stands, nobody waits any more, or the storage broke.
-    async fn write(&mut self, batch: Batch) {
+    /// Gives the batch to the store until it stands, nobody waits any more, or the storage broke. False when the log was stopped before
+    /// it could be learnt what became of the batch.
+    async fn write(&mut self, mut batch: Batch) -> bool {
         let mut pause = PAUSE.0;
         loop {
-            match self.attempt(&batch).await {
-                Attempt::Stands(sealed) => return self.stands(batch, sealed),
-                Attempt::GiveUp(error) => return self.turn_away(batch, &error),
-                Attempt::Poison(why) => return self.poison(batch, why).await,
+            match self.attempt(&mut batch).await {
+                Attempt::Stands(sealed) => {
+                    self.stands(batch, sealed);
+                    return true;
+                }
+                Attempt::GiveUp(error) => {
+                    self.turn_away(batch, &error);
+                    return true;
+                }
+                Attempt::Poison(why) => {
+                    self.poison(batch, why).await;
+                    return true;
+                }
+                Attempt::Stopped => {
+                    self.turn_away(batch, &RecordError::DeadlineExceeded);
+                    return false;
+                }
                 Attempt::Again(error) => {
                     let patient = batch
                         .waiting
                         .iter()
                         .filter(|waiting| waiting.reply.is_some() && !waiting.is_gone());
-                    let Some(latest) = patient.map(|waiting| waiting.deadline).max() else {
-                        return self.turn_away(batch, &error);
-                    };
-                    if latest.remaining() <= pause {
-                        return self.turn_away(batch, &error);
+                    let latest = patient.map(|waiting| waiting.deadline).max();
+                    if latest.is_none_or(|latest| latest.remaining() <= pause) {
+                        self.turn_away(batch, &error);
+                        return true;
                     }
                     self.shared.serving(Some(error));
                     tokio::time::sleep(pause).await;
@@ -244,6 +262,11 @@ impl Writer {
     }
 
     fn turn_away(&mut self, batch: Batch, error: &RecordError) {
+        // Of what may still come to stand nobody is told that it doesn't.
+        let error = match &batch.in_doubt {
+            Some(_) => &RecordError::DeadlineExceeded,
+            None => error,
+        };
         tracing::warn!(error = %error, entries = batch.waiting.len(), "entries were turned away");
         self.shared.serving(Some(error.clone()));
         self.note_gap(&error.to_string(), &batch);

@@ -66,9 +66,16 @@ pub enum StorageError {
 /// Why a batch is certainly not in the log. Everything was rolled back; the same items may be given again.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NotCommitted {
-    /// The head isn't the expected one: another process appended, or the caller's picture is old.
+    /// The head isn't one that continues the expected one closely: it is earlier, has another root at the same size, or is
+    /// more than [`crate::MOST_BEHIND`] entries further on. Read it and look.
     #[error("the head of the log is another one than expected")]
     SwapLost,
+    /// The log is in a later epoch than the batch was sealed for: it was opened anew, and this writer's time is over.
+    #[error("a later epoch of the log was opened")]
+    Fenced,
+    /// The tenant is being moved to another database and takes nothing until that is done.
+    #[error("the tenant is being moved to another database")]
+    ReadOnly,
     /// A lock was not to be had within the bounded wait, or a serialisation failure or deadlock.
     #[error("the database is busy")]
     Busy,

@@ -23,6 +23,7 @@ mod change;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+mod fit;
 mod log;
 mod persons;
 mod prepare;
@@ -33,8 +34,8 @@ pub mod sqlite;
 pub use change::Change;
 pub use error::{AppendError, ChangeError, NotCommitted, StorageError};
 pub use log::{
-    BatchItem, BatchRows, EntryRow, HeadRow, LeafRow, LogStore, Prepared, SealBatch, SubjectHead,
-    SubjectTag, TileRow,
+    BatchItem, BatchRows, EntryRow, HeadRow, LeafRow, LogStore, MOST_BEHIND, Prepared, SealBatch,
+    SubjectHead, SubjectTag, TileRow,
 };
 pub use persons::{Lookup, PersonRecord, PersonStore};
 pub use registry::{

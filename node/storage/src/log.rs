@@ -9,6 +9,10 @@ use async_trait::async_trait;
 
 use crate::{AppendError, Change, ChangeError, StorageError};
 
+/// How many entries others may have added since the caller looked, at most, for its batch to go onto theirs: 8.8 MB of leaves. Who is
+/// further behind reads the log first.
+pub const MOST_BEHIND: u64 = 65_536;
+
 /// Keyed tag of the person an entry is about (`vrx_crypto::TagKind::Subject` over the individual number), or 32 random
 /// bytes when it is about nobody this tenant knows. Every entry has one, so that neither the column nor the work tells
 /// known from unknown. It is never a tag that `person_tag` holds.
@@ -47,11 +51,17 @@ pub struct BatchItem {
     pub subject: SubjectTag,
 }
 
-/// What the store found out before the entries can be sealed. Both lists are in the order of the items.
+/// What the store found out before the entries can be sealed. Results and subject heads are in the order of the items.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
+    /// The head that the batch goes onto: the expected one, or a later one where others appended meanwhile. Nobody else
+    /// moves it before this batch stands or is rolled back.
+    pub head: HeadRow,
+    /// The leaves that came between the expected head and that one, ascending and without a gap. Whether they lead from
+    /// one root to the other is for `seal` to find out.
+    pub since: Vec<LeafRow>,
     /// Whether each item's change was taken. Entries are due for exactly the items that are `Ok`, in their order: the
-    /// n-th of them has index `expected size + n` (changes record that index in their rows).
+    /// n-th of them, counted from 0, has index `head.size + n` (changes record that index in their rows).
     pub results: Vec<Result<(), ChangeError>>,
     /// The subject's newest entry *before this batch*. Two items of one batch with the same subject get the same head:
     /// chaining them is `seal`'s business.
@@ -102,9 +112,9 @@ pub struct TileRow {
 /// What a sealed batch writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchRows {
-    /// One for each item that is `Ok`, in order, indexes without a gap from the expected size.
+    /// One for each item that is `Ok`, in order, indexes without a gap from the size of [`Prepared::head`].
     pub entries: Vec<EntryRow>,
-    /// Tiles that these entries filled.
+    /// Tiles that these entries filled; not those that the entries since the expected head did, which stand already.
     pub tiles: Vec<TileRow>,
     /// The head after them.
     pub head: HeadRow,
@@ -120,9 +130,13 @@ pub trait LogStore: Send + Sync {
     /// The head as the primary has it now.
     async fn head(&self) -> Result<HeadRow, StorageError>;
 
-    /// Adds one batch in ONE transaction: compares the head with `expected` (size and root), runs each change in a
-    /// savepoint, reads the subject heads, calls `seal`, writes entries, tiles and head, commits durably. `Ok` means
-    /// that the disk has it. When every item is refused, nothing is written and `seal` isn't called.
+    /// Adds one batch in ONE transaction: locks the head and compares it with `expected` (size and root), runs each
+    /// change in a savepoint, reads the subject heads, calls `seal`, writes entries, tiles and head, commits durably.
+    /// `Ok` means that the disk has it. When every item is refused, nothing is written and `seal` isn't called.
+    ///
+    /// A head that is *later* than expected, by [`MOST_BEHIND`] entries at most, isn't refused: other processes appended, and
+    /// the batch goes onto theirs (see [`Prepared::head`]). So each process's batch lands when it has the lock, and none is
+    /// overtaken for ever. An earlier head, another root at the same size, or one further on is [`crate::NotCommitted::SwapLost`].
     ///
     /// The items are shared, so that a caller can give the same ones again after [`AppendError::NotCommitted`].
     async fn append(
@@ -131,6 +145,14 @@ pub trait LogStore: Send + Sync {
         items: Arc<[BatchItem]>,
         seal: SealBatch,
     ) -> Result<Prepared, AppendError>;
+
+    /// Whether [`LogStore::head`] tells for certain, sooner or later, what became of a batch whose answer was lost or not
+    /// waited for: true of a database server, which decides each batch before it lets the next one have the head. An append
+    /// whose future is dropped must then go no further than the COMMIT that was already sent, and call no `seal`. Where it
+    /// is false, a commit that isn't answered in time leaves nothing to trust.
+    fn outcome_is_knowable(&self) -> bool {
+        false
+    }
 
     /// Up to `count` leaves from index `from`, ascending.
     async fn leaves(&self, from: u64, count: u32) -> Result<Vec<LeafRow>, StorageError>;

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use vrx_storage::{
-    AppendError, BatchItem, ChangeError, EntryRow, HeadRow, LeafRow, LogStore, NotCommitted,
-    Prepared, SealBatch, StorageError, SubjectHead, SubjectTag,
+    AppendError, BatchItem, ChangeError, EntryRow, HeadRow, LeafRow, LogStore, MOST_BEHIND,
+    NotCommitted, Prepared, SealBatch, StorageError, SubjectHead, SubjectTag,
 };
 
 /// SHA-256 of the empty string: the root of an empty log.
@@ -41,6 +41,12 @@ pub enum Fault {
     BrokenBefore,
     /// The store never answers; the batch doesn't stand.
     Silence,
+    /// The store never answers; the batch stands.
+    SilenceAfter,
+    /// The answer was lost while the commit was still under way: the batch comes to stand when the next one takes the head.
+    CommittedLate,
+    /// The tenant is being moved.
+    ReadOnly,
 }
 
 /// What one batch was.
@@ -65,7 +71,9 @@ pub struct FaultyLogStore {
     state: Mutex<State>,
     plan: Mutex<VecDeque<Fault>>,
     seen: Mutex<Vec<BatchSeen>>,
+    late: Mutex<Option<State>>,
     gate: tokio::sync::RwLock<()>,
+    knowable: AtomicBool,
     refuse_changes: AtomicBool,
     failing_heads: AtomicU64,
 }
@@ -100,7 +108,9 @@ impl FaultyLogStore {
             state: Mutex::new(state),
             plan: Mutex::default(),
             seen: Mutex::default(),
+            late: Mutex::default(),
             gate: tokio::sync::RwLock::new(()),
+            knowable: AtomicBool::new(false),
             refuse_changes: AtomicBool::new(false),
             failing_heads: AtomicU64::new(0),
         }
@@ -120,6 +130,11 @@ impl FaultyLogStore {
     /// The next readings of the head fail.
     pub fn fail_heads(&self, count: u64) {
         self.failing_heads.store(count, Ordering::SeqCst);
+    }
+
+    /// From now on it is a database server: what became of a batch can be learnt from the head.
+    pub fn is_a_server(&self) {
+        self.knowable.store(true, Ordering::SeqCst);
     }
 
     /// Every change is refused from now on, or none.
@@ -179,7 +194,11 @@ impl FaultyLogStore {
         fault: Fault,
     ) -> Result<Prepared, AppendError> {
         let mut state = self.state.lock();
+        if let Some(late) = self.late.lock().take() {
+            *state = late;
+        }
         match fault {
+            Fault::ReadOnly => return Err(NotCommitted::ReadOnly.into()),
             Fault::Busy => return Err(NotCommitted::Busy.into()),
             Fault::Full => return Err(NotCommitted::Full.into()),
             Fault::BrokenBefore => {
@@ -187,9 +206,13 @@ impl FaultyLogStore {
             }
             _ => {}
         }
-        if (state.head.size, state.head.root) != expected {
-            return Err(NotCommitted::SwapLost.into());
-        }
+        let behind = match state.head.size.checked_sub(expected.0) {
+            Some(0) if state.head.root == expected.1 => 0,
+            Some(count @ 1..=MOST_BEHIND) => count,
+            _ => return Err(NotCommitted::SwapLost.into()),
+        };
+        let since = state.entries.iter().rev().take(behind as usize).rev();
+        let since = since.map(leaf_row).collect();
         let refuse = self.refuse_changes.load(Ordering::SeqCst);
         let results: Vec<Result<(), ChangeError>> = items
             .iter()
@@ -205,7 +228,12 @@ impl FaultyLogStore {
             .iter()
             .map(|item| state.subjects.get(&item.subject).copied())
             .collect();
-        let prepared = Prepared { results, heads };
+        let prepared = Prepared {
+            head: state.head.clone(),
+            since,
+            results,
+            heads,
+        };
         if prepared.results.iter().all(Result::is_err) {
             return Ok(prepared);
         }
@@ -223,10 +251,16 @@ impl FaultyLogStore {
             next.entries.push(row);
         }
         for tile in rows.tiles {
-            next.tiles.insert((tile.level, tile.index), tile.hashes);
+            let stood = next.tiles.insert((tile.level, tile.index), tile.hashes);
+            if stood.is_some() {
+                return Err(NotCommitted::Mismatch("a tile stands already").into());
+            }
         }
         if rows.head.size != next.entries.len() as u64 {
             return Err(NotCommitted::Mismatch("the head has another size").into());
+        }
+        if rows.head.epoch < state.head.epoch {
+            return Err(NotCommitted::Fenced.into());
         }
         next.head = rows.head;
         match fault {
@@ -234,6 +268,12 @@ impl FaultyLogStore {
             Fault::LostUnknown => Err(AppendError::Unknown(
                 "connection lost in COMMIT (injected)".to_owned(),
             )),
+            Fault::CommittedLate => {
+                *self.late.lock() = Some(next);
+                Err(AppendError::Unknown(
+                    "connection lost in COMMIT (injected)".to_owned(),
+                ))
+            }
             Fault::CommittedUnknown => {
                 *state = next;
                 Err(AppendError::Unknown(
@@ -249,6 +289,13 @@ impl FaultyLogStore {
                 Ok(prepared)
             }
         }
+    }
+}
+
+fn leaf_row(row: &EntryRow) -> LeafRow {
+    LeafRow {
+        index: row.index,
+        leaf: row.leaf,
     }
 }
 
@@ -283,18 +330,20 @@ impl LogStore for FaultyLogStore {
         }
         // A real store answers from another thread.
         tokio::task::yield_now().await;
-        self.run(expected, &items, seal, fault)
+        let outcome = self.run(expected, &items, seal, fault);
+        if fault == Fault::SilenceAfter {
+            std::future::pending::<()>().await;
+        }
+        outcome
+    }
+
+    fn outcome_is_knowable(&self) -> bool {
+        self.knowable.load(Ordering::SeqCst)
     }
 
     async fn leaves(&self, from: u64, count: u32) -> Result<Vec<LeafRow>, StorageError> {
         let rows = self.entries(from, count).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| LeafRow {
-                index: row.index,
-                leaf: row.leaf,
-            })
-            .collect())
+        Ok(rows.iter().map(leaf_row).collect())
     }
 
     async fn tiles(&self, ids: &[(u8, u64)]) -> Result<Vec<Option<Vec<u8>>>, StorageError> {

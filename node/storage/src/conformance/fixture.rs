@@ -70,10 +70,7 @@ impl Fixture {
     pub async fn append(&self, items: Vec<BatchItem>) -> Result<Prepared, AppendError> {
         let head = self.store.head().await.unwrap();
         let items: Arc<[BatchItem]> = items.into();
-        let seal = seal(
-            head.clone(),
-            items.iter().map(|item| item.subject).collect(),
-        );
+        let seal = seal(items.iter().map(|item| item.subject).collect());
         self.store.append((head.size, head.root), items, seal).await
     }
 
@@ -174,12 +171,13 @@ impl Fixture {
 }
 
 /// A seal without a tree: the root is the size, eight times over.
-pub fn seal(head: HeadRow, subjects: Vec<SubjectTag>) -> SealBatch {
-    Box::new(move |prepared| Ok(rows(&head, &subjects, prepared)))
+pub fn seal(subjects: Vec<SubjectTag>) -> SealBatch {
+    Box::new(move |prepared| Ok(rows(&subjects, prepared)))
 }
 
 /// The rows of such a seal.
-pub fn rows(head: &HeadRow, subjects: &[SubjectTag], prepared: &Prepared) -> BatchRows {
+pub fn rows(subjects: &[SubjectTag], prepared: &Prepared) -> BatchRows {
+    let head = &prepared.head;
     let mut entries: Vec<EntryRow> = Vec::new();
     for (at, subject) in subjects.iter().enumerate() {
         if prepared.results[at].is_err() {

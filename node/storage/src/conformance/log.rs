@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::Fixture;
 use super::fixture::{CHIEF, root, rows, seal};
 use crate::{
-    AppendError, BatchItem, Change, ChangeError, ImportKind, NotCommitted, SubjectHead, TileRow,
+    AppendError, BatchItem, Change, ChangeError, ImportKind, MOST_BEHIND, NotCommitted,
+    SubjectHead, TileRow,
 };
 use vrx_domain::{ImportId, UnixMillis};
 
@@ -70,19 +71,98 @@ pub async fn a_batch_stands_whole_and_in_order(fixture: &Fixture) {
     assert_eq!(fixture.store.entries(5, 2).await.unwrap(), entries[5..7]);
 }
 
-/// Neither an old size nor another root gets in.
+/// Another root at the same size and a head that went back don't get in.
 pub async fn a_swap_that_is_lost_writes_nothing(fixture: &Fixture) {
-    let before = fixture.store.head().await.unwrap();
     fixture.append(vec![entry(fixture.nobody())]).await.unwrap();
     let after = fixture.store.head().await.unwrap();
-    for expected in [(before.size, before.root), (1, [9; 32]), (2, root(1))] {
+    for expected in [(1, [9; 32]), (2, root(1))] {
         let items: Arc<[BatchItem]> = vec![entry(fixture.nobody())].into();
-        let seal = seal(after.clone(), vec![items[0].subject]);
+        let seal = seal(vec![items[0].subject]);
         let lost = fixture.store.append(expected, items, seal).await;
         assert_eq!(lost, Err(AppendError::NotCommitted(NotCommitted::SwapLost)));
     }
     assert_eq!(fixture.store.head().await.unwrap(), after);
     assert_eq!(fixture.store.entries(0, 10).await.unwrap().len(), 1);
+}
+
+/// Its indexes and its changes count from the head that is there, and the leaves of the others come with it.
+pub async fn a_batch_goes_onto_what_others_appended_meanwhile(fixture: &Fixture) {
+    let old = fixture.store.head().await.unwrap();
+    let others: Vec<_> = (0..300).map(|_| entry(fixture.nobody())).collect();
+    fixture.append(others).await.unwrap();
+    let import = fixture.header(ImportKind::Persons);
+    let id = import.id;
+    let item = BatchItem {
+        change: Some(Change::create_import(import)),
+        subject: fixture.nobody(),
+    };
+    let seal = seal(vec![item.subject]);
+    let prepared = fixture
+        .store
+        .append((old.size, old.root), vec![item].into(), seal)
+        .await
+        .unwrap();
+    assert_eq!((prepared.head.size, prepared.head.root), (300, root(300)));
+    assert_eq!(
+        prepared.since,
+        fixture.store.leaves(0, 300).await.unwrap(),
+        "the leaves in between"
+    );
+    let head = fixture.store.head().await.unwrap();
+    assert_eq!((head.size, head.root), (301, root(301)));
+    assert!(fixture.store.import(id).await.unwrap().is_some());
+}
+
+/// Whoever is that far behind has to read the log anew.
+pub async fn a_batch_too_far_behind_loses_the_swap(fixture: &Fixture) {
+    let old = fixture.store.head().await.unwrap();
+    let mut left = MOST_BEHIND;
+    while left > 0 {
+        let count = left.min(8_192);
+        let others = (0..count).map(|_| entry(fixture.nobody())).collect();
+        fixture.append(others).await.unwrap();
+        left -= count;
+    }
+    let subject = fixture.nobody();
+    let append = || {
+        let items = vec![entry(subject)].into();
+        fixture
+            .store
+            .append((old.size, old.root), items, seal(vec![subject]))
+    };
+    let last = append().await.unwrap();
+    assert_eq!(last.since.len() as u64, MOST_BEHIND);
+    assert_eq!(
+        append().await,
+        Err(AppendError::NotCommitted(NotCommitted::SwapLost))
+    );
+}
+
+/// A writer of an earlier epoch writes nothing into a later one.
+pub async fn a_batch_of_an_earlier_epoch_is_fenced(fixture: &Fixture) {
+    let in_epoch = |epoch: u32, subject: crate::SubjectTag| -> crate::SealBatch {
+        Box::new(move |prepared| {
+            let mut rows = rows(&[subject], prepared);
+            rows.head.epoch = epoch;
+            Ok(rows)
+        })
+    };
+    let head = fixture.store.head().await.unwrap();
+    let append = |epoch| {
+        let subject = fixture.nobody();
+        let items = vec![entry(subject)].into();
+        fixture
+            .store
+            .append((head.size, head.root), items, in_epoch(epoch, subject))
+    };
+    append(2).await.unwrap();
+    assert_eq!(
+        append(1).await,
+        Err(AppendError::NotCommitted(NotCommitted::Fenced))
+    );
+    append(2).await.unwrap();
+    let head = fixture.store.head().await.unwrap();
+    assert_eq!((head.size, head.epoch), (2, 2));
 }
 
 /// Changes of a batch that can't be sealed are undone with it.
@@ -124,14 +204,13 @@ pub async fn rows_that_do_not_fit_the_batch_are_refused(fixture: &Fixture) {
     ];
     for spoil in spoils {
         let subject = fixture.nobody();
-        let head_of_seal = head.clone();
         let refused = fixture
             .store
             .append(
                 (head.size, head.root),
                 vec![entry(subject)].into(),
                 Box::new(move |prepared| {
-                    let mut rows = rows(&head_of_seal, &[subject], prepared);
+                    let mut rows = rows(&[subject], prepared);
                     spoil(&mut rows);
                     Ok(rows)
                 }),
@@ -244,9 +323,8 @@ pub async fn heads_of_subjects_follow_their_entries(fixture: &Fixture) {
 pub async fn tiles_are_kept(fixture: &Fixture) {
     let head = fixture.store.head().await.unwrap();
     let subject = fixture.nobody();
-    let of_seal = head.clone();
     let seal: crate::SealBatch = Box::new(move |prepared| {
-        let mut rows = rows(&of_seal, &[subject], prepared);
+        let mut rows = rows(&[subject], prepared);
         rows.tiles = vec![
             TileRow {
                 level: 0,

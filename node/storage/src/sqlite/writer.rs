@@ -9,11 +9,12 @@ use vrx_domain::ImportId;
 use super::apply::{Applier, NotApplied};
 use super::files::Identity;
 use super::heads::Heads;
-use super::log::head;
+use super::log::{head, leaves};
 use super::lookup::ApprovedImports;
 use super::queue::Queue;
 use super::register_version::RegisterVersion;
 use super::sql::{Sql, failure, int};
+use crate::fit::{behind, check_fit, is_gapless};
 use crate::{
     AppendError, BatchItem, BatchRows, HeadRow, NotCommitted, Prepared, SealBatch, StorageError,
 };
@@ -91,7 +92,8 @@ impl Writer {
     ) -> Result<Prepared, AppendError> {
         self.fit().map_err(before_commit)?;
         let mut approved = Vec::new();
-        let result = self.transaction(expected, items, seal, &mut approved);
+        let mut onto = expected;
+        let result = self.transaction(&mut onto, items, seal, &mut approved);
         let ended = self.end_transaction();
         match (result, ended) {
             (Ok((prepared, rows)), Ok(())) => {
@@ -112,15 +114,16 @@ impl Writer {
                 }
                 Ok(prepared)
             }
-            (Err(error), Ok(())) => Err(self.judge(error, expected)),
+            (Err(error), Ok(())) => Err(self.judge(error, onto)),
             (_, Err(error)) => Err(self.poison(&error)),
         }
     }
 
-    /// Begin, change, seal, write, commit. Leaves the transaction open where it fails.
+    /// Begin, change, seal, write, commit. Leaves the transaction open where it fails. `onto` comes as the expected head and
+    /// becomes the one that was found.
     fn transaction(
         &self,
-        expected: (u64, [u8; 32]),
+        onto: &mut (u64, [u8; 32]),
         items: &[BatchItem],
         seal: SealBatch,
         approved: &mut Vec<ImportId>,
@@ -128,11 +131,18 @@ impl Writer {
         let sql = &self.sql;
         sql.run("BEGIN IMMEDIATE", []).map_err(failure)?;
         let found = head(sql, self.tenant)?;
-        if (found.size, found.root) != expected {
-            return Err(Failed::Not(NotCommitted::SwapLost));
+        let count = behind(*onto, &found).map_err(Failed::Not)?;
+        let since = match u32::try_from(count).unwrap_or(u32::MAX) {
+            0 => Vec::new(),
+            count => leaves(sql, self.tenant, onto.0, count)?,
+        };
+        if !is_gapless(onto.0, &found, &since) {
+            let gap = StorageError::Broken("entries are missing before the head".to_owned());
+            return Err(Failed::Storage(gap));
         }
+        *onto = (found.size, found.root);
         let mut results = Vec::with_capacity(items.len());
-        let mut next = expected.0;
+        let mut next = found.size;
         for item in items {
             let result = match &item.change {
                 None => Ok(()),
@@ -144,15 +154,20 @@ impl Writer {
         let heads = self
             .heads
             .get(sql, self.tenant, items.iter().map(|item| item.subject))?;
-        let prepared = Prepared { results, heads };
-        if next == expected.0 {
+        let prepared = Prepared {
+            head: found,
+            since,
+            results,
+            heads,
+        };
+        if next == onto.0 {
             return Ok((prepared, None));
         }
         let rows = catch_unwind(AssertUnwindSafe(|| seal(&prepared)))
             .unwrap_or_else(|_| Err("sealing panicked".to_owned()))
             .map_err(|why| Failed::Not(NotCommitted::Seal(why)))?;
-        check_fit(expected.0, next, items, &prepared, &rows)?;
-        self.write(expected, &rows)?;
+        check_fit(items, &prepared, &rows).map_err(Failed::Not)?;
+        self.write(*onto, &rows)?;
         // THE COMMIT POINT: when this returns, the write-ahead log has been synced and the batch stands, whatever happens
         // to this process. Nothing that depends on the batch may be told to anybody before.
         sql.run("COMMIT", [])
@@ -181,7 +196,7 @@ impl Writer {
         Ok(result)
     }
 
-    fn write(&self, expected: (u64, [u8; 32]), rows: &BatchRows) -> Result<(), StorageError> {
+    fn write(&self, onto: (u64, [u8; 32]), rows: &BatchRows) -> Result<(), StorageError> {
         let entries = rows.entries.iter().map(|entry| {
             (
                 self.tenant,
@@ -230,14 +245,14 @@ impl Writer {
                 epoch,
                 int(*last_time),
                 checkpoint,
-                int(expected.0),
-                expected.1,
+                int(onto.0),
+                onto.1,
             ),
         )
     }
 
     /// A failed batch, by what it means.
-    fn judge(&mut self, failed: Failed, expected: (u64, [u8; 32])) -> AppendError {
+    fn judge(&mut self, failed: Failed, onto: (u64, [u8; 32])) -> AppendError {
         match failed {
             Failed::Not(why) => why.into(),
             Failed::Storage(error) => match before_commit(error) {
@@ -247,7 +262,7 @@ impl Writer {
             // Refused while committing and rolled back. Believed only if the head is the old one.
             Failed::Commit(error @ (StorageError::Busy | StorageError::Full)) => {
                 match head(&self.sql, self.tenant) {
-                    Ok(head) if (head.size, head.root) == expected => before_commit(error),
+                    Ok(head) if (head.size, head.root) == onto => before_commit(error),
                     Ok(_) => self.poison(&StorageError::Broken(
                         "the head moved in a commit that failed".to_owned(),
                     )),
@@ -405,31 +420,4 @@ fn before_commit(error: StorageError) -> AppendError {
         StorageError::Broken(why) => AppendError::Broken(why),
         other => AppendError::Broken(other.to_string()),
     }
-}
-
-/// What was sealed must be what was asked for: one entry for each accepted item, in order, and the head after them.
-fn check_fit(
-    from: u64,
-    to: u64,
-    items: &[BatchItem],
-    prepared: &Prepared,
-    rows: &BatchRows,
-) -> Result<(), Failed> {
-    let accepted = items
-        .iter()
-        .zip(&prepared.results)
-        .filter(|(_, result)| result.is_ok())
-        .map(|(item, _)| item.subject);
-    let subjects = rows.entries.iter().map(|entry| entry.subject);
-    let indexes = rows.entries.iter().map(|entry| entry.index);
-    let why = if !indexes.eq(from..to) {
-        "the indexes of the entries"
-    } else if !subjects.eq(accepted) {
-        "the subjects of the entries"
-    } else if rows.head.size != to {
-        "the size of the head"
-    } else {
-        return Ok(());
-    };
-    Err(Failed::Not(NotCommitted::Mismatch(why)))
 }
