@@ -204,6 +204,7 @@ pub fn storage_failure(error: StorageError) -> Failure {
     match error {
         StorageError::Locked { .. }
         | StorageError::Busy
+        | StorageError::Unreachable(_)
         | StorageError::Full
         | StorageError::Closed => Failure::unavailable(error.to_string()),
         StorageError::Place { .. }

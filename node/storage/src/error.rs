@@ -29,6 +29,9 @@ pub enum StorageError {
         /// Row id, in hex or decimal; never a value.
         row: String,
     },
+    /// The server doesn't answer, or the way to it broke. Trying again is safe; nothing is known to be lost.
+    #[error("the database can't be reached: {0}")]
+    Unreachable(String),
     /// The handle was closed, or its thread has ended.
     #[error("the database is closed")]
     Closed,

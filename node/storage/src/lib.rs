@@ -22,14 +22,17 @@ mod body;
 mod change;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod decoys;
 mod error;
 mod fit;
 mod log;
 mod persons;
+pub mod postgres;
 mod prepare;
 mod registry;
 mod sealed;
 pub mod sqlite;
+mod store;
 
 pub use change::Change;
 pub use error::{AppendError, ChangeError, NotCommitted, StorageError};
@@ -38,9 +41,14 @@ pub use log::{
     SubjectHead, SubjectTag, TileRow,
 };
 pub use persons::{Lookup, PersonRecord, PersonStore};
+pub use postgres::{
+    PostgresCluster, PostgresLimits, PostgresOwner, PostgresTenant, PostgresUrl, PostgresUrlError,
+    TenantOptions,
+};
 pub use registry::{
     Adoption, CHUNK_ROWS, Counts, DoseRow, ImportCounts, ImportHeader, ImportKind, ImportRecord,
     ImportState, InquiryRecord, PeerCheckpoint, PersonRow, PreparedChunk, RegistryStore,
     RowOutcome, RowRefusal,
 };
 pub use sqlite::{SqliteOptions, SqliteTenant};
+pub use store::TenantStore;

@@ -9,6 +9,12 @@ use async_trait::async_trait;
 
 use crate::{AppendError, Change, ChangeError, StorageError};
 
+/// RFC 6962 root of no entries: SHA-256 of the empty string.
+pub(crate) const EMPTY_ROOT: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
 /// How many entries others may have added since the caller looked, at most, for its batch to go onto theirs: 8.8 MB of leaves. Who is
 /// further behind reads the log first.
 pub const MOST_BEHIND: u64 = 65_536;

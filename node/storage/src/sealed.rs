@@ -2,10 +2,17 @@
 //!
 //! Both databases fill these types; opening runs in the task of whoever asked, never on a database thread.
 
-use vrx_crypto::{Context, Keyring, PersonKey};
-use vrx_domain::{Dose, DoseId, DoseStatus, ImportId, IndividualNumber, PersonId, TenantId};
+use std::collections::HashSet;
 
-use crate::body::{DoseBody, PersonBody, decode_dose, decode_person};
+use vrx_crypto::{Context, Keyring, PersonKey};
+use vrx_domain::{
+    Dose, DoseId, DoseStatus, ImportId, IndividualNumber, InquiryId, PersonId, TenantId, UnixMillis,
+};
+
+use crate::body::{
+    DoseBody, PersonBody, decode_dose, decode_import, decode_inquiry, decode_person,
+};
+use crate::registry::{ImportRecord, ImportState, InquiryRecord};
 use crate::{Lookup, PersonRecord, StorageError};
 
 /// A row of `person`.
@@ -176,6 +183,74 @@ impl Owner<'_> {
             .and_then(|plain| decode_dose(row.dose, &plain).ok())
             .filter(|body| body.dose.revision == row.revision && body.import == row.import)
             .ok_or_else(|| inconsistent("dose_revision", "body", &row.dose))
+    }
+}
+
+/// Opens an import's row.
+pub(crate) fn open_import(
+    keyring: &Keyring,
+    id: ImportId,
+    body: &[u8],
+) -> Result<ImportRecord, StorageError> {
+    keyring
+        .open_record(Context::ImportBody, *id.as_bytes(), body)
+        .ok()
+        .and_then(|plain| decode_import(id, &plain).ok())
+        .ok_or_else(|| inconsistent("import", "body", &id))
+}
+
+/// Opens all rows of imports, the newest entered first.
+pub(crate) fn open_imports(
+    keyring: &Keyring,
+    rows: &[(ImportId, Vec<u8>)],
+) -> Result<Vec<ImportRecord>, StorageError> {
+    let mut imports = rows
+        .iter()
+        .map(|(id, body)| open_import(keyring, *id, body))
+        .collect::<Result<Vec<_>, _>>()?;
+    imports.sort_by_key(|import| {
+        (
+            std::cmp::Reverse(import.header.entered_at),
+            import.header.id,
+        )
+    });
+    Ok(imports)
+}
+
+/// Those whose sealed state says approved.
+pub(crate) fn approved(imports: &[ImportRecord]) -> HashSet<ImportId> {
+    imports
+        .iter()
+        .filter(|import| matches!(import.state, ImportState::Approved { .. }))
+        .map(|import| import.header.id)
+        .collect()
+}
+
+/// An inquiry's row, still sealed.
+pub(crate) struct InquiryRow {
+    pub(crate) version: u32,
+    pub(crate) expires_at: UnixMillis,
+    pub(crate) wrapped_key: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl InquiryRow {
+    pub(crate) fn open(
+        &self,
+        keyring: &Keyring,
+        id: InquiryId,
+    ) -> Result<InquiryRecord, StorageError> {
+        keyring
+            .open_inquiry(id, &self.wrapped_key, &self.body)
+            .ok()
+            .and_then(|plain| decode_inquiry(self.version, self.expires_at, &plain).ok())
+            .map(|body| InquiryRecord {
+                id,
+                expires_at: self.expires_at,
+                version: self.version,
+                body,
+            })
+            .ok_or_else(|| inconsistent("inquiry", "body", &id))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows no database: a backend reads [`Existing`] for the probes asked, gives it here, and gets a [`crate::Change`] back.
 
+mod chunk;
 mod doses;
 mod persons;
 
@@ -10,8 +11,8 @@ use std::collections::HashMap;
 use vrx_crypto::{Keyring, Tag, TagKind, Tags};
 use vrx_domain::{Dose, PersonId, Random, TenantId};
 
-pub(crate) use doses::{Incoming, prepare_doses, probe_doses};
-pub(crate) use persons::{Sealer, prepare_persons, probe_persons};
+pub(crate) use chunk::{Probing, adoption_chunk, doses_chunk, inquiry_change, persons_chunk};
+pub(crate) use persons::Sealer;
 
 use crate::StorageError;
 use crate::change::TagRow;
@@ -21,6 +22,13 @@ use crate::sealed::{DoseRevisionRow, PersonKeyRow, PersonRevisionRow};
 pub(crate) struct Probe {
     pub(crate) kind: TagKind,
     pub(crate) tags: Tags,
+}
+
+/// Which of a person's rows a change is prepared against.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Against {
+    Person,
+    Doses,
 }
 
 /// What stands where the probes led.

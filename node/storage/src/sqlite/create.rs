@@ -9,20 +9,14 @@ use sqlx::{ConnectOptions, Connection as _};
 use vrx_domain::ImportId;
 
 use super::SqliteOptions;
-use super::decoys::{DECOYS, decoys};
-use super::lookup::DECOY_IMPORT;
 use super::sql::{Sql, failure};
 use crate::StorageError;
 use crate::change::Chunk;
+use crate::decoys::{DECOY_IMPORT, DECOYS, decoys};
+use crate::log::EMPTY_ROOT;
 
 /// `migrations/sqlite`, compiled in. Append-only.
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
-
-/// RFC 6962 root of no entries: SHA-256 of the empty string.
-const EMPTY_ROOT: [u8; 32] = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
-    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
-];
 
 /// Brings the database at `path` to this version's schema. A schema this version doesn't know is refused.
 pub(super) async fn migrate(path: &Path) -> Result<(), StorageError> {

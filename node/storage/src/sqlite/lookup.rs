@@ -16,6 +16,7 @@ use super::queue::Queue;
 use super::register_version::{Reading, RegisterVersion};
 use super::sql::{Sql, failure, reading, unsigned};
 use crate::StorageError;
+use crate::decoys::DECOY_IMPORT;
 use crate::sealed::{DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedLookup};
 
 /// Lookups taken from the queue at once.
@@ -27,9 +28,6 @@ const IDLE: Duration = Duration::from_millis(2);
 /// Imports that are approved. One process owns the database, so memory knows: read at open (from sealed rows, so that
 /// nobody approves by editing a column), added to when an approval has been committed.
 pub(super) struct ApprovedImports(RwLock<Arc<HashSet<ImportId>>>);
-
-/// The import that decoys came with: nobody's, and always approved, so that a decoy is opened like a person.
-pub(super) const DECOY_IMPORT: ImportId = ImportId::from_bytes([0; 16]);
 
 impl ApprovedImports {
     pub(super) fn new(mut approved: HashSet<ImportId>) -> Self {

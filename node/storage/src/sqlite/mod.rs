@@ -9,7 +9,6 @@
 
 mod apply;
 mod create;
-mod decoys;
 mod files;
 mod heads;
 mod log;

@@ -3,22 +3,17 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use vrx_crypto::{Context, Keyring, Tag};
+use vrx_crypto::{Keyring, Tag};
 use vrx_domain::{DoseId, ImportId, InquiryId, MunicipalityCode, PersonId, UnixMillis};
 
 use super::sql::{Sql, int, reading, unsigned};
 use crate::StorageError;
-use crate::body::{decode_import, decode_inquiry};
-use crate::prepare::{Existing, ExistingPerson, Probe};
-use crate::registry::{Counts, ImportRecord, ImportState, InquiryRecord, PeerCheckpoint};
-use crate::sealed::{DoseRevisionRow, PersonKeyRow, PersonRevisionRow, inconsistent};
-
-/// Which of a person's rows a change is prepared against.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Against {
-    Person,
-    Doses,
-}
+use crate::prepare::{Against, Existing, ExistingPerson, Probe};
+use crate::registry::{Counts, ImportRecord, PeerCheckpoint};
+use crate::sealed::{
+    DoseRevisionRow, InquiryRow, PersonKeyRow, PersonRevisionRow, approved, inconsistent,
+    open_import, open_imports,
+};
 
 /// Reads whom the probes lead to, and the newest revisions of what stands there.
 pub(super) fn existing(
@@ -162,17 +157,7 @@ pub(super) fn imports(
         [tenant],
         |row| Ok((ImportId::from_bytes(row.get(0)?), row.get(1)?)),
     )?;
-    let mut imports = rows
-        .iter()
-        .map(|(id, body)| open_import(keyring, *id, body))
-        .collect::<Result<Vec<_>, _>>()?;
-    imports.sort_by_key(|import| {
-        (
-            std::cmp::Reverse(import.header.entered_at),
-            import.header.id,
-        )
-    });
-    Ok(imports)
+    open_imports(keyring, &rows)
 }
 
 /// The imports whose sealed state says approved.
@@ -181,27 +166,7 @@ pub(super) fn approved_imports(
     tenant: i64,
     keyring: &Keyring,
 ) -> Result<HashSet<ImportId>, StorageError> {
-    Ok(imports(sql, tenant, keyring)?
-        .into_iter()
-        .filter(|import| matches!(import.state, ImportState::Approved { .. }))
-        .map(|import| import.header.id)
-        .collect())
-}
-
-fn open_import(keyring: &Keyring, id: ImportId, body: &[u8]) -> Result<ImportRecord, StorageError> {
-    keyring
-        .open_record(Context::ImportBody, *id.as_bytes(), body)
-        .ok()
-        .and_then(|plain| decode_import(id, &plain).ok())
-        .ok_or_else(|| inconsistent("import", "body", &id))
-}
-
-/// An inquiry's row, still sealed.
-pub(super) struct InquiryRow {
-    version: u32,
-    expires_at: UnixMillis,
-    wrapped_key: Vec<u8>,
-    body: Vec<u8>,
+    Ok(approved(&imports(sql, tenant, keyring)?))
 }
 
 pub(super) fn inquiry(
@@ -227,26 +192,6 @@ pub(super) fn inquiry(
     )
 }
 
-impl InquiryRow {
-    pub(super) fn open(
-        &self,
-        keyring: &Keyring,
-        id: InquiryId,
-    ) -> Result<InquiryRecord, StorageError> {
-        keyring
-            .open_inquiry(id, &self.wrapped_key, &self.body)
-            .ok()
-            .and_then(|plain| decode_inquiry(self.version, self.expires_at, &plain).ok())
-            .map(|body| InquiryRecord {
-                id,
-                expires_at: self.expires_at,
-                version: self.version,
-                body,
-            })
-            .ok_or_else(|| inconsistent("inquiry", "body", &id))
-    }
-}
-
 pub(super) fn peer_checkpoint(
     sql: &Sql,
     tenant: i64,
@@ -267,7 +212,7 @@ pub(super) fn peer_checkpoint(
     )
 }
 
-/// Decoys are counted out: each is one person with [`super::decoys::DOSES`] doses.
+/// Decoys are counted out: each is one person with [`crate::decoys::DOSES`] doses.
 pub(super) fn counts(sql: &Sql, tenant: i64) -> Result<Counts, StorageError> {
     let counts = sql.row(
         "tenant_meta",
@@ -277,7 +222,7 @@ pub(super) fn counts(sql: &Sql, tenant: i64) -> Result<Counts, StorageError> {
                 (SELECT count(*) FROM import WHERE tenant = ?1),
                 (SELECT count(*) FROM inquiry WHERE tenant = ?1)
          FROM tenant_meta WHERE tenant = ?1",
-        (tenant, super::decoys::DOSES),
+        (tenant, crate::decoys::DOSES),
         |row| {
             Ok(Counts {
                 persons: unsigned(row, 0)?,

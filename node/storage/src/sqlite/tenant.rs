@@ -17,13 +17,12 @@ use super::files::{Folder, Identity};
 use super::heads::Heads;
 use super::lookup::{ApprovedImports, LookupRequest, serve_lookups};
 use super::queue::{Queue, serve};
-use super::register::{self, Against};
+use super::register;
 use super::register_version::RegisterVersion;
 use super::sql::{Access, Sql};
 use super::writer::{Writer, WriterJob};
 use super::{create, log};
 use crate::StorageError;
-use crate::prepare::{Existing, Probe, Sealing};
 
 /// Lookups that may wait for a reader. More in flight than this is an overload, and said so.
 const LOOKUPS: usize = 4_096;
@@ -301,28 +300,6 @@ impl SqliteTenant {
         let (reply, answer) = oneshot::channel();
         writes.push(Box::new(move |writer| drop(reply.send(work(writer)))))?;
         answer.await.map_err(|_| StorageError::Closed)?
-    }
-
-    pub(super) fn sealing(&self) -> Sealing<'_> {
-        Sealing {
-            tenant: &self.options.tenant.id,
-            keyring: &self.options.keyring,
-            random: &*self.options.random,
-        }
-    }
-
-    /// Reads whom the probes lead to; gives the probes back.
-    pub(super) async fn existing(
-        &self,
-        probes: Vec<Probe>,
-        against: Against,
-    ) -> Result<(Vec<Probe>, Existing), StorageError> {
-        let key = self.key;
-        self.read(move |sql| {
-            let existing = register::existing(sql, key, &probes, against)?;
-            Ok((probes, existing))
-        })
-        .await
     }
 }
 

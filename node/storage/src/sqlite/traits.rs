@@ -10,23 +10,22 @@ use vrx_domain::{ImportId, IndividualNumber, InquiryId, MunicipalityCode, UnixMi
 use super::heads::subject_head;
 use super::log;
 use super::lookup::LookupRequest;
-use super::register::{self, Against};
+use super::register;
 use super::sql::{Sql, failure, int};
 use super::tenant::{SqliteTenant, write_canary};
-use crate::body::encode_inquiry;
-use crate::change::{Op, SealedInquiry};
 use crate::prepare::{
-    Incoming, Probe, prepare_doses, prepare_persons, probe_doses, probe_persons, voucher_value,
+    Against, Existing, Probe, Probing, Sealing, adoption_chunk, doses_chunk, inquiry_change,
+    persons_chunk,
 };
 use crate::registry::{
     Adoption, Counts, DoseRow, ImportRecord, InquiryRecord, PeerCheckpoint, PersonRow,
     PreparedChunk,
 };
-use crate::sealed::{SealedLookup, inconsistent, open_keys, open_lookup};
+use crate::sealed::{SealedLookup, open_lookup};
 use crate::{
-    AppendError, BatchItem, CHUNK_ROWS, Change, EntryRow, HeadRow, LeafRow, LogStore, Lookup,
-    NotCommitted, PersonStore, Prepared, RegistryStore, SealBatch, StorageError, SubjectHead,
-    SubjectTag,
+    AppendError, BatchItem, Change, EntryRow, HeadRow, LeafRow, LogStore, Lookup, NotCommitted,
+    PersonStore, Prepared, RegistryStore, SealBatch, StorageError, SubjectHead, SubjectTag,
+    TenantStore,
 };
 
 #[async_trait]
@@ -44,16 +43,44 @@ impl PersonStore for SqliteTenant {
 }
 
 #[async_trait]
+impl Probing for SqliteTenant {
+    fn sealing(&self) -> Sealing<'_> {
+        Sealing {
+            tenant: &self.options.tenant.id,
+            keyring: &self.options.keyring,
+            random: &*self.options.random,
+        }
+    }
+
+    async fn existing(
+        &self,
+        probes: Vec<Probe>,
+        against: Against,
+    ) -> Result<(Vec<Probe>, Existing), StorageError> {
+        let key = self.key;
+        self.read(move |sql| {
+            let existing = register::existing(sql, key, &probes, against)?;
+            Ok((probes, existing))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl TenantStore for SqliteTenant {
+    async fn close(&self) -> Result<(), StorageError> {
+        Self::close(self).await
+    }
+}
+
+#[async_trait]
 impl RegistryStore for SqliteTenant {
     async fn prepare_persons(
         &self,
         import: ImportId,
         rows: &[PersonRow],
     ) -> Result<PreparedChunk, StorageError> {
-        check_rows(rows.len())?;
-        let probes = probe_persons(&self.sealing(), rows);
-        let (probes, existing) = self.existing(probes, Against::Person).await?;
-        prepare_persons(&self.sealing(), import, rows, &probes, &existing)
+        persons_chunk(self, import, rows).await
     }
 
     async fn prepare_doses(
@@ -61,63 +88,11 @@ impl RegistryStore for SqliteTenant {
         import: ImportId,
         rows: &[DoseRow],
     ) -> Result<PreparedChunk, StorageError> {
-        check_rows(rows.len())?;
-        let probes = probe_doses(&self.sealing(), rows);
-        let (probes, existing) = self.existing(probes, Against::Doses).await?;
-        let pairs = probes.chunks_exact(2).zip(existing.found.chunks_exact(2));
-        let incoming = rows.iter().zip(pairs).filter_map(|(row, (probes, found))| {
-            Some(Incoming {
-                owner: *found.first()?,
-                dose: &row.dose,
-                voucher: &probes.last()?.tags,
-                voucher_owner: *found.last()?,
-            })
-        });
-        prepare_doses(&self.sealing(), import, incoming, &existing)
+        doses_chunk(self, import, rows).await
     }
 
     async fn prepare_adoption(&self, adoption: &Adoption) -> Result<PreparedChunk, StorageError> {
-        check_rows(adoption.doses.len())?;
-        let sealing = self.sealing();
-        let keyring = &self.options.keyring;
-        // One probe for the person, then one a voucher.
-        let tags = keyring.tags(TagKind::Number, adoption.number.digits());
-        let mut probes = vec![Probe {
-            kind: TagKind::Number,
-            tags,
-        }];
-        probes.extend(adoption.doses.iter().map(|dose| Probe {
-            kind: TagKind::Voucher,
-            tags: keyring.tags(TagKind::Voucher, &voucher_value(dose)),
-        }));
-        let (probes, existing) = self.existing(probes, Against::Doses).await?;
-        let owner = existing.found.first().copied().flatten();
-        if let Some(id) = owner {
-            let standing = existing
-                .persons
-                .get(&id)
-                .ok_or_else(|| inconsistent("person", "person_id", &id))?;
-            let (_, number) = open_keys(keyring, &standing.row)?;
-            if !number.ct_eq(&adoption.number) {
-                return Err(inconsistent("person_tag", "person_id", &id));
-            }
-        }
-        let vouchers = probes.iter().zip(&existing.found).skip(1);
-        let incoming = adoption
-            .doses
-            .iter()
-            .zip(vouchers)
-            .map(|(dose, (probe, found))| Incoming {
-                owner,
-                dose,
-                voucher: &probe.tags,
-                voucher_owner: *found,
-            });
-        let prepared = prepare_doses(&sealing, adoption.import.id, incoming, &existing)?;
-        let change = prepared
-            .change
-            .map(|chunk| Change::all(vec![Change::create_import(adoption.import.clone()), chunk]));
-        Ok(PreparedChunk { change, ..prepared })
+        adoption_chunk(self, adoption).await
     }
 
     async fn import(&self, id: ImportId) -> Result<Option<ImportRecord>, StorageError> {
@@ -133,19 +108,7 @@ impl RegistryStore for SqliteTenant {
     }
 
     async fn prepare_inquiry(&self, inquiry: &InquiryRecord) -> Result<Change, StorageError> {
-        let plain = encode_inquiry(inquiry.version, inquiry.expires_at, &inquiry.body);
-        let sealed = self
-            .options
-            .keyring
-            .seal_inquiry(&*self.options.random, inquiry.id, &plain)
-            .map_err(|error| StorageError::Keyring(error.to_string()))?;
-        Ok(Change(Op::PutInquiry(SealedInquiry {
-            id: inquiry.id,
-            expires_at: inquiry.expires_at,
-            version: inquiry.version,
-            wrapped_key: sealed.wrapped_key.into_bytes(),
-            body: sealed.body.into_bytes(),
-        })))
+        inquiry_change(&self.sealing(), inquiry)
     }
 
     async fn inquiry(
@@ -248,13 +211,5 @@ impl LogStore for SqliteTenant {
             writer.write_aside(|sql| write_canary(sql, key))
         })
         .await
-    }
-}
-
-fn check_rows(count: usize) -> Result<(), StorageError> {
-    if count <= CHUNK_ROWS {
-        Ok(())
-    } else {
-        Err(StorageError::Invalid("a chunk has at most 500 rows"))
     }
 }

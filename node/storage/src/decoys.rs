@@ -5,23 +5,25 @@
 
 use vrx_crypto::Keyring;
 use vrx_domain::{
-    AddresseeNumber, Date, Dose, DoseId, DoseNumber, DoseOrigin, IndividualNumber, Person,
-    PersonId, PersonalText, Random, Sex, Tenant, VoucherNumber,
+    AddresseeNumber, Date, Dose, DoseId, DoseNumber, DoseOrigin, ImportId, IndividualNumber,
+    Person, PersonId, PersonalText, Random, Sex, Tenant, VoucherNumber,
 };
 
-use super::lookup::DECOY_IMPORT;
 use crate::StorageError;
 use crate::change::Chunk;
 use crate::prepare::{Sealer, Sealing};
 
+/// The import that decoys came with: nobody's, and always approved, so that a decoy is opened like a person.
+pub(crate) const DECOY_IMPORT: ImportId = ImportId::from_bytes([0; 16]);
+
 /// Decoys in a new database. Later a random place mostly leads to a real row, whose contents are dropped the same way.
-pub(super) const DECOYS: u32 = 16;
+pub(crate) const DECOYS: u32 = 16;
 
 /// Doses of each.
-pub(super) const DOSES: u32 = 3;
+pub(crate) const DOSES: u32 = 3;
 
 /// Seals all decoys.
-pub(super) fn decoys(
+pub(crate) fn decoys(
     tenant: &Tenant,
     keyring: &Keyring,
     random: &dyn Random,

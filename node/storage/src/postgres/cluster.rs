@@ -1,0 +1,237 @@
+//! One database cluster as the nodes use it: a bounded pool, and which of its hosts is the primary.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, Postgres, Row};
+use tokio::time::Instant;
+
+use super::checks;
+use super::failure::failure;
+use super::url::PostgresUrl;
+use crate::StorageError;
+
+/// What a node takes of a cluster, and how long it waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostgresLimits {
+    /// Connections of one node at most. Batches make few do: two or three for each core of the server.
+    pub connections: u32,
+    /// How long work waits for a connection before it is refused as busy.
+    pub acquire: Duration,
+    /// How long one statement may run, on the server and on the way to it. Also the patience with a COMMIT.
+    pub statement: Duration,
+    /// How long a statement waits for a row that another node holds.
+    pub lock: Duration,
+    /// A statement that takes longer is counted and logged by its name.
+    pub slow: Duration,
+}
+
+impl Default for PostgresLimits {
+    fn default() -> Self {
+        Self {
+            connections: 8,
+            acquire: Duration::from_secs(5),
+            statement: Duration::from_secs(10),
+            lock: Duration::from_secs(3),
+            slow: Duration::from_millis(250),
+        }
+    }
+}
+
+/// How long one host may take to answer when the primary is looked for.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// A cluster: the pool of this process, shared by all its tenants.
+///
+/// The pool leads to one host, the primary. When a connection breaks or a server takes no writes, all hosts of the address are
+/// asked which of them is the primary now, and the pool leads there.
+pub struct PostgresCluster {
+    url: PostgresUrl,
+    limits: PostgresLimits,
+    pool: PgPool,
+    since: Arc<FailedSince>,
+    /// One search at a time.
+    searching: tokio::sync::Mutex<()>,
+    counters: Counters,
+}
+
+/// Statements run, and how many of them were slow.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) statements: AtomicU64,
+    pub(super) slow: AtomicU64,
+}
+
+impl PostgresCluster {
+    /// Connects to the primary and checks that schema, settings and role are what a node may serve with.
+    pub async fn connect(
+        url: &PostgresUrl,
+        limits: PostgresLimits,
+    ) -> Result<Arc<Self>, StorageError> {
+        let primary = find_primary(url, &limits).await?;
+        let since = Arc::new(FailedSince::default());
+        let judge = Arc::clone(&since);
+        let pool = PgPoolOptions::new()
+            .max_connections(limits.connections)
+            .acquire_timeout(limits.acquire)
+            // A ping before each use costs as much as the statement; sessions close what they can't account for.
+            .test_before_acquire(false)
+            .before_acquire(move |_, meta| {
+                let trusted = judge.trusts(meta.age);
+                Box::pin(async move { Ok(trusted) })
+            })
+            .idle_timeout(Duration::from_mins(10))
+            .max_lifetime(Duration::from_mins(30))
+            .connect_lazy_with(primary);
+        let cluster = Arc::new(Self {
+            url: url.clone(),
+            limits,
+            pool,
+            since,
+            searching: tokio::sync::Mutex::default(),
+            counters: Counters::default(),
+        });
+        let mut connection = cluster.acquire().await?;
+        checks::serving(&mut connection).await?;
+        Ok(cluster)
+    }
+
+    /// Ends all connections; whoever holds one ends first.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Statements run since the cluster was connected, and those that were slower than [`PostgresLimits::slow`].
+    pub fn statements(&self) -> (u64, u64) {
+        (
+            self.counters.statements.load(Ordering::Relaxed),
+            self.counters.slow.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Connections open now, and how many of them wait for work.
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+
+    pub(super) fn url(&self) -> &PostgresUrl {
+        &self.url
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn limits(&self) -> &PostgresLimits {
+        &self.limits
+    }
+
+    /// A connection to the primary. When none can be had, the primary is looked for before the caller is told.
+    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, StorageError> {
+        match self.pool.acquire().await {
+            Ok(connection) => Ok(connection),
+            Err(error) => {
+                let error = failure(&error);
+                if self.pool.num_idle() == 0 && self.pool.size() < self.limits.connections {
+                    self.look_for_primary().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A connection broke or leads to a server that takes no writes: none as old is used again, and the next one goes to
+    /// whoever is the primary by then.
+    pub(super) async fn lost(&self) {
+        self.since.note();
+        self.look_for_primary().await;
+    }
+
+    async fn look_for_primary(&self) {
+        // Whoever comes second finds the answer of the first.
+        let Ok(_alone) = self.searching.try_lock() else {
+            return;
+        };
+        match find_primary(&self.url, &self.limits).await {
+            Ok(primary) => self.pool.set_connect_options(primary),
+            Err(error) => tracing::warn!(cluster = %self.url, %error, "no primary answers"),
+        }
+    }
+}
+
+/// Connections that were opened before the last failure are not used again: a server that went away took them all along.
+#[derive(Default)]
+struct FailedSince(Mutex<Option<Instant>>);
+
+impl FailedSince {
+    fn note(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+
+    fn trusts(&self, age: Duration) -> bool {
+        self.0.lock().is_none_or(|failed| age <= failed.elapsed())
+    }
+}
+
+/// The first host that takes writes, as options that connect to it.
+async fn find_primary(
+    url: &PostgresUrl,
+    limits: &PostgresLimits,
+) -> Result<PgConnectOptions, StorageError> {
+    let mut why = StorageError::Unreachable("no host answers".to_owned());
+    for options in url.connect_options() {
+        let options = session_settings(options, limits);
+        match tokio::time::timeout(PROBE, is_primary(&options)).await {
+            Ok(Ok(true)) => return Ok(options),
+            Ok(Ok(false)) => {
+                why = StorageError::Unreachable("every host that answers is a standby".to_owned());
+            }
+            Ok(Err(error)) => why = error,
+            Err(_) => {}
+        }
+    }
+    Err(why)
+}
+
+async fn is_primary(options: &PgConnectOptions) -> Result<bool, StorageError> {
+    let mut connection: PgConnection = options.connect().await.map_err(|error| failure(&error))?;
+    let row = sqlx::query("-- is_primary\nSELECT pg_is_in_recovery()")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(|error| failure(&error))?;
+    let standby: bool = row.try_get(0).map_err(|error| failure(&error))?;
+    // Nothing depends on how a probe's connection ends.
+    drop(connection.close().await);
+    Ok(!standby)
+}
+
+/// What every connection of a node has set. Plans must not depend on statistics: every statement here finds its rows by
+/// key, and a plan that turns into a scan of a table would tell known from unknown by its time.
+fn session_settings(options: PgConnectOptions, limits: &PostgresLimits) -> PgConnectOptions {
+    let milliseconds = |time: Duration| time.as_millis().to_string();
+    options
+        .options([
+            ("search_path", "vrx"),
+            // A generic plan locks every partition; a custom one only those of its tenant.
+            ("plan_cache_mode", "force_custom_plan"),
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("enable_material", "off"),
+            ("enable_bitmapscan", "off"),
+            ("jit", "off"),
+        ])
+        .options([
+            ("statement_timeout", milliseconds(limits.statement)),
+            ("lock_timeout", milliseconds(limits.lock)),
+            (
+                "idle_in_transaction_session_timeout",
+                milliseconds(limits.statement * 3),
+            ),
+        ])
+        .disable_statement_logging()
+}

@@ -1,0 +1,33 @@
+//! PostgreSQL 15 or later: many tenants in one database, as many nodes as wanted over it.
+//!
+//! Tables are list-partitioned by tenant, and row-level security shows a transaction the one tenant it has set. The nodes'
+//! role owns nothing: an owner ([`PostgresOwner`]) migrates, grants and makes partitions; nodes ([`PostgresCluster`],
+//! [`PostgresTenant`]) only read and add. All of it is sqlx, in batches: a batch of lookups is one statement, a batch of
+//! the log four round trips and one commit, because a round trip costs more than the rows in it.
+//!
+//! No `sqlx::Transaction` is used: a future of `begin` that is dropped leaves its connection inside a transaction, and the
+//! pool hands it on (sqlx 0.8.4 to 0.9.0 lose acknowledged writes that way). [`session::Session`] closes what it can't
+//! account for.
+//!
+//! Start reading at [`PostgresTenant`]; the batch of the log is in `append.rs`, the hot path in `lookup.rs`, what an error
+//! means in `failure.rs`.
+
+mod append;
+mod apply;
+mod checks;
+mod cluster;
+mod failure;
+mod log;
+mod lookup;
+mod owner;
+mod partitions;
+mod register;
+mod session;
+mod tenant;
+mod traits;
+mod url;
+
+pub use cluster::{PostgresCluster, PostgresLimits};
+pub use owner::{Added, Migrated, PostgresOwner};
+pub use tenant::{PostgresTenant, TenantOptions};
+pub use url::{PostgresUrl, PostgresUrlError};
