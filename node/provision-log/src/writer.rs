@@ -77,10 +77,10 @@ impl Writer {
     /// Runs until stopped and drained, or poisoned.
     pub(crate) async fn run(mut self) {
         while let Some(arrived) = self.next().await {
-            if let Some(batch) = self.prepare(arrived) {
-                if !self.write(batch).await {
-                    break;
-                }
+            if let Some(batch) = self.prepare(arrived)
+                && !self.write(batch).await
+            {
+                break;
             }
             if matches!(self.shared.refusal(), Some(RecordError::Poisoned)) {
                 break;

@@ -157,6 +157,12 @@ impl FaultyLogStore {
         Arc::new(Self::of(self.state.lock().clone()))
     }
 
+    /// The store goes back to an image of it: a standby took over that hadn't got everything.
+    pub fn go_back_to(&self, image: &Self) {
+        let then = image.state.lock().clone();
+        *self.state.lock() = then;
+    }
+
     /// Number of entries.
     pub fn size(&self) -> u64 {
         self.state.lock().head.size
@@ -208,10 +214,10 @@ impl FaultyLogStore {
         }
         let behind = match state.head.size.checked_sub(expected.0) {
             Some(0) if state.head.root == expected.1 => 0,
-            Some(count @ 1..=MOST_BEHIND) => count,
+            Some(count @ 1..=MOST_BEHIND) => usize::try_from(count).unwrap_or(usize::MAX),
             _ => return Err(NotCommitted::SwapLost.into()),
         };
-        let since = state.entries.iter().rev().take(behind as usize).rev();
+        let since = state.entries.iter().rev().take(behind).rev();
         let since = since.map(leaf_row).collect();
         let refuse = self.refuse_changes.load(Ordering::SeqCst);
         let results: Vec<Result<(), ChangeError>> = items

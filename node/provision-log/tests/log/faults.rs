@@ -148,34 +148,8 @@ async fn a_store_that_stays_busy_is_given_up_at_the_callers_deadline() {
     scene.check(record(&log, Scene::unknown()).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn two_processes_on_one_log_write_one_log() {
-    let mut scene = Scene::new();
-    let one = Arc::new(scene.start().await.unwrap());
-    // Each process keeps its checkpoints on its own disk.
-    scene.options.kept_checkpoint = scene.folder.path().join("second");
-    let two = Arc::new(scene.start().await.unwrap());
-    let mut callers = Vec::new();
-    for n in 0..120 {
-        let (log, entry) = (
-            if n % 2 == 0 { one.clone() } else { two.clone() },
-            scene.found(NUMBERS[n % 3]),
-        );
-        callers.push(tokio::spawn(async move { record(&log, entry).await }));
-        if n % 10 == 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-    let mut held = Vec::new();
-    for caller in callers {
-        held.push(caller.await.unwrap().unwrap());
-    }
-    assert_eq!(scene.store.size(), 121);
-    one_log(&scene, held, &one).await;
-}
-
 /// Every receipt is in the recovered log, every checkpoint that was ever shown begins it, and no chain has a gap.
-async fn one_log(scene: &Scene, held: Vec<Recorded<&'static str>>, log: &ProvisionLog) {
+pub(crate) async fn one_log(scene: &Scene, held: Vec<Recorded<&'static str>>, log: &ProvisionLog) {
     let newest = log.reader().checkpoint();
     for recorded in held {
         let shown = recorded.checkpoint().clone();

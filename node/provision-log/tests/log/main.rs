@@ -16,5 +16,6 @@ mod faulty_log_store;
 mod faults;
 mod recording;
 mod scene;
+mod sharing;
 mod sqlite;
 mod starting;
