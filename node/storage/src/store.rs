@@ -9,4 +9,8 @@ use crate::{LogStore, PersonStore, RegistryStore, StorageError};
 pub trait TenantStore: LogStore + PersonStore + RegistryStore {
     /// Writes what is still in memory and lets the database go. Every later call is [`StorageError::Closed`].
     async fn close(&self) -> Result<(), StorageError>;
+
+    /// Statements run since the database was opened: by this tenant's connections in SQLite, by all tenants of the cluster in
+    /// this process on PostgreSQL. What a test counts to see that whoever is asked for costs the same.
+    fn statements(&self) -> u64;
 }

@@ -5,11 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrx_crypto::{Keyring, RootKey};
-use vrx_domain::{Caller, Clock, Members, Random, Role, SpiffeId, Tenant, TenantId};
+use vrx_domain::{
+    Caller, Clock, Members, MunicipalityCode, Random, Role, SpiffeId, Tenant, TenantId,
+};
 use vrx_provision_log::{Deadline, LogOptions, ProvisionLog};
 use vrx_services::refusals::Refusals;
 use vrx_services::{NodeServices, PeerExchange, TenantPolicy, TenantServices};
-use vrx_storage::{LogStore, PersonStore, RegistryStore, SqliteOptions, SqliteTenant};
+use vrx_storage::{
+    LogStore, PersonStore, PostgresCluster, PostgresOwner, PostgresTenant, RegistryStore,
+    SqliteOptions, SqliteTenant, TenantOptions, TenantStore,
+};
 use vrx_transport::ProstAnswerCodec;
 
 use crate::clock::FakeClock;
@@ -26,7 +31,7 @@ pub struct TestTenant {
     /// Its services: what transport would be given.
     pub services: Arc<TenantServices>,
     /// Its database.
-    pub store: Arc<SqliteTenant>,
+    pub store: Arc<dyn TenantStore>,
     /// Its time.
     pub clock: Arc<FakeClock>,
     /// Its randomness.
@@ -40,9 +45,79 @@ struct Parts {
     tenant: Tenant,
     members: Arc<Members>,
     peers: Arc<dyn PeerExchange>,
+    /// Where the rows are, unless in the folder.
+    cluster: Option<Arc<PostgresCluster>>,
 }
 
 impl Parts {
+    fn new(
+        code: &str,
+        members: Members,
+        peers: Arc<dyn PeerExchange>,
+        cluster: Option<Arc<PostgresCluster>>,
+    ) -> (Self, Arc<FakeClock>, Arc<SeededRandom>) {
+        let code: MunicipalityCode = code.parse().expect("a municipality code");
+        let random = Arc::new(SeededRandom::new(u64::from(code.as_u32())));
+        let tenant = Tenant {
+            id: TenantId::random(&*random),
+            code,
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let parts = Self {
+            folder,
+            tenant,
+            members: Arc::new(members),
+            peers,
+            cluster,
+        };
+        (parts, Arc::new(FakeClock::new()), random)
+    }
+
+    fn make_keyring(&self, random: &SeededRandom) -> Arc<Keyring> {
+        let root = RootKey::create_file(&self.root_key_file(), random).expect("a root key");
+        let keyring = Keyring::create(&self.tenant, random).expect("a keyring");
+        keyring
+            .save(&self.keyring_file(), &root)
+            .expect("a keyring file");
+        Arc::new(keyring)
+    }
+
+    /// Opens the database that stands.
+    async fn open(
+        &self,
+        keyring: &Arc<Keyring>,
+        random: &Arc<SeededRandom>,
+    ) -> Arc<dyn TenantStore> {
+        match &self.cluster {
+            None => {
+                let store = SqliteTenant::open(self.in_folder(keyring, random)).await;
+                Arc::new(store.expect("the database"))
+            }
+            Some(cluster) => {
+                let options = self.in_cluster(keyring, random);
+                let store = PostgresTenant::open(Arc::clone(cluster), options).await;
+                Arc::new(store.expect("the tenant's rows"))
+            }
+        }
+    }
+
+    fn in_folder(&self, keyring: &Arc<Keyring>, random: &Arc<SeededRandom>) -> SqliteOptions {
+        SqliteOptions {
+            state_dir: self.folder.path().join("state"),
+            tenant: self.tenant,
+            keyring: Arc::clone(keyring),
+            random: random.clone(),
+        }
+    }
+
+    fn in_cluster(&self, keyring: &Arc<Keyring>, random: &Arc<SeededRandom>) -> TenantOptions {
+        TenantOptions {
+            tenant: self.tenant,
+            keyring: Arc::clone(keyring),
+            random: random.clone(),
+        }
+    }
+
     fn keyring_file(&self) -> PathBuf {
         Keyring::path(self.folder.path(), &self.tenant.id)
     }
@@ -64,31 +139,25 @@ impl TestTenant {
         members: Members,
         peers: Arc<dyn PeerExchange>,
     ) -> Self {
-        let code = code.parse().expect("a municipality code");
-        let clock = Arc::new(FakeClock::new());
-        let random = Arc::new(SeededRandom::new(u64::from(
-            vrx_domain::MunicipalityCode::as_u32(code),
-        )));
-        let tenant = Tenant {
-            id: TenantId::random(&*random),
-            code,
-        };
-        let folder = tempfile::tempdir().expect("a folder");
-        let parts = Parts {
-            folder,
-            tenant,
-            members: Arc::new(members),
-            peers,
-        };
-        let root = RootKey::create_file(&parts.root_key_file(), &*random).expect("a root key");
-        let keyring = Keyring::create(&tenant, &*random).expect("a keyring");
-        keyring
-            .save(&parts.keyring_file(), &root)
-            .expect("a keyring file");
-        let keyring = Arc::new(keyring);
-        let store = SqliteTenant::create(options(&parts, keyring.clone(), &random))
-            .await
-            .expect("a database");
+        let (parts, clock, random) = Parts::new(code, members, peers, None);
+        let keyring = parts.make_keyring(&random);
+        let store = SqliteTenant::create(parts.in_folder(&keyring, &random)).await;
+        let store = Arc::new(store.expect("a database"));
+        Self::assemble(parts, keyring, store, clock, random).await
+    }
+
+    /// Sets up a municipality whose rows are in a PostgreSQL cluster; `owner` makes its partitions there.
+    pub async fn create_in(
+        cluster: Arc<PostgresCluster>,
+        owner: &mut PostgresOwner,
+        code: &str,
+        members: Members,
+    ) -> Self {
+        let (parts, clock, random) = Parts::new(code, members, Arc::new(NoPeers), Some(cluster));
+        let keyring = parts.make_keyring(&random);
+        let added = owner.add_tenant(&parts.in_cluster(&keyring, &random)).await;
+        added.expect("partitions");
+        let store = parts.open(&keyring, &random).await;
         Self::assemble(parts, keyring, store, clock, random).await
     }
 
@@ -115,9 +184,7 @@ impl TestTenant {
         let keyring =
             Keyring::load(&parts.keyring_file(), &root, &parts.tenant.id).expect("the keyring");
         let keyring = Arc::new(keyring);
-        let store = SqliteTenant::open(options(&parts, keyring.clone(), &random))
-            .await
-            .expect("the database");
+        let store = parts.open(&keyring, &random).await;
         Self::assemble(parts, keyring, store, clock, random).await
     }
 
@@ -134,11 +201,10 @@ impl TestTenant {
     async fn assemble(
         parts: Parts,
         keyring: Arc<Keyring>,
-        store: SqliteTenant,
+        store: Arc<dyn TenantStore>,
         clock: Arc<FakeClock>,
         random: Arc<SeededRandom>,
     ) -> Self {
-        let store = Arc::new(store);
         let (time, chance): (Arc<dyn Clock>, Arc<dyn Random>) = (clock.clone(), random.clone());
         let kept = parts.folder.path().join("kept.checkpoint");
         let settings = LogOptions::new(
@@ -186,15 +252,6 @@ impl TestTenant {
             random,
             parts,
         }
-    }
-}
-
-fn options(parts: &Parts, keyring: Arc<Keyring>, random: &Arc<SeededRandom>) -> SqliteOptions {
-    SqliteOptions {
-        state_dir: parts.folder.path().join("state"),
-        tenant: parts.tenant,
-        keyring,
-        random: random.clone(),
     }
 }
 

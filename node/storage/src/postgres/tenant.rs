@@ -60,7 +60,7 @@ pub struct PostgresTenant {
     pub(super) lookups: parking_lot::RwLock<Option<mpsc::Sender<LookupRequest>>>,
     answering: parking_lot::Mutex<Option<JoinHandle<()>>>,
     /// Held by each batch of the log while it runs, so that closing waits for it.
-    pub(super) appending: Arc<RwLock<()>>,
+    pub(super) appending: RwLock<()>,
 }
 
 impl PostgresTenant {
@@ -80,13 +80,8 @@ impl PostgresTenant {
             key,
             lookups: parking_lot::RwLock::new(Some(lookups)),
             answering: parking_lot::Mutex::new(Some(answering)),
-            appending: Arc::default(),
+            appending: RwLock::default(),
         })
-    }
-
-    /// Statements run over this tenant's cluster by this process.
-    pub fn statements(&self) -> u64 {
-        self.cluster.statements().0
     }
 
     /// Waits for the batch that runs and lets the tenant go. The cluster stays connected.

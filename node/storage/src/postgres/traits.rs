@@ -77,6 +77,10 @@ impl TenantStore for PostgresTenant {
     async fn close(&self) -> Result<(), StorageError> {
         Self::close(self).await
     }
+
+    fn statements(&self) -> u64 {
+        self.cluster.statements().0
+    }
 }
 
 #[async_trait]
@@ -177,7 +181,7 @@ impl LogStore for PostgresTenant {
         items: Arc<[BatchItem]>,
         seal: SealBatch,
     ) -> Result<Prepared, AppendError> {
-        let open = Arc::clone(&self.appending).read_owned().await;
+        let _open = self.appending.read().await;
         if self.is_closed() {
             return Err(NotCommitted::Closed.into());
         }
@@ -187,14 +191,13 @@ impl LogStore for PostgresTenant {
             keyring: Arc::clone(&self.options.keyring),
             random: Arc::clone(&self.options.random),
         };
-        // In a task of its own: whoever asked may go away in the middle, the transaction must come to its end.
-        let batch = tokio::spawn(async move {
-            let result = append.run(expected, items, seal).await;
-            drop(open);
-            result
-        });
-        let ended = |_| AppendError::Unknown("the task that appends panicked".to_owned());
-        batch.await.map_err(ended)?
+        // Dropped on the way, it takes its connection along: nothing after the last statement sent happens.
+        append.run(expected, items, seal).await
+    }
+
+    /// A server is asked again when it is back; the head's row says what became of a batch.
+    fn outcome_is_knowable(&self) -> bool {
+        true
     }
 
     async fn leaves(&self, from: u64, count: u32) -> Result<Vec<LeafRow>, StorageError> {

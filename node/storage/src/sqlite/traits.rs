@@ -71,6 +71,10 @@ impl TenantStore for SqliteTenant {
     async fn close(&self) -> Result<(), StorageError> {
         Self::close(self).await
     }
+
+    fn statements(&self) -> u64 {
+        Self::statements(self)
+    }
 }
 
 #[async_trait]
