@@ -61,7 +61,11 @@ impl Turn {
     fn next<'a>(&mut self, tenants: &'a Tenants) -> impl Iterator<Item = &'a Arc<TenantServices>> {
         let from = self.0;
         let count = tenants.iter().count();
-        self.0 = if from + A_TICK < count { from + A_TICK } else { 0 };
+        self.0 = if from + A_TICK < count {
+            from + A_TICK
+        } else {
+            0
+        };
         tenants.iter().skip(from).take(A_TICK)
     }
 }
