@@ -189,10 +189,13 @@ mod tests {
         let world = World::new();
         let fujisawa = world.node(FUJISAWA);
         let (address, calls) = answering(&fujisawa, said()).await;
-        let reply = ask(&world, &member(FUJISAWA, address, spki(&fujisawa, FUJISAWA)))
-            .await
-            .ok()
-            .unwrap();
+        let reply = ask(
+            &world,
+            &member(FUJISAWA, address, spki(&fujisawa, FUJISAWA)),
+        )
+        .await
+        .ok()
+        .unwrap();
         assert!(matches!(reply.outcome, PeerOutcome::Nothing { .. }));
         assert_eq!(reply.presented.id.municipality, town(YOKOHAMA));
         assert_eq!(calls.load(Ordering::SeqCst), 1);
@@ -203,7 +206,11 @@ mod tests {
         let world = World::new();
         let fujisawa = world.node(FUJISAWA);
         let (address, _) = answering(&fujisawa, HeaderMap::new()).await;
-        let reply = ask(&world, &member(FUJISAWA, address, spki(&fujisawa, FUJISAWA))).await;
+        let reply = ask(
+            &world,
+            &member(FUJISAWA, address, spki(&fujisawa, FUJISAWA)),
+        )
+        .await;
         assert_eq!(reply.err(), Some(PeerError::Failed("broken-reply")));
     }
 
@@ -246,7 +253,11 @@ mod tests {
         let (world, other) = (World::new(), World::new());
         let fujisawa = other.node(FUJISAWA);
         let (address, calls) = answering(&fujisawa, said()).await;
-        let reply = ask(&world, &member(FUJISAWA, address, spki(&fujisawa, FUJISAWA))).await;
+        let reply = ask(
+            &world,
+            &member(FUJISAWA, address, spki(&fujisawa, FUJISAWA)),
+        )
+        .await;
         assert!(matches!(reply.err(), Some(PeerError::Failed(_))));
         assert_eq!(calls.load(Ordering::SeqCst), 0);
     }

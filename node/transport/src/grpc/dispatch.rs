@@ -48,16 +48,11 @@ async fn dispatch(connection: &Connection, request: Request<Incoming>) -> Respon
     };
     match serve(connection, caller, request).await {
         Ok(response) => response,
-        Err(error) => {
-            refusal(&noted(of_refusal(connection, caller), caller, error).await)
-        }
+        Err(error) => refusal(&noted(of_refusal(connection, caller), caller, error).await),
     }
 }
 
-fn of_refusal<'a>(
-    connection: &'a Connection,
-    caller: &Caller,
-) -> Option<&'a Arc<TenantServices>> {
+fn of_refusal<'a>(connection: &'a Connection, caller: &Caller) -> Option<&'a Arc<TenantServices>> {
     let addressed = connection.peer.addressed();
     access::tenant_of_refusal(&connection.node.tenants, caller, addressed)
 }

@@ -71,7 +71,9 @@ pub enum TlsError {
         tenant: MunicipalityCode,
     },
     /// Two tenants' certificates have the same DNS name, by which callers choose between them.
-    #[error("{path}: the DNS name {name} is in the certificate of {other} too; give each tenant a name of its own")]
+    #[error(
+        "{path}: the DNS name {name} is in the certificate of {other} too; give each tenant a name of its own"
+    )]
     SameName {
         /// The file of the second one.
         path: PathBuf,

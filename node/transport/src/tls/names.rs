@@ -170,6 +170,9 @@ mod tests {
             refused,
             Some(TlsError::OtherMunicipality { found, .. }) if found == town(YOKOHAMA)
         ));
-        assert!(matches!(world.load_all(&[]).err(), Some(TlsError::NoTenant)));
+        assert!(matches!(
+            world.load_all(&[]).err(),
+            Some(TlsError::NoTenant)
+        ));
     }
 }

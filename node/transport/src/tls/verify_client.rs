@@ -34,7 +34,9 @@ pub(crate) struct ClientVerifier {
 impl ClientVerifier {
     pub(crate) fn new(material: &TlsMaterial) -> Result<Self, TlsError> {
         let mut all = RootCertStore::empty();
-        for store in std::iter::once(&material.federation).chain(material.tenants.values().map(|tenant| &tenant.ca)) {
+        for store in std::iter::once(&material.federation)
+            .chain(material.tenants.values().map(|tenant| &tenant.ca))
+        {
             all.roots.extend(store.roots.iter().cloned());
         }
         let tenants = material
