@@ -1,8 +1,9 @@
 //! `vrx demo`: two municipalities on this machine, as real programs over real mutual TLS, exchange the records of invented movers.
 //!
 //! [`town`] is one municipality: its identities, configuration and profiles. [`node`] is its running program. [`story`] is what people see.
-//! [`description`] is `demo.json`, by which any other gRPC client can be pointed at the nodes.
+//! [`database`] is where its rows are when they are in PostgreSQL. [`description`] is `demo.json`, by which any other gRPC client can be pointed at the nodes.
 
+mod database;
 mod description;
 mod node;
 mod people;
@@ -15,6 +16,7 @@ use age::secrecy::ExposeSecret as _;
 use vrx_certs_dev::{Federation, IdentitySpec};
 
 use crate::{clock, failure::Failure, output::Output};
+use database::{Database, Server};
 use description::{Description, Identity};
 use node::{Node, Program};
 use people::Samples;
@@ -43,6 +45,15 @@ pub(crate) struct Args {
     /// 藤沢市の住民の人数 (40 以上) / residents of Fujisawa, at least 40
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     residents: usize,
+    /// 両方のノードを PostgreSQL で動かす。USER はデータベースとロールを作れること。DB の隣に <DB>_142051 と <DB>_141003 を作る /
+    /// both nodes on PostgreSQL; USER may make databases and roles
+    ///
+    /// Makes the databases `<DB>_142051` and `<DB>_141003` on that server, and for each the roles `…_owner` and `…_node`; drops
+    /// first what an earlier demo made there, and never what somebody else made. Dropped at the end without --keep or --dir. A
+    /// password is read from PGPASSFILE or ~/.pgpass. A server on this machine is spoken to without TLS unless sslmode says
+    /// otherwise; any other one is verified.
+    #[arg(long, value_name = "postgres://USER@HOST:PORT/DB")]
+    database: Option<String>,
     /// 乱数の種 / seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -51,17 +62,24 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let started = clock::now();
-    let program = Program::find()?;
+    let mut program = Program::find()?;
     let (dir, passing) = folder(&args)?;
+    let server = match &args.database {
+        Some(text) => Some(Server::parse(text, &dir)?),
+        None => None,
+    };
+    if let Some(server) = &server {
+        program.use_passwords(server.password_file());
+    }
     let mut nodes = Vec::new();
     let outcome = tokio::select! {
-        outcome = play(&args, &dir, &program, &mut nodes, output) => outcome,
+        outcome = play(&args, &dir, &program, server.as_ref(), &mut nodes, output) => outcome,
         _ = tokio::signal::ctrl_c() => Err(Failure::NotDone("中断しました / interrupted".to_owned())),
     };
     let outcome = match outcome {
         Ok(description) if args.keep => {
             let seconds = clock::now().duration_since(started).as_secs();
-            return kept(&description, &dir, seconds, output);
+            return kept(&description, &dir, server.as_ref(), seconds, output);
         }
         outcome => outcome.map(|_| ()),
     };
@@ -73,6 +91,11 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     match outcome.and(stopped) {
         Ok(()) => {
             if passing {
+                for code in [FUJISAWA, YOKOHAMA] {
+                    server
+                        .as_ref()
+                        .map_or(Ok(()), |server| server.remove(&program, code))?;
+                }
                 std::fs::remove_dir_all(&dir)
                     .map_err(|error| Failure::file("削除", &dir, &error))?;
             }
@@ -124,6 +147,7 @@ async fn play(
     args: &Args,
     dir: &Path,
     program: &Program,
+    server: Option<&Server>,
     nodes: &mut Vec<Node>,
     output: &Output,
 ) -> Result<Description, Failure> {
@@ -133,10 +157,24 @@ async fn play(
     let federation =
         Federation::create(dir.join("certs"), TRUST_DOMAIN).map_err(|error| not_made(&error))?;
     let recovery = recovery_recipient(dir)?;
-    let mut fujisawa = Town::found(FUJISAWA, dir, &federation, &recovery)?;
-    let mut yokohama = Town::found(YOKOHAMA, dir, &federation, &recovery)?;
+    let database = |code| -> Result<Option<Database>, Failure> {
+        let Some(server) = server else {
+            return Ok(None);
+        };
+        let database = server.make(program, code)?;
+        output.say(&format!(
+            "  データベース {database} を作りました / made a database and its roles"
+        ))?;
+        Ok(Some(database))
+    };
+    let found = |code| Town::found(code, dir, &federation, &recovery, database(code)?);
+    let (mut fujisawa, mut yokohama) = (found(FUJISAWA)?, found(YOKOHAMA)?);
     for town in [&mut fujisawa, &mut yokohama] {
-        program.init(&town.config)?;
+        let owner = town
+            .database
+            .as_ref()
+            .map(|database| database.owner.as_str());
+        program.init(&town.config, owner)?;
         town.log_vkey = program.log_key(&town.config, town.code())?;
         town.write_profiles(&federation)?;
     }
@@ -217,9 +255,13 @@ fn recovery_recipient(dir: &Path) -> Result<String, Failure> {
 fn kept(
     description: &Description,
     dir: &Path,
+    server: Option<&Server>,
     seconds: i64,
     output: &Output,
 ) -> Result<(), Failure> {
+    let passwords = server.map_or(String::new(), |server| {
+        format!("PGPASSFILE={} ", server.password_file().display())
+    });
     let pids: Vec<String> = description
         .nodes
         .iter()
@@ -255,7 +297,7 @@ fn kept(
             node.log_file.display()
         ))?;
         output.line(&format!(
-            "    再起動 / restart: vrx-node serve --config {}",
+            "    再起動 / restart: {passwords}vrx-node serve --config {}",
             node.config.display()
         ))?;
     }

@@ -22,7 +22,11 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 const END_WITHIN: Duration = Duration::from_secs(30);
 
 /// The program `vrx-node`.
-pub(crate) struct Program(PathBuf);
+pub(crate) struct Program {
+    path: PathBuf,
+    /// The password file of the nodes' databases.
+    password_file: Option<PathBuf>,
+}
 
 impl Program {
     /// Where `VRX_NODE_BIN` says, otherwise beside this program.
@@ -35,7 +39,10 @@ impl Program {
                 .unwrap_or_else(|| PathBuf::from("vrx-node")),
         };
         if path.is_file() {
-            return Ok(Self(path));
+            return Ok(Self {
+                path,
+                password_file: None,
+            });
         }
         Err(Failure::Configuration(format!(
             "{} がありません。make build で作るか、VRX_NODE_BIN に vrx-node の場所を指定してください / vrx-node not found",
@@ -43,9 +50,40 @@ impl Program {
         )))
     }
 
-    /// `vrx-node init`: folders, keys, recovery copy, database.
-    pub(crate) fn init(&self, config: &Path) -> Result<(), Failure> {
-        self.finish(&["init"], config).map(|_| ())
+    /// From now on nodes find their databases' passwords in this file.
+    pub(crate) fn use_passwords(&mut self, file: &Path) {
+        self.password_file = Some(file.to_owned());
+    }
+
+    /// `vrx-node init`: folders, keys, recovery copy, database; in a cluster the schema too, as its owner.
+    pub(crate) fn init(&self, config: &Path, owner: Option<&str>) -> Result<(), Failure> {
+        match owner {
+            Some(owner) => self.finish(&["init", "--owner", owner], config),
+            None => self.finish(&["init"], config),
+        }
+        .map(|_| ())
+    }
+
+    /// `vrx-node trial-database make`: a database and its roles, whose passwords are added to the file.
+    pub(crate) fn make_database(
+        &self,
+        admin: &str,
+        name: &str,
+        password_file: &Path,
+    ) -> Result<(), Failure> {
+        let mut command = std::process::Command::new(&self.path);
+        command
+            .args(["trial-database", "make", "--admin", admin, "--name", name])
+            .arg("--password-file")
+            .arg(password_file);
+        done(command, &format!("trial-database make --name {name}")).map(|_| ())
+    }
+
+    /// `vrx-node trial-database remove`: drops them again.
+    pub(crate) fn remove_database(&self, admin: &str, name: &str) -> Result<(), Failure> {
+        let mut command = std::process::Command::new(&self.path);
+        command.args(["trial-database", "remove", "--admin", admin, "--name", name]);
+        done(command, &format!("trial-database remove --name {name}")).map(|_| ())
     }
 
     /// `vrx-node log key`: the verifier key of the tenant's provision log.
@@ -55,25 +93,29 @@ impl Program {
     }
 
     fn finish(&self, arguments: &[&str], config: &Path) -> Result<Finished, Failure> {
-        let verb = arguments.join(" ");
-        let finished = std::process::Command::new(&self.0)
-            .args(arguments)
-            .arg("--config")
-            .arg(config)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| {
-                Failure::Configuration(format!("vrx-node {verb} を実行できません / {error}"))
-            })?;
-        if finished.status.success() {
-            return Ok(finished);
+        let mut command = std::process::Command::new(&self.path);
+        command.args(arguments).arg("--config").arg(config);
+        if let Some(file) = &self.password_file {
+            // A password that was given for the demo's own connection isn't the nodes'.
+            command.env("PGPASSFILE", file).env_remove("PGPASSWORD");
         }
-        Err(Failure::Configuration(format!(
-            "vrx-node {verb} --config {} が失敗しました / failed: {}",
-            config.display(),
-            String::from_utf8_lossy(&finished.stderr).trim()
-        )))
+        let verb = arguments.first().copied().unwrap_or_default();
+        done(command, &format!("{verb} --config {}", config.display()))
     }
+}
+
+/// Runs a command to its end. `what` names it for people.
+fn done(mut command: std::process::Command, what: &str) -> Result<Finished, Failure> {
+    let finished = command.stdin(Stdio::null()).output().map_err(|error| {
+        Failure::Configuration(format!("vrx-node {what} を実行できません / {error}"))
+    })?;
+    if finished.status.success() {
+        return Ok(finished);
+    }
+    Err(Failure::Configuration(format!(
+        "vrx-node {what} が失敗しました / failed: {}",
+        String::from_utf8_lossy(&finished.stderr).trim()
+    )))
 }
 
 /// A running node.
@@ -97,7 +139,11 @@ impl Node {
         let errors = log
             .try_clone()
             .map_err(|error| Failure::file("作成", &log_file, &error))?;
-        let child = tokio::process::Command::new(&program.0)
+        let mut command = tokio::process::Command::new(&program.path);
+        if let Some(file) = &program.password_file {
+            command.env("PGPASSFILE", file).env_remove("PGPASSWORD");
+        }
+        let child = command
             .args(["serve", "--config"])
             .arg(&town.config)
             .stdin(Stdio::null())

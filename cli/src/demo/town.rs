@@ -11,6 +11,7 @@ use vrx_domain::MunicipalityCode;
 
 use super::{
     TRUST_DOMAIN,
+    database::Database,
     description::{Identity, NodeEntry},
     node::Node,
     not_made,
@@ -37,6 +38,8 @@ pub(crate) struct Town {
     pub(crate) config: PathBuf,
     /// Verifier key of its log; known once `vrx-node init` made the key.
     pub(crate) log_vkey: String,
+    /// Where its rows are, if not in SQLite.
+    pub(crate) database: Option<Database>,
     code: String,
     home: PathBuf,
     profiles: PathBuf,
@@ -55,6 +58,8 @@ struct NodeConfig<'a> {
     recovery_dir: &'a str,
     recovery_recipients: [&'a str; 1],
     members_file: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<&'a str>,
     tls: TlsConfig<'a>,
     tenant: [TenantConfig<'a>; 1],
 }
@@ -96,6 +101,7 @@ impl Town {
         dir: &Path,
         federation: &Federation,
         recovery: &str,
+        database: Option<Database>,
     ) -> Result<Self, Failure> {
         let municipality = code.parse().map_err(|_| {
             Failure::Usage(format!(
@@ -126,6 +132,7 @@ impl Town {
             recovery_dir: "recovery",
             recovery_recipients: [recovery],
             members_file: "../members.toml",
+            database: database.as_ref().map(|database| database.url.as_str()),
             tls: TlsConfig {
                 certificate: &exchange.cert_path,
                 private_key: &exchange.key_path,
@@ -144,6 +151,7 @@ impl Town {
             address,
             config,
             log_vkey: String::new(),
+            database,
             code: code.to_owned(),
             home,
             profiles: dir.join("profiles"),
@@ -292,7 +300,7 @@ mod tests {
     fn a_town_has_its_people_profiles_and_configuration() {
         let folder = tempfile::tempdir().unwrap();
         let federation = Federation::create(folder.path().join("certs"), TRUST_DOMAIN).unwrap();
-        let mut town = Town::found("142051", folder.path(), &federation, "age1demo").unwrap();
+        let mut town = Town::found("142051", folder.path(), &federation, "age1demo", None).unwrap();
         town.log_vkey = "log+00000000+AA".to_owned();
         town.write_profiles(&federation).unwrap();
         write_members(folder.path(), &[&town]).unwrap();

@@ -1,32 +1,123 @@
 //! Readiness: every few seconds, what every answer needs is tried for real.
+//!
+//! A round tries a bounded number of tenants, in turn, so that a node of many doesn't wear its databases out with trying: up
+//! to [`A_ROUND`] tenants each is tried in every round. A tenant is ready when its own last song was well; the node is when
+//! any song of its last round was: one municipality's trouble takes the others off no load balancer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 use vrx_crypto::{Context, Keyring};
-use vrx_domain::Random;
+use vrx_domain::{MunicipalityCode, Random};
 use vrx_provision_log::{Deadline, ProvisionLog};
 use vrx_transport::Readiness;
+
+use crate::compose::{OpenTenant, World};
 
 /// How often.
 const PERIOD: Duration = Duration::from_secs(2);
 /// How long the disk may take before the node says that it isn't ready.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many tenants are tried at the same time.
+const A_ROUND: usize = 32;
 
-/// What the canary tries.
-pub struct Canary {
+/// The canaries of a node's tenants.
+pub struct Canaries {
+    canaries: Vec<Canary>,
+    /// The first one of the next round.
+    next: usize,
+}
+
+/// What one tenant's canary tries.
+struct Canary {
+    tenant: MunicipalityCode,
     /// The keys: something is sealed and opened.
-    pub keyring: Arc<Keyring>,
+    keyring: Arc<Keyring>,
     /// The log and its database: a row is written and synced beside the log.
-    pub log: Arc<ProvisionLog>,
+    log: Arc<ProvisionLog>,
     /// Nonces.
-    pub random: Arc<dyn Random>,
+    random: Arc<dyn Random>,
+    /// How its last song was.
+    is_well: bool,
+}
+
+impl Canaries {
+    /// One for each tenant, all taken for well.
+    pub fn of(open: &[OpenTenant], world: &World) -> Self {
+        let canaries = open.iter().map(|open| Canary {
+            tenant: open.tenant.code,
+            keyring: Arc::clone(&open.keyring),
+            log: Arc::clone(&open.log),
+            random: Arc::clone(&world.random),
+            is_well: true,
+        });
+        Self {
+            canaries: canaries.collect(),
+            next: 0,
+        }
+    }
+
+    /// Tries every tenant once. The error names the first that isn't well; it is for the node's own log.
+    pub async fn sing(&self, readiness: &Readiness) -> Result<(), String> {
+        let mut songs = stream::iter(&self.canaries)
+            .map(|canary| async move { (canary.tenant, canary.sing().await) })
+            .buffer_unordered(A_ROUND);
+        while let Some((tenant, song)) = songs.next().await {
+            song.map_err(|why| format!("{tenant}: {why}"))?;
+            readiness.tenant_ready(tenant).await;
+        }
+        readiness.ready().await;
+        Ok(())
+    }
+
+    /// Sings until stopped, and keeps readiness what the last songs were.
+    pub async fn keep_singing(mut self, readiness: Readiness, stop: CancellationToken) {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(PERIOD))
+            .await
+            .is_some()
+        {
+            self.round(&readiness).await;
+        }
+        readiness.not_ready().await;
+        for canary in &self.canaries {
+            readiness.tenant_not_ready(canary.tenant).await;
+        }
+    }
+
+    async fn round(&mut self, readiness: &Readiness) {
+        let count = self.canaries.len().min(A_ROUND);
+        let places = (0..count).map(|step| (self.next + step) % self.canaries.len().max(1));
+        let places: Vec<usize> = places.collect();
+        self.next = (self.next + count) % self.canaries.len().max(1);
+        let canaries = &self.canaries;
+        let songs = places
+            .into_iter()
+            .filter_map(|place| Some((place, canaries.get(place)?)))
+            .map(|(place, canary)| async move { (place, canary.sing().await) });
+        let songs = join_all(songs).await;
+        let mut any_is_well = false;
+        for (place, song) in songs {
+            let Some(canary) = self.canaries.get_mut(place) else {
+                continue;
+            };
+            any_is_well |= song.is_ok();
+            canary.heard(song, readiness).await;
+        }
+        if any_is_well {
+            readiness.ready().await;
+        } else {
+            readiness.not_ready().await;
+        }
+    }
 }
 
 impl Canary {
-    /// Tries everything once. The error is for the node's own log.
-    pub async fn sing(&self) -> Result<(), String> {
+    async fn sing(&self) -> Result<(), String> {
         let song = b"canary";
         let sealed = self
             .keyring
@@ -44,40 +135,26 @@ impl Canary {
             .map_err(|error| error.to_string())
     }
 
-    /// Sings until stopped, and keeps readiness what the last song was.
-    pub async fn keep_singing(self, readiness: Readiness, stop: CancellationToken) {
-        let mut well = true;
-        loop {
-            let song = self.sing().await;
-            if stop.is_cancelled() {
-                break;
-            }
-            match &song {
-                Ok(()) => {
-                    if !well {
-                        tracing::info!("the node is ready again");
-                    }
-                    readiness.ready().await;
+    async fn heard(&mut self, song: Result<(), String>, readiness: &Readiness) {
+        let tenant = self.tenant;
+        match &song {
+            Ok(()) => {
+                if !self.is_well {
+                    tracing::info!(%tenant, "the tenant is ready again");
                 }
-                Err(why) => {
-                    if well {
-                        tracing::error!(
-                            why,
-                            "the node is not ready: it answers UNAVAILABLE until this is mended"
-                        );
-                    }
-                    readiness.not_ready().await;
-                }
+                readiness.tenant_ready(tenant).await;
             }
-            well = song.is_ok();
-            if stop
-                .run_until_cancelled(tokio::time::sleep(PERIOD))
-                .await
-                .is_none()
-            {
-                break;
+            Err(why) => {
+                if self.is_well {
+                    tracing::error!(
+                        %tenant,
+                        why,
+                        "the tenant is not ready: it answers UNAVAILABLE until this is mended"
+                    );
+                }
+                readiness.tenant_not_ready(tenant).await;
             }
         }
-        readiness.not_ready().await;
+        self.is_well = song.is_ok();
     }
 }

@@ -1,14 +1,15 @@
 //! The arguments, and which verb they lead to.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use vrx_domain::MunicipalityCode;
+use vrx_storage::postgres::PostgresUrl;
 
-use crate::config::{Config, MEMBERS_SAMPLE, SAMPLE};
+use crate::config::{Config, MEMBERS_SAMPLE, SAMPLE, TenantConfig};
 use crate::failure::Failure;
-use crate::{hardening, init, local_log, restore, serve, telemetry};
+use crate::{hardening, init, local_log, migrate, restore, serve, telemetry, trial};
 
 /// The node with which a municipality keeps its residents' vaccination records and exchanges them with other
 /// municipalities.
@@ -30,8 +31,13 @@ enum Command {
     /// Makes folders, root key (when absent), keyring, its recovery copy, and the database with the log's first entry.
     ///
     /// With --config the file must be there. With --dir a commented configuration is written to DIR/node.toml first, when
-    /// there is none. A node that is already set up is left alone (exit 64).
+    /// there is none. Tenants that are set up already are left alone, so one can be added later; when all are, nothing is
+    /// done (exit 64). On PostgreSQL the database is made ready by `migrate`, or here with --owner.
     Init(InitArguments),
+    /// Brings a PostgreSQL database to this version: schema, rights of the nodes' role, partitions and first rows of each
+    /// tenant of the configuration that is there. Can be run again; says what it did. Migrate before the nodes are upgraded:
+    /// nodes of this version and of the one before work on the same schema.
+    Migrate(MigrateArguments),
     /// Serves until SIGTERM or SIGINT: then no new calls, those running end, the log is written out. A second signal, or
     /// the time limit in the configuration, cuts off what still runs. Nothing that was answered is ever lost.
     Serve(ServeArguments),
@@ -41,11 +47,10 @@ enum Command {
     /// Puts a lost keyring back from its recovery copy, which comes decrypted on standard input:
     /// `age --decrypt --identity KEY COPY | vrx-node restore-keyring --config FILE`. Neither the recovery key nor the
     /// decrypted copy ever becomes a file here. A root key is made when it is gone too.
-    RestoreKeyring {
-        /// The configuration.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    RestoreKeyring(Which),
+    /// Makes a PostgreSQL database for a trial and drops it again: what `vrx demo --database` does first and last.
+    #[command(subcommand, hide = true)]
+    TrialDatabase(TrialCommand),
     /// Prints a commented sample of the configuration, or of the members file.
     Config {
         /// The members file instead.
@@ -74,6 +79,24 @@ struct InitArguments {
     /// at least one, and may have several.
     #[arg(long = "recovery-recipient", value_name = "AGE1…", requires = "dir")]
     recipients: Vec<String>,
+    /// The address of the role that owns the PostgreSQL database of the configuration: migrates it too, and writes the
+    /// first entries. A password is read from the file that PGPASSFILE names.
+    #[arg(long, value_name = "POSTGRES_URL")]
+    owner: Option<String>,
+}
+
+#[derive(Args)]
+struct MigrateArguments {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The address of the role that owns the database: postgres://OWNER@HOST/DATABASE?sslrootcert=FILE. A password is read
+    /// from the file that PGPASSFILE names.
+    #[arg(long, value_name = "POSTGRES_URL")]
+    owner: String,
+    /// The cluster, where several are configured; `database` is called default.
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
 }
 
 #[derive(Args)]
@@ -92,9 +115,33 @@ struct Which {
     /// The configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The municipality; there is one in a configuration, so this only makes sure that it is the right one.
+    /// The municipality; needed where the configuration has several.
     #[arg(long, value_name = "CODE")]
     tenant: Option<MunicipalityCode>,
+}
+
+#[derive(Subcommand)]
+enum TrialCommand {
+    /// Makes the database NAME with the roles `NAME_owner` and `NAME_node`.
+    Make {
+        #[command(flatten)]
+        trial: TrialArguments,
+        /// Where the roles' passwords are added.
+        #[arg(long, value_name = "FILE")]
+        password_file: PathBuf,
+    },
+    /// Drops what `make` made, and nothing else.
+    Remove(TrialArguments),
+}
+
+#[derive(Args)]
+struct TrialArguments {
+    /// A role that may make databases and roles.
+    #[arg(long, value_name = "POSTGRES_URL")]
+    admin: String,
+    /// The database.
+    #[arg(long, value_name = "NAME")]
+    name: String,
 }
 
 #[derive(Subcommand)]
@@ -120,26 +167,32 @@ enum LogCommand {
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     hardening::harden()?;
     match arguments.command {
-        Command::Init(InitArguments {
-            config: Some(file), ..
-        }) => set_up(&Config::load(&file)?),
-        Command::Init(InitArguments {
-            config: None,
-            dir,
-            tenant,
-            recipients,
-        }) => {
-            let (Some(dir), Some(code)) = (dir, tenant) else {
-                return Err(Failure::configuration(
-                    "init needs --config FILE, or --dir DIR and --tenant CODE",
-                ));
-            };
-            let file = init::sample_config(&dir, code, &recipients)?;
+        Command::Init(arguments) => {
+            let file = configuration_of(&arguments)?;
             let config = Config::load(&file)?;
-            if config.tenant.code != code {
-                return Err(wrong_tenant(&file, code, config.tenant.code));
+            if arguments.tenant.is_some() {
+                config.tenant(&file, arguments.tenant)?;
             }
-            set_up(&config)
+            let url = match &arguments.owner {
+                Some(text) => Some(address("--owner", text)?),
+                None => None,
+            };
+            let owner = url.as_ref().map(|url| init::Owner {
+                url,
+                config_file: &file,
+            });
+            let done = runtime()?.block_on(init::init(&config, owner))?;
+            print(&done.to_string())
+        }
+        Command::Migrate(MigrateArguments {
+            config: file,
+            owner,
+            cluster,
+        }) => {
+            let config = Config::load(&file)?;
+            let owner = address("--owner", &owner)?;
+            let migrating = migrate::migrate(&config, &file, &owner, cluster.as_deref());
+            print(&runtime()?.block_on(migrating)?.to_string())
         }
         Command::Serve(ServeArguments {
             config,
@@ -152,52 +205,69 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             runtime()?.block_on(serve::serve(&config, &file, accept_missing_checkpoint))
         }
         Command::Log(command) => log(command),
-        Command::RestoreKeyring { config } => {
-            let keyring = restore::restore(&Config::load(&config)?, &mut std::io::stdin().lock())?;
+        Command::RestoreKeyring(which) => {
+            let config = Config::load(&which.config)?;
+            let code = which.of(&config)?.code;
+            let keyring = restore::restore(&config, code, &mut std::io::stdin().lock())?;
             print(&format!("The keyring is restored: {}\n", keyring.display()))
+        }
+        Command::TrialDatabase(TrialCommand::Make {
+            trial,
+            password_file,
+        }) => {
+            let admin = address("--admin", &trial.admin)?;
+            runtime()?.block_on(trial::make(&admin, &trial.name, &password_file))
+        }
+        Command::TrialDatabase(TrialCommand::Remove(trial)) => {
+            let admin = address("--admin", &trial.admin)?;
+            runtime()?.block_on(trial::remove(&admin, &trial.name))
         }
         Command::Config { members } => print(if members { MEMBERS_SAMPLE } else { SAMPLE }),
     }
 }
 
-fn set_up(config: &Config) -> Result<(), Failure> {
-    let done = runtime()?.block_on(init::init(config))?;
-    print(&done.to_string())
+/// The address in an argument. An error doesn't repeat it, as the argument parser would: a password might stand in it.
+fn address(argument: &str, text: &str) -> Result<PostgresUrl, Failure> {
+    PostgresUrl::parse(text).map_err(|error| Failure::configuration(format!("{argument}: {error}")))
+}
+
+/// The configuration that `init` works with; written first where --dir asks for a new node.
+fn configuration_of(arguments: &InitArguments) -> Result<PathBuf, Failure> {
+    match (&arguments.config, &arguments.dir, arguments.tenant) {
+        (Some(file), _, _) => Ok(file.clone()),
+        (None, Some(dir), Some(code)) => init::sample_config(dir, code, &arguments.recipients),
+        (None, _, _) => Err(Failure::configuration(
+            "init needs --config FILE, or --dir DIR and --tenant CODE",
+        )),
+    }
 }
 
 fn log(command: LogCommand) -> Result<(), Failure> {
-    match command {
-        LogCommand::Verify(which) => {
-            let config = config_of(&which)?;
-            print(&runtime()?.block_on(local_log::verify(&config))?.to_string())
-        }
-        LogCommand::Export { which, dir } => {
-            let config = config_of(&which)?;
-            print(&runtime()?.block_on(local_log::export(&config, &dir))?)
-        }
-        LogCommand::Key(which) => print(&format!("{}\n", local_log::key(&config_of(&which)?)?)),
-        LogCommand::Checkpoint(which) => {
-            let config = config_of(&which)?;
-            print(&runtime()?.block_on(local_log::checkpoint(&config))?)
-        }
-    }
-}
-
-fn config_of(which: &Which) -> Result<Config, Failure> {
+    let (LogCommand::Verify(which)
+    | LogCommand::Export { which, .. }
+    | LogCommand::Key(which)
+    | LogCommand::Checkpoint(which)) = &command;
     let config = Config::load(&which.config)?;
-    match which.tenant {
-        Some(asked) if asked != config.tenant.code => {
-            Err(wrong_tenant(&which.config, asked, config.tenant.code))
+    let tenant = which.of(&config)?;
+    match &command {
+        LogCommand::Verify(_) => {
+            let whole = runtime()?.block_on(local_log::verify(&config, tenant))?;
+            print(&whole.to_string())
         }
-        _ => Ok(config),
+        LogCommand::Export { dir, .. } => {
+            print(&runtime()?.block_on(local_log::export(&config, tenant, dir))?)
+        }
+        LogCommand::Key(_) => print(&format!("{}\n", local_log::key(&config, tenant)?)),
+        LogCommand::Checkpoint(_) => {
+            print(&runtime()?.block_on(local_log::checkpoint(&config, tenant))?)
+        }
     }
 }
 
-fn wrong_tenant(file: &Path, asked: MunicipalityCode, found: MunicipalityCode) -> Failure {
-    Failure::configuration(format!(
-        "{}: tenant.code is {found}, --tenant says {asked}; give the configuration of {asked}",
-        file.display()
-    ))
+impl Which {
+    fn of<'a>(&self, config: &'a Config) -> Result<&'a TenantConfig, Failure> {
+        Ok(config.tenant(&self.config, self.tenant)?)
+    }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -231,6 +301,13 @@ mod tests {
         for code in ["64", "69", "70", "74"] {
             assert!(help.contains(code), "{code}");
         }
+    }
+
+    #[test]
+    fn an_address_with_a_password_is_refused_without_repeating_it() {
+        let failure = address("--owner", "postgres://owner:geheim@db.example/vrx").unwrap_err();
+        assert!(failure.message.contains("PGPASSFILE"), "{failure}");
+        assert!(!failure.message.contains("geheim"), "{failure}");
     }
 
     #[test]

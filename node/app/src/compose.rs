@@ -1,26 +1,34 @@
-//! How a node is put together from its rooms, in which order, and what each refusal means to the operator.
+//! How a node is put together from its rooms, in which order, and what each refusal means to the operator. Opening a tenant's
+//! rows is in [`crate::stores`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream;
 use vrx_crypto::{CryptoError, Keyring, RootKey, SystemRandom};
-use vrx_domain::{Clock, Members, Random, Tenant};
+use vrx_domain::{Caller, Clock, Members, MunicipalityCode, Random, Tenant};
 use vrx_provision_log::{Deadline, LogOptions, MissingKept, ProvisionLog, StartError};
 use vrx_services::refusals::Refusals;
 use vrx_services::{
     AnswerCodec, NodeServices, PeerExchange, TenantPolicy, TenantServices, Tenants,
 };
-use vrx_storage::{
-    LogStore, PersonStore, RegistryStore, SqliteOptions, SqliteTenant, StorageError,
-};
+use vrx_storage::{LogStore, PersonStore, RegistryStore, TenantStore};
 
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
+use crate::stores::{Access, Clusters, storage_failure};
 use crate::tenant_id;
 
 /// How long the database may take for one thing before it counts as broken.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many tenants are opened at the same time.
+const AT_A_TIME: usize = 16;
+/// How long tenants that opened may take to close again when another one didn't open.
+const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// Time and randomness, the same for everything of a node.
 #[derive(Clone)]
@@ -42,7 +50,7 @@ impl World {
 }
 
 /// The ends through which a node reaches others: how answers are encoded, how peers are asked, whom there is to ask, and
-/// who the node is to them.
+/// who its tenants are to them.
 pub struct Outside {
     /// The wire's encoding of an answer.
     pub codec: Arc<dyn AnswerCodec>,
@@ -50,50 +58,51 @@ pub struct Outside {
     pub peers: Arc<dyn PeerExchange>,
     /// The members.
     pub members: Members,
-    /// The node's own identity.
-    pub own: vrx_domain::Caller,
+    /// Each tenant's own identity.
+    pub own: BTreeMap<MunicipalityCode, Caller>,
 }
 
-/// A node that is open: keys, database, log, services.
-pub struct Node {
-    /// Its municipality.
+/// A tenant that is open: keys, rows, log.
+pub struct OpenTenant {
+    /// Who it is.
     pub tenant: Tenant,
     /// Its keys.
     pub keyring: Arc<Keyring>,
-    /// Its database.
-    pub store: Arc<SqliteTenant>,
+    /// Its rows, in whatever database.
+    pub store: Arc<dyn TenantStore>,
     /// Its provision log.
     pub log: Arc<ProvisionLog>,
+}
+
+/// A node that is open: its tenants, and what they share.
+pub struct Node {
+    /// The tenants, in the order of the configuration.
+    pub open: Vec<OpenTenant>,
     /// What transport serves.
     pub tenants: Arc<Tenants>,
     /// What all tenants share.
     pub shared: Arc<NodeServices>,
+    clusters: Clusters,
 }
 
 impl Node {
-    /// Opens everything in the order in which it depends: keys, database, log, services.
+    /// Opens every tenant, each in the order in which it depends: keys, database, log, services. One that doesn't open stops
+    /// the start: its municipality would otherwise be away without anybody having decided so.
     pub async fn open(
         config: &Config,
         world: &World,
         outside: Outside,
         missing_kept: MissingKept,
     ) -> Result<Self, Failure> {
-        let (tenant, keyring) = open_keys(config)?;
-        let store = SqliteTenant::open(sqlite_options(config, tenant, &keyring, world)).await;
-        let store = Arc::new(store.map_err(storage_failure)?);
-        let mut options = log_options(config, tenant, world);
-        options.missing_kept = missing_kept;
-        let log_store: Arc<dyn LogStore> = store.clone();
-        let log = ProvisionLog::start(log_store, Arc::clone(&keyring), options)
-            .await
-            .map_err(start_failure)?;
-        let log = Arc::new(log);
-
-        let refusals = Arc::new(Refusals::new(
-            Arc::clone(&log),
-            Arc::clone(&world.clock),
-            outside.own,
-        ));
+        let clusters = Clusters::connect(config, &config.tenants).await?;
+        let (open, failed) = open_all(config, world, &clusters, missing_kept).await;
+        if let Some(failure) = failed {
+            if let Err(second) = close_all(open, Deadline::after(GIVE_UP)).await {
+                tracing::warn!(%second, "a tenant that had opened didn't close well");
+            }
+            clusters.close().await;
+            return Err(failure);
+        }
         let shared = Arc::new(NodeServices {
             clock: Arc::clone(&world.clock),
             random: Arc::clone(&world.random),
@@ -101,35 +110,78 @@ impl Node {
             peers: outside.peers,
             members: Arc::new(outside.members),
         });
-        let persons: Arc<dyn PersonStore> = store.clone();
-        let registry: Arc<dyn RegistryStore> = store.clone();
-        let services = TenantServices {
-            tenant,
-            policy: TenantPolicy {
-                automatic_only_after_move_out: config.tenant.automatic_only_after_move_out,
-                allow_hard_to_obtain: config.tenant.allow_hard_to_obtain,
-                inquiry_retention: config.limits.inquiry_retention,
-            },
-            keyring: Arc::clone(&keyring),
-            persons,
-            registry,
-            log: Arc::clone(&log),
-            refusals,
-            node: Arc::clone(&shared),
-        };
-        let tenants = Arc::new(Tenants::new([Arc::new(services)]));
+        let mut services = Vec::with_capacity(open.len());
+        for (tenant, settings) in open.iter().zip(&config.tenants) {
+            let own = outside.own.get(&settings.code).ok_or_else(|| {
+                Failure::internal(format!("{} has no certificate", settings.code))
+            })?;
+            let policy = policy(config, settings);
+            services.push(Arc::new(tenant.services(policy, own.clone(), &shared)));
+        }
+        Ok(Self {
+            open,
+            tenants: Arc::new(Tenants::new(services)),
+            shared,
+            clusters,
+        })
+    }
+
+    /// Closes in the reverse order. Every step of every tenant is tried; the first that fails is told.
+    pub async fn close(self, deadline: Deadline) -> Result<(), Failure> {
+        let closed = close_all(self.open, deadline).await;
+        self.clusters.close().await;
+        closed
+    }
+}
+
+impl OpenTenant {
+    async fn open(
+        config: &Config,
+        world: &World,
+        clusters: &Clusters,
+        code: MunicipalityCode,
+        missing_kept: MissingKept,
+    ) -> Result<Self, Failure> {
+        let (tenant, keyring) = open_keys(config, code)?;
+        let store = clusters
+            .open(config, tenant, &keyring, world, Access::Serve)
+            .await?;
+        let mut options = log_options(config, tenant, world);
+        options.missing_kept = missing_kept;
+        let log_store: Arc<dyn LogStore> = store.clone();
+        let log = ProvisionLog::start(log_store, Arc::clone(&keyring), options)
+            .await
+            .map_err(start_failure)?;
         Ok(Self {
             tenant,
             keyring,
             store,
-            log,
-            tenants,
-            shared,
+            log: Arc::new(log),
         })
     }
 
-    /// Closes in the reverse order. Every step is tried; the first that fails is told.
-    pub async fn close(self, deadline: Deadline) -> Result<(), Failure> {
+    fn services(
+        &self,
+        policy: TenantPolicy,
+        own: Caller,
+        shared: &Arc<NodeServices>,
+    ) -> TenantServices {
+        let persons: Arc<dyn PersonStore> = self.store.clone();
+        let registry: Arc<dyn RegistryStore> = self.store.clone();
+        let clock = Arc::clone(&shared.clock);
+        TenantServices {
+            tenant: self.tenant,
+            policy,
+            keyring: Arc::clone(&self.keyring),
+            persons,
+            registry,
+            log: Arc::clone(&self.log),
+            refusals: Arc::new(Refusals::new(Arc::clone(&self.log), clock, own)),
+            node: Arc::clone(shared),
+        }
+    }
+
+    async fn close(self, deadline: Deadline) -> Result<(), Failure> {
         let drained = self.log.shutdown(deadline).await;
         let stored = self.store.close().await;
         let keys = self.keyring.close();
@@ -143,9 +195,59 @@ impl Node {
     }
 }
 
+/// Opens all tenants, several at a time. Gives those that opened, in the order of the configuration, and what the first that
+/// didn't said.
+async fn open_all(
+    config: &Config,
+    world: &World,
+    clusters: &Clusters,
+    missing_kept: MissingKept,
+) -> (Vec<OpenTenant>, Option<Failure>) {
+    let mut opening = stream::iter(&config.tenants)
+        .map(|settings| async move {
+            OpenTenant::open(config, world, clusters, settings.code, missing_kept)
+                .await
+                .map_err(|failure| failure.about(&named(settings.code)))
+        })
+        .buffered(AT_A_TIME);
+    let mut open = Vec::with_capacity(config.tenants.len());
+    while let Some(opened) = opening.next().await {
+        match opened {
+            Ok(tenant) => open.push(tenant),
+            Err(failure) => return (open, Some(failure)),
+        }
+    }
+    (open, None)
+}
+
+async fn close_all(open: Vec<OpenTenant>, deadline: Deadline) -> Result<(), Failure> {
+    let closing = open.into_iter().map(|open| async move {
+        let code = open.tenant.code;
+        let closed = open.close(deadline).await;
+        closed.map_err(|failure| failure.about(&named(code)))
+    });
+    join_all(closing).await.into_iter().collect()
+}
+
+fn policy(config: &Config, tenant: &TenantConfig) -> TenantPolicy {
+    TenantPolicy {
+        automatic_only_after_move_out: tenant.automatic_only_after_move_out,
+        allow_hard_to_obtain: tenant.allow_hard_to_obtain,
+        inquiry_retention: config.limits.inquiry_retention,
+    }
+}
+
+/// A tenant as failures name it.
+pub fn named(code: MunicipalityCode) -> String {
+    format!("{code} {}", code.name())
+}
+
 /// The tenant and its keyring, unsealed by the root key.
-pub fn open_keys(config: &Config) -> Result<(Tenant, Arc<Keyring>), Failure> {
-    let tenant = tenant_id::read(config)?;
+pub fn open_keys(
+    config: &Config,
+    code: MunicipalityCode,
+) -> Result<(Tenant, Arc<Keyring>), Failure> {
+    let tenant = tenant_id::read(config, code)?;
     let root = RootKey::from_file(&config.root_key_file).map_err(|error| match error {
         CryptoError::Malformed(_) => Failure::configuration(format!(
             "{}: {error}; restore the file",
@@ -169,55 +271,18 @@ pub fn open_keys(config: &Config) -> Result<(Tenant, Arc<Keyring>), Failure> {
     Ok((tenant, Arc::new(keyring)))
 }
 
-/// What the tenant's database needs.
-pub fn sqlite_options(
-    config: &Config,
-    tenant: Tenant,
-    keyring: &Arc<Keyring>,
-    world: &World,
-) -> SqliteOptions {
-    SqliteOptions {
-        state_dir: config.state_dir.clone(),
-        tenant,
-        keyring: Arc::clone(keyring),
-        random: Arc::clone(&world.random),
-    }
-}
-
 /// What the tenant's log needs.
 pub fn log_options(config: &Config, tenant: Tenant, world: &World) -> LogOptions {
     let mut options = LogOptions::new(
         tenant,
         &config.trust_domain,
-        config.kept_checkpoint(),
+        config.kept_checkpoint(tenant.code),
         Arc::clone(&world.clock),
         Arc::clone(&world.random),
     );
     options.queue = config.limits.log_queue;
     options.store_timeout = STORE_TIMEOUT;
     options
-}
-
-/// A database that doesn't open: busy things may be tried again, damaged ones may not.
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
-pub fn storage_failure(error: StorageError) -> Failure {
-    match error {
-        StorageError::Locked { .. }
-        | StorageError::Busy
-        | StorageError::Unreachable(_)
-        | StorageError::Full
-        | StorageError::Closed => Failure::unavailable(error.to_string()),
-        StorageError::Place { .. }
-        | StorageError::Broken(_)
-        | StorageError::Inconsistent { .. }
-        | StorageError::Schema(_)
-        | StorageError::OtherTenant => {
-            Failure::storage(format!("the database is refused: {error}"))
-        }
-        StorageError::Keyring(_) | StorageError::Invalid(_) | StorageError::ReadOnly => {
-            Failure::internal(error.to_string())
-        }
-    }
 }
 
 /// A log that doesn't start.

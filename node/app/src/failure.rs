@@ -61,6 +61,13 @@ impl Failure {
         }
     }
 
+    /// The same failure, with what it is about in front.
+    #[must_use]
+    pub fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// A file or folder that couldn't be made, read or written.
     pub(crate) fn io(action: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::unavailable(format!("cannot {action} {}: {error}", path.display()))

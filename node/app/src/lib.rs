@@ -58,11 +58,14 @@ pub mod failure;
 pub mod hardening;
 pub mod init;
 pub mod local_log;
+pub mod migrate;
 pub mod recovery;
 pub mod restore;
 pub mod serve;
+pub mod stores;
 pub mod telemetry;
 pub mod tenant_id;
+pub mod trial;
 
 pub use clock::SystemClock;
 pub use config::Config;

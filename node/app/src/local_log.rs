@@ -6,14 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vrx_provision_log::{Bundles, Depth, LogReader, ReadError, StartError, VerifyReport};
-use vrx_storage::{LogStore, SqliteTenant};
+use vrx_storage::{LogStore, TenantStore};
 use vrx_tlog::VerifierKey;
 
-use crate::compose::{
-    World, log_options, open_keys, sqlite_options, start_failure, storage_failure,
-};
-use crate::config::Config;
+use crate::compose::{World, log_options, named, open_keys, start_failure};
+use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
+use crate::stores::{Access, Clusters, storage_failure};
 
 /// How often the log is looked at again when the kept checkpoint ran ahead of the look at the database.
 const LOOKS: usize = 5;
@@ -41,34 +40,34 @@ impl fmt::Display for Whole {
     }
 }
 
-/// Checks the whole log, with the openings.
-pub async fn verify(config: &Config) -> Result<Whole, Failure> {
-    let (store, reader) = open(config).await?;
-    let report = reader
+/// Checks the whole log of a tenant, with the openings.
+pub async fn verify(config: &Config, tenant: &TenantConfig) -> Result<Whole, Failure> {
+    let opened = Opened::open(config, tenant).await?;
+    let report = opened
+        .reader
         .verify_all(Depth::Openings, &mut |_, _| ())
         .await
         .map_err(read_failure)?;
-    drop(reader);
-    store.close().await.map_err(storage_failure)?;
+    opened.close().await?;
     match &report.fault {
         None => Ok(Whole(report)),
         Some(fault) => Err(Failure::storage(format!(
             "the log of {} is not what was signed: {fault}; stop the node, keep the files as they are, and tell the \
              privacy officer",
-            config.tenant.code
+            named(tenant.code)
         ))),
     }
 }
 
-/// Writes checkpoint and hash tiles below `dir`; says what was written.
-pub async fn export(config: &Config, dir: &Path) -> Result<String, Failure> {
-    let (store, reader) = open(config).await?;
-    let exported = reader
+/// Writes checkpoint and hash tiles of a tenant's log below `dir`; says what was written.
+pub async fn export(config: &Config, tenant: &TenantConfig, dir: &Path) -> Result<String, Failure> {
+    let opened = Opened::open(config, tenant).await?;
+    let exported = opened
+        .reader
         .export(dir, Bundles::Leave, &mut |_, _| ())
         .await
         .map_err(|error| Failure::unavailable(format!("the export did not finish: {error}")))?;
-    drop(reader);
-    store.close().await.map_err(storage_failure)?;
+    opened.close().await?;
     Ok(format!(
         "{} entries, {} tiles and the checkpoint written to {}.\n",
         exported.entries,
@@ -77,42 +76,64 @@ pub async fn export(config: &Config, dir: &Path) -> Result<String, Failure> {
     ))
 }
 
-/// The newest signed checkpoint.
-pub async fn checkpoint(config: &Config) -> Result<String, Failure> {
-    let (store, reader) = open(config).await?;
-    let note = reader.checkpoint().note().to_owned();
-    drop(reader);
-    store.close().await.map_err(storage_failure)?;
+/// The newest signed checkpoint of a tenant's log.
+pub async fn checkpoint(config: &Config, tenant: &TenantConfig) -> Result<String, Failure> {
+    let opened = Opened::open(config, tenant).await?;
+    let note = opened.reader.checkpoint().note().to_owned();
+    opened.close().await?;
     Ok(note)
 }
 
-/// The log's verifier key, from the keyring alone.
-pub fn key(config: &Config) -> Result<VerifierKey, Failure> {
-    let (tenant, keyring) = open_keys(config)?;
+/// The verifier key of a tenant's log, from its keyring alone.
+pub fn key(config: &Config, tenant: &TenantConfig) -> Result<VerifierKey, Failure> {
+    let (tenant, keyring) = open_keys(config, tenant.code)?;
     let epoch = log_options(config, tenant, &World::real()).epoch;
     let origin = vrx_tlog::origin(&config.trust_domain, &tenant.code.to_string(), epoch);
     VerifierKey::from_public_key(&origin, &keyring.log_public_key())
         .map_err(|error| Failure::configuration(format!("trust_domain: {error}")))
 }
 
-async fn open(config: &Config) -> Result<(Arc<SqliteTenant>, LogReader), Failure> {
-    let (tenant, keyring) = open_keys(config)?;
-    let world = World::real();
-    let store =
-        SqliteTenant::open_read_only(sqlite_options(config, tenant, &keyring, &world)).await;
-    let store = Arc::new(store.map_err(storage_failure)?);
-    let options = log_options(config, tenant, &world);
-    let mut look = 0;
-    loop {
-        let log_store: Arc<dyn LogStore> = store.clone();
-        look += 1;
-        match LogReader::open(log_store, Arc::clone(&keyring), &options).await {
-            Ok(reader) => return Ok((store, reader)),
-            // A serving node keeps a newer checkpoint between our look at the database and our look at the copy. A log
-            // that was really rolled back says so every time.
-            Err(StartError::RolledBack { .. }) if look < LOOKS => {}
-            Err(error) => return Err(start_failure(error)),
+/// A tenant's log, opened for reading.
+struct Opened {
+    reader: LogReader,
+    store: Arc<dyn TenantStore>,
+    clusters: Clusters,
+}
+
+impl Opened {
+    async fn open(config: &Config, tenant: &TenantConfig) -> Result<Self, Failure> {
+        let (tenant_id, keyring) = open_keys(config, tenant.code)?;
+        let world = World::real();
+        let clusters = Clusters::connect(config, [tenant]).await?;
+        let store = clusters
+            .open(config, tenant_id, &keyring, &world, Access::Look)
+            .await?;
+        let options = log_options(config, tenant_id, &world);
+        let mut look = 0;
+        loop {
+            let log_store: Arc<dyn LogStore> = store.clone();
+            look += 1;
+            match LogReader::open(log_store, Arc::clone(&keyring), &options).await {
+                Ok(reader) => {
+                    return Ok(Self {
+                        reader,
+                        store,
+                        clusters,
+                    });
+                }
+                // A serving node keeps a newer checkpoint between our look at the database and our look at the copy. A log
+                // that was really rolled back says so every time.
+                Err(StartError::RolledBack { .. }) if look < LOOKS => {}
+                Err(error) => return Err(start_failure(error)),
+            }
         }
+    }
+
+    async fn close(self) -> Result<(), Failure> {
+        drop(self.reader);
+        self.store.close().await.map_err(storage_failure)?;
+        self.clusters.close().await;
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use vrx_crypto::{Keyring, RootKey};
+use vrx_domain::MunicipalityCode;
 use zeroize::Zeroizing;
 
 use crate::compose::World;
@@ -19,8 +20,12 @@ const MOST: usize = 64 * 1024;
 
 /// Reads a decrypted recovery copy, checks that it is this tenant's, and seals it under the root key, which is made when
 /// it isn't there. A keyring that stands is never replaced. Gives the path of the new one.
-pub fn restore(config: &Config, copy: &mut dyn Read) -> Result<PathBuf, Failure> {
-    let tenant = tenant_id::read(config)?;
+pub fn restore(
+    config: &Config,
+    code: MunicipalityCode,
+    copy: &mut dyn Read,
+) -> Result<PathBuf, Failure> {
+    let tenant = tenant_id::read(config, code)?;
     let path = Keyring::path(&config.keyring_dir, &tenant.id);
     if path.exists() {
         return Err(Failure::configuration(format!(
@@ -35,7 +40,7 @@ pub fn restore(config: &Config, copy: &mut dyn Read) -> Result<PathBuf, Failure>
     })?;
     if keyring.tenant() != tenant.id {
         return Err(Failure::configuration(format!(
-            "standard input: the recovery copy of another tenant ({}); this node's is {}",
+            "standard input: the recovery copy of another tenant ({}); that of {code} is {}",
             keyring.tenant(),
             tenant.id
         )));
@@ -79,10 +84,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let recipient = age::x25519::Identity::generate();
         let recipients = [recipient.to_public().to_string()];
-        let file = sample_config(folder.path(), "142051".parse().unwrap(), &recipients).unwrap();
+        let code = "142051".parse().unwrap();
+        let file = sample_config(folder.path(), code, &recipients).unwrap();
         let config = Config::load(&file).unwrap();
-        init(&config).await.unwrap();
-        let (tenant, keyring) = compose::open_keys(&config).unwrap();
+        init(&config, None).await.unwrap();
+        let (tenant, keyring) = compose::open_keys(&config, code).unwrap();
         let copy = std::fs::read_dir(&config.recovery_dir)
             .unwrap()
             .next()
@@ -91,17 +97,19 @@ mod tests {
             .path();
         let copy = age::decrypt(&recipient, &std::fs::read(copy).unwrap()).unwrap();
 
-        let refused = restore(&config, &mut copy.as_slice()).err().unwrap();
+        let refused = restore(&config, code, &mut copy.as_slice()).err().unwrap();
         assert!(refused.message.contains("move it away"), "{refused}");
         std::fs::remove_file(Keyring::path(&config.keyring_dir, &tenant.id)).unwrap();
         std::fs::remove_file(&config.root_key_file).unwrap();
         assert!(
-            restore(&config, &mut &copy[..copy.len() - 1]).is_err(),
+            restore(&config, code, &mut &copy[..copy.len() - 1]).is_err(),
             "half a copy"
         );
-        restore(&config, &mut copy.as_slice()).unwrap();
-        let (_, restored) = compose::open_keys(&config).unwrap();
+        restore(&config, code, &mut copy.as_slice()).unwrap();
+        let (_, restored) = compose::open_keys(&config, code).unwrap();
         assert_eq!(restored.log_public_key(), keyring.log_public_key());
-        local_log::verify(&config).await.unwrap();
+        local_log::verify(&config, &config.tenants[0])
+            .await
+            .unwrap();
     }
 }

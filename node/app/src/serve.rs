@@ -10,11 +10,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use vrx_provision_log::{Deadline, MissingKept};
 use vrx_services::jobs::Jobs;
 use vrx_transport::{
-    Limits, PeerClient, ProstAnswerCodec, Readiness, Shutdown, TenantCa, TlsError, TlsFiles,
-    TlsMaterial,
+    Limits, PeerClient, ProstAnswerCodec, Readiness, Shutdown, TenantFiles, TlsFiles, TlsMaterial,
 };
 
-use crate::canary::Canary;
+use crate::canary::Canaries;
 use crate::compose::{Node, Outside, World};
 use crate::config::{Config, read_members};
 use crate::failure::Failure;
@@ -40,7 +39,11 @@ pub async fn serve(
         codec: Arc::new(ProstAnswerCodec),
         peers: Arc::new(PeerClient::new(Arc::clone(&material))),
         members,
-        own: material.own().clone(),
+        own: config
+            .tenants
+            .iter()
+            .filter_map(|tenant| Some((tenant.code, material.own(tenant.code)?.clone())))
+            .collect(),
     };
     let missing_kept = if accept_missing_checkpoint {
         MissingKept::Accept
@@ -62,7 +65,7 @@ pub async fn serve(
     };
     let closed = node.close(Deadline::after(LAST_ENTRIES)).await;
     if closed.is_ok() {
-        tracing::info!("the log is written out, the database closed");
+        tracing::info!("the logs are written out, the databases closed");
     }
     ended.and(closed)
 }
@@ -80,17 +83,12 @@ async fn live(
         .map_err(|error| Failure::unavailable(format!("the listener has no address: {error}")))?;
     let shutdown = Shutdown::default();
     let readiness = Readiness::new().await;
-    let canary = Canary {
-        keyring: Arc::clone(&node.keyring),
-        log: Arc::clone(&node.log),
-        random: Arc::clone(&world.random),
-    };
-    canary
-        .sing()
+    let canaries = Canaries::of(&node.open, world);
+    canaries
+        .sing(&readiness)
         .await
         .map_err(|why| Failure::unavailable(format!("the node can't start: {why}")))?;
-    readiness.ready().await;
-    let canary = tokio::spawn(canary.keep_singing(readiness.clone(), shutdown.soft.clone()));
+    let canaries = tokio::spawn(canaries.keep_singing(readiness.clone(), shutdown.soft.clone()));
     let jobs = Jobs::start(Arc::clone(&node.tenants));
     let mut serving = tokio::spawn(vrx_transport::serve(
         listener,
@@ -101,7 +99,10 @@ async fn live(
         readiness.clone(),
         shutdown.clone(),
     ));
-    tracing::info!(%address, municipality = %node.tenant.code, entries = node.log.checkpoint().size(), "ready");
+    for open in &node.open {
+        tracing::info!(municipality = %open.tenant.code, entries = open.log.checkpoint().size(), "open");
+    }
+    tracing::info!(%address, municipalities = node.open.len(), "ready");
 
     let served = tokio::select! {
         served = &mut serving => served,
@@ -127,8 +128,8 @@ async fn live(
     shutdown.soft.cancel();
     // No more calls come in; the last counts of refusals become entries before the log closes.
     jobs.shutdown().await;
-    if canary.await.is_err() {
-        tracing::error!("the canary panicked");
+    if canaries.await.is_err() {
+        tracing::error!("the canaries panicked");
     }
     match served {
         Ok(Ok(())) => Ok(()),
@@ -161,33 +162,23 @@ fn limits(config: &Config) -> Limits {
 }
 
 fn tls_material(config: &Config, file: &Path, world: &World) -> Result<TlsMaterial, Failure> {
+    let tenants = config.tenants.iter().map(|tenant| TenantFiles {
+        code: tenant.code,
+        certificate: tenant.certificate.clone(),
+        private_key: tenant.private_key.clone(),
+        ca: tenant.ca.clone(),
+    });
     let files = TlsFiles {
-        certificate: config.tls.certificate.clone(),
-        private_key: config.tls.private_key.clone(),
-        federation_ca: config.tls.federation_ca.clone(),
-        tenant_cas: vec![TenantCa {
-            code: config.tenant.code,
-            file: config.tenant.ca.clone(),
-        }],
+        federation_ca: config.federation_ca.clone(),
+        tenants: tenants.collect(),
     };
     let now = UnixTime::since_unix_epoch(Duration::from_millis(world.clock.now().0));
-    let blame = |error: &TlsError| {
+    TlsMaterial::load(&files, &config.trust_domain, now).map_err(|error| {
         Failure::configuration(format!(
-            "{}: [tls]: {error}; put the right files there",
+            "{}: [tls] and [[tenant]]: {error}; put the right files there",
             file.display()
         ))
-    };
-    let material =
-        TlsMaterial::load(&files, &config.trust_domain, now).map_err(|error| blame(&error))?;
-    let own = material.own().id.municipality;
-    if own != config.tenant.code {
-        return Err(Failure::configuration(format!(
-            "{}: tls.certificate: it is the certificate of {own}, the tenant is {}; give the certificate of that municipality",
-            file.display(),
-            config.tenant.code
-        )));
-    }
-    Ok(material)
+    })
 }
 
 /// The signals that end a node.

@@ -7,22 +7,22 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use vrx_domain::{Tenant, TenantId};
+use vrx_domain::{MunicipalityCode, Tenant, TenantId};
 
 use crate::config::Config;
 use crate::failure::Failure;
 
 /// Where the id stands.
-pub(crate) fn file(config: &Config) -> PathBuf {
-    config.tenant_dir().join("tenant-id")
+pub(crate) fn file(config: &Config, code: MunicipalityCode) -> PathBuf {
+    config.tenant_dir(code).join("tenant-id")
 }
 
-/// The tenant of this configuration; a node that isn't initialised has none.
-pub fn read(config: &Config) -> Result<Tenant, Failure> {
-    let file = file(config);
+/// The tenant with this code; one that isn't initialised has no id.
+pub fn read(config: &Config, code: MunicipalityCode) -> Result<Tenant, Failure> {
+    let file = file(config, code);
     let text = std::fs::read_to_string(&file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::configuration(format!(
-            "{} isn't there: this node has not been initialised; run `vrx-node init` with this configuration, or restore the file from a backup of state_dir",
+            "{} isn't there: this tenant has not been initialised; run `vrx-node init` with this configuration, or restore the file from a backup of state_dir",
             file.display()
         )),
         _ => Failure::io("read", &file, &error),
@@ -33,21 +33,18 @@ pub fn read(config: &Config) -> Result<Tenant, Failure> {
             file.display()
         ))
     })?;
-    Ok(Tenant {
-        id,
-        code: config.tenant.code,
-    })
+    Ok(Tenant { id, code })
 }
 
 /// Writes the id, durably. Never over another.
-pub(crate) fn write(config: &Config, id: TenantId) -> Result<(), Failure> {
-    let file = file(config);
+pub(crate) fn write(config: &Config, tenant: &Tenant) -> Result<(), Failure> {
+    let file = file(config, tenant.code);
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .open(&file)
         .and_then(|mut target| {
-            target.write_all(format!("{id}\n").as_bytes())?;
+            target.write_all(format!("{}\n", tenant.id).as_bytes())?;
             target.sync_all()?;
             File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
         });

@@ -83,12 +83,20 @@ pub(crate) fn check_asked_tenant<'a>(
     tenants.get(asked).ok_or(ServiceError::PermissionDenied)
 }
 
-/// The tenant whose log notes a refusal that happened before the request named one: the caller's own, or the only one.
+/// The tenant whose log notes a refusal that happened before the request named one: a person's own; of a node the one to
+/// whose DNS name it connected, or the only one here.
 pub(crate) fn tenant_of_refusal<'a>(
     tenants: &'a Tenants,
     caller: &Caller,
+    addressed: Option<MunicipalityCode>,
 ) -> Option<&'a Arc<TenantServices>> {
-    tenants.get(caller.id.municipality).or_else(|| {
+    let own = match caller.id.role {
+        Role::Exchange | Role::Certificate | Role::Witness => None,
+        Role::Staff | Role::Officer | Role::Operator | Role::Venue => {
+            tenants.get(caller.id.municipality)
+        }
+    };
+    own.or_else(|| tenants.get(addressed?)).or_else(|| {
         let mut all = tenants.iter();
         let first = all.next();
         if all.next().is_none() { first } else { None }

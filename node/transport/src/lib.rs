@@ -37,5 +37,5 @@ pub use grpc::health::Readiness;
 pub use limits::Limits;
 pub use serve::{Shutdown, serve};
 pub use tls::accept::AcceptLimits;
-pub use tls::{TenantCa, TlsError, TlsFiles, TlsMaterial};
+pub use tls::{TenantFiles, TlsError, TlsFiles, TlsMaterial};
 pub use wire::answer::ProstAnswerCodec;

@@ -4,15 +4,23 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
-use vrx_domain::{Caller, IdentityError, SpiffeId, spki_der};
+use vrx_domain::{Caller, IdentityError, MunicipalityCode, SpiffeId, spki_der};
 
 /// The other end of one connection. Made once a connection; every call on it has this caller.
 #[derive(Clone, Debug)]
-pub struct Peer(Arc<Result<Caller, IdentityError>>);
+pub struct Peer {
+    identity: Arc<Result<Caller, IdentityError>>,
+    addressed: Option<MunicipalityCode>,
+}
 
 impl Peer {
-    /// The peer that showed this certificate chain during the handshake, in this trust domain.
-    pub(crate) fn of_chain(chain: Option<&[CertificateDer<'_>]>, trust_domain: &str) -> Self {
+    /// The peer that showed this certificate chain during the handshake, in this trust domain, when it connected to the
+    /// name of the tenant `addressed`.
+    pub(crate) fn of_chain(
+        chain: Option<&[CertificateDer<'_>]>,
+        trust_domain: &str,
+        addressed: Option<MunicipalityCode>,
+    ) -> Self {
         let identity = match chain.and_then(<[_]>::first) {
             Some(certificate) => caller(certificate).and_then(|caller| {
                 if caller.id.trust_domain == trust_domain {
@@ -23,12 +31,20 @@ impl Peer {
             }),
             None => Err(IdentityError::Certificate),
         };
-        Peer(Arc::new(identity))
+        Peer {
+            identity: Arc::new(identity),
+            addressed,
+        }
     }
 
     /// The caller, or why its identity isn't understood.
     pub(crate) fn caller(&self) -> Result<&Caller, &IdentityError> {
-        self.0.as_ref().as_ref()
+        self.identity.as_ref().as_ref()
+    }
+
+    /// The tenant to whose DNS name it connected, if it named one. It grants nothing.
+    pub(crate) fn addressed(&self) -> Option<MunicipalityCode> {
+        self.addressed
     }
 }
 

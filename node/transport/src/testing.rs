@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 use vrx_certs_dev::{Federation, IdentitySpec, IssuedCert};
 use vrx_domain::{Member, MunicipalityCode};
 
-use crate::tls::{TenantCa, TlsError, TlsFiles, TlsMaterial, provider};
+use crate::tls::{TenantFiles, TlsError, TlsFiles, TlsMaterial, provider};
 
 pub(crate) const TRUST_DOMAIN: &str = "vrx.test";
 pub(crate) const FUJISAWA: &str = "142051";
@@ -36,14 +36,23 @@ impl World {
 
     /// Loads TLS for the tenant `code` with this certificate.
     pub(crate) fn load(&self, code: &str, issued: &IssuedCert) -> Result<TlsMaterial, TlsError> {
-        let files = TlsFiles {
+        self.load_all(&[(code, issued)])
+    }
+
+    /// Loads TLS for a node of several tenants.
+    pub(crate) fn load_all(
+        &self,
+        tenants: &[(&str, &IssuedCert)],
+    ) -> Result<TlsMaterial, TlsError> {
+        let tenants = tenants.iter().map(|(code, issued)| TenantFiles {
+            code: town(code),
             certificate: issued.cert_path.clone(),
             private_key: issued.key_path.clone(),
+            ca: self.federation.tenant_ca(code).unwrap(),
+        });
+        let files = TlsFiles {
             federation_ca: self.federation.ca_cert(),
-            tenant_cas: vec![TenantCa {
-                code: town(code),
-                file: self.federation.tenant_ca(code).unwrap(),
-            }],
+            tenants: tenants.collect(),
         };
         TlsMaterial::load(&files, TRUST_DOMAIN, UnixTime::now())
     }
@@ -81,6 +90,11 @@ impl World {
 
 pub(crate) fn town(code: &str) -> MunicipalityCode {
     code.parse().unwrap()
+}
+
+/// The pin of a tenant's certificate.
+pub(crate) fn spki(material: &TlsMaterial, code: &str) -> [u8; 32] {
+    material.own(town(code)).unwrap().spki
 }
 
 /// The directory entry of a node at `address`.

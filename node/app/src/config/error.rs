@@ -1,5 +1,6 @@
 //! Why a configuration doesn't stand: always with the file, the key, and what to do.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// A configuration that can't be used. Exit code 64.
@@ -53,6 +54,25 @@ impl Blame<'_> {
             problem: problem.to_string(),
             remedy,
         }
+    }
+
+    /// The value, when it is in the range.
+    pub(crate) fn within(
+        &self,
+        key: String,
+        value: u64,
+        range: RangeInclusive<u64>,
+    ) -> Result<u64, ConfigError> {
+        if range.contains(&value) {
+            return Ok(value);
+        }
+        let problem = format!(
+            "{value} is not between {} and {}",
+            range.start(),
+            range.end()
+        );
+        let remedy = "choose a number in that range or leave the key out";
+        Err(self.value(key, &problem, remedy))
     }
 
     pub(crate) fn syntax(&self, error: &toml::de::Error) -> ConfigError {

@@ -1,9 +1,12 @@
 //! The configuration: one TOML file, parsed whole into types before anything is opened or bound.
 
+mod database;
 mod error;
 mod members;
 mod raw;
+mod tenant;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,11 +15,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 use vrx_domain::{MunicipalityCode, Role, SpiffeId};
+use vrx_storage::postgres::{PostgresLimits, PostgresUrl};
 
+pub use database::{DEFAULT_CLUSTER, Database};
 use error::Blame;
 pub use error::ConfigError;
 pub use members::read_members;
-use raw::{RawConfig, RawTenant};
+use raw::RawConfig;
+pub use tenant::TenantConfig;
 
 /// A commented sample of the configuration.
 pub const SAMPLE: &str = include_str!("node.toml");
@@ -43,36 +49,18 @@ pub struct Config {
     pub recovery_recipients: Vec<age::x25519::Recipient>,
     /// The members file. Read apart from this one: `init` runs before there is any.
     pub members_file: PathBuf,
-    /// The node's certificate, key and federation CA.
-    pub tls: TlsFiles,
-    /// The municipality served.
-    pub tenant: TenantConfig,
+    /// The federation's CA, PEM.
+    pub federation_ca: PathBuf,
+    /// The database clusters by name; empty on a node that keeps all in SQLite.
+    pub clusters: BTreeMap<String, PostgresUrl>,
+    /// What the node takes of each cluster.
+    pub postgres: PostgresLimits,
+    /// The municipalities served, in the order of the file: at least one, each once.
+    pub tenants: Vec<TenantConfig>,
     /// Limits.
     pub limits: Limits,
     /// How to log.
     pub logging: Logging,
-}
-
-/// Where the TLS material stands.
-pub struct TlsFiles {
-    /// Certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// Private key, PEM.
-    pub private_key: PathBuf,
-    /// The federation's CA, PEM.
-    pub federation_ca: PathBuf,
-}
-
-/// The municipality that the node serves, and what it decided for itself.
-pub struct TenantConfig {
-    /// Its code.
-    pub code: MunicipalityCode,
-    /// The CA of its staff, officers, operators and venues, PEM.
-    pub ca: PathBuf,
-    /// Whether answers leave by themselves only after a move-out.
-    pub automatic_only_after_move_out: bool,
-    /// Whether inquiries without a consent that was hard to obtain are allowed.
-    pub allow_hard_to_obtain: bool,
 }
 
 /// Limits of the node.
@@ -118,13 +106,16 @@ impl Config {
     /// Checks that the files a serving node reads can be read, so that a wrong path is told with its key. `file` is the
     /// configuration's own.
     pub fn check_files(&self, file: &Path) -> Result<(), ConfigError> {
-        let files = [
-            ("tls.certificate", &self.tls.certificate),
-            ("tls.private_key", &self.tls.private_key),
-            ("tls.federation_ca", &self.tls.federation_ca),
-            ("tenant.ca", &self.tenant.ca),
-            ("members_file", &self.members_file),
+        let mut files = vec![
+            ("tls.federation_ca".to_owned(), &self.federation_ca),
+            ("members_file".to_owned(), &self.members_file),
         ];
+        for tenant in &self.tenants {
+            let key = |name: &str| format!("{}.{name}", tenant.key);
+            files.push((key("ca"), &tenant.ca));
+            files.push((tenant.pair_key("certificate"), &tenant.certificate));
+            files.push((tenant.pair_key("private_key"), &tenant.private_key));
+        }
         for (key, path) in files {
             std::fs::File::open(path).map_err(|error| {
                 let problem = format!("{} can't be read: {error}", path.display());
@@ -135,14 +126,84 @@ impl Config {
     }
 
     /// Where this tenant's database and its id stand.
-    pub fn tenant_dir(&self) -> PathBuf {
-        self.state_dir.join(self.tenant.code.to_string())
+    pub fn tenant_dir(&self, tenant: MunicipalityCode) -> PathBuf {
+        self.state_dir.join(tenant.to_string())
     }
 
     /// Where this tenant's newest checkpoint is kept.
-    pub fn kept_checkpoint(&self) -> PathBuf {
+    pub fn kept_checkpoint(&self, tenant: MunicipalityCode) -> PathBuf {
         self.kept_checkpoint_dir
-            .join(format!("{}.checkpoint", self.tenant.code))
+            .join(format!("{tenant}.checkpoint"))
+    }
+
+    /// The tenant with this code, or the only one when none is named. `file` is the configuration's own.
+    pub fn tenant(
+        &self,
+        file: &Path,
+        code: Option<MunicipalityCode>,
+    ) -> Result<&TenantConfig, ConfigError> {
+        let blame = Blame { file };
+        match (code, self.tenants.as_slice()) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(blame.value(
+                "tenant",
+                &format!("there are {}", self.tenants.len()),
+                "say with --tenant CODE which one is meant",
+            )),
+            (Some(code), tenants) => tenants
+                .iter()
+                .find(|tenant| tenant.code == code)
+                .ok_or_else(|| {
+                    blame.value(
+                        "tenant",
+                        &format!("there is none with the code {code}"),
+                        "give the configuration of the node that serves it, or another --tenant",
+                    )
+                }),
+        }
+    }
+
+    /// The cluster with this name, or the only one when none is named: its name and where it is.
+    pub fn cluster(
+        &self,
+        file: &Path,
+        name: Option<&str>,
+    ) -> Result<(&str, &PostgresUrl), ConfigError> {
+        let blame = Blame { file };
+        let mut all = self.clusters.iter();
+        let found = match (name, all.next(), all.next()) {
+            (None, Some(only), None) => Some(only),
+            (None, None, _) => {
+                return Err(blame.value(
+                    "database",
+                    "isn't there, nor are [clusters]: all is in SQLite",
+                    "SQLite needs no `migrate`; write the database's address to use PostgreSQL",
+                ));
+            }
+            (None, Some(_), Some(_)) => {
+                return Err(blame.value(
+                    "clusters",
+                    &format!("there are {}", self.clusters.len()),
+                    "say with --cluster NAME which one is meant",
+                ));
+            }
+            (Some(name), _, _) => self.clusters.get_key_value(name),
+        };
+        let (name, url) = found.ok_or_else(|| {
+            blame.value(
+                "clusters",
+                &format!("there is none with the name {}", name.unwrap_or_default()),
+                "name one that stands there; `database` is called default",
+            )
+        })?;
+        Ok((name, url))
+    }
+
+    /// The tenants whose rows are in the cluster with this name.
+    pub fn tenants_of<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = &'a TenantConfig> {
+        self.tenants.iter().filter(
+            move |tenant| matches!(&tenant.database, Database::Cluster(name) if name == cluster),
+        )
     }
 
     fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
@@ -158,27 +219,20 @@ impl Config {
                 "write an address and a port, such as \"127.0.0.1:7443\"",
             )
         })?;
-        let [tenant] = <[RawTenant; 1]>::try_from(raw.tenant).map_err(|tenants| {
-            blame.value(
-                "tenant",
-                &format!("{} tables [[tenant]]", tenants.len()),
-                "a node serves the one municipality of its exchange certificate: write exactly one",
-            )
-        })?;
-        let code = MunicipalityCode::from_str(&tenant.code).map_err(|error| {
-            blame.value(
-                "tenant.code",
-                &error,
-                "write the six digits of a municipality, quoted",
-            )
-        })?;
-        SpiffeId::new(&raw.trust_domain, code, Role::Exchange, None).map_err(|error| {
-            blame.value(
-                "trust_domain",
-                &error,
-                "write a name such as \"vrx.example\"",
-            )
-        })?;
+        let clusters = database::clusters(&blame, raw.database.as_ref(), &raw.clusters)?;
+        let federation_ca = at(raw.tls.federation_ca.clone());
+        let tenants = tenant::check(&blame, folder, raw.tenant, &raw.tls, &clusters)?;
+        for tenant in &tenants {
+            SpiffeId::new(&raw.trust_domain, tenant.code, Role::Exchange, None).map_err(
+                |error| {
+                    blame.value(
+                        "trust_domain",
+                        &error,
+                        "write a name such as \"vrx.example\"",
+                    )
+                },
+            )?;
+        }
         EnvFilter::try_new(&raw.logging.filter).map_err(|error| {
             blame.value("logging.filter", &error, "write a level such as \"info\"")
         })?;
@@ -193,17 +247,10 @@ impl Config {
             recovery_dir: at(raw.recovery_dir),
             recovery_recipients: recipients(&blame, &raw.recovery_recipients)?,
             members_file: at(raw.members_file),
-            tls: TlsFiles {
-                certificate: at(raw.tls.certificate),
-                private_key: at(raw.tls.private_key),
-                federation_ca: at(raw.tls.federation_ca),
-            },
-            tenant: TenantConfig {
-                code,
-                ca: at(tenant.ca),
-                automatic_only_after_move_out: tenant.automatic_only_after_move_out,
-                allow_hard_to_obtain: tenant.allow_hard_to_obtain,
-            },
+            federation_ca,
+            clusters,
+            postgres: raw.postgres.check(&blame)?,
+            tenants,
             limits: raw.limits.check(&blame)?,
             logging: Logging {
                 format: raw.logging.format,
@@ -272,10 +319,14 @@ mod tests {
     #[test]
     fn the_sample_is_a_configuration() {
         let config = parse(&sample()).ok().unwrap();
-        assert_eq!(config.tenant.code.to_string(), "142051");
+        assert_eq!(config.tenants.len(), 1);
+        let tenant = &config.tenants[0];
+        assert_eq!(tenant.code.to_string(), "142051");
+        assert_eq!(tenant.database, Database::Sqlite);
+        assert_eq!(tenant.certificate, Path::new("/etc/vrx/exchange.pem"));
         assert_eq!(config.state_dir, Path::new("/etc/vrx/state"));
         assert_eq!(
-            config.kept_checkpoint(),
+            config.kept_checkpoint(tenant.code),
             Path::new("/etc/vrx/kept/142051.checkpoint")
         );
         assert_eq!(config.recovery_recipients.len(), 1);
@@ -288,6 +339,7 @@ mod tests {
         let (short, long) = (parse(short).ok().unwrap(), parse(&sample).ok().unwrap());
         assert_eq!(short.limits, long.limits);
         assert_eq!(short.logging, long.logging);
+        assert_eq!(short.postgres, long.postgres);
     }
 
     #[test]
@@ -336,10 +388,12 @@ mod tests {
             ),
             ("filter = \"info\"", "filter = \"a=b=c\"", "logging.filter"),
             (
-                "[limits]",
-                "[[tenant]]\ncode = \"141003\"\nca = \"x\"\n[limits]",
-                "tenant",
+                "log_queue = 4096",
+                "log_queue = 4096\n[[tenant]]\ncode = \"142051\"\nca = \"x\"",
+                "tenant[1].code",
             ),
+            ("connections = 8", "connections = 1", "postgres.connections"),
+            ("slow_ms = 250", "slow_ms = 0", "postgres.slow_ms"),
         ] {
             let error = error(&sample().replace(from, to));
             assert!(

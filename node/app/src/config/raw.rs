@@ -1,10 +1,12 @@
 //! The configuration as TOML has it: names, types and defaults, nothing checked yet.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::database::RawPostgres;
 use super::error::{Blame, ConfigError};
 use super::{Limits, LogFormat};
 
@@ -14,12 +16,17 @@ pub(super) struct RawConfig {
     pub(super) trust_domain: String,
     pub(super) listen: String,
     pub(super) state_dir: PathBuf,
+    pub(super) database: Option<String>,
     pub(super) keyring_dir: PathBuf,
     pub(super) root_key_file: PathBuf,
     pub(super) kept_checkpoint_dir: PathBuf,
     pub(super) recovery_dir: PathBuf,
     pub(super) recovery_recipients: Vec<String>,
     pub(super) members_file: PathBuf,
+    #[serde(default)]
+    pub(super) clusters: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) postgres: RawPostgres,
     pub(super) tls: RawTls,
     #[serde(default)]
     pub(super) tenant: Vec<RawTenant>,
@@ -32,8 +39,8 @@ pub(super) struct RawConfig {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTls {
-    pub(super) certificate: PathBuf,
-    pub(super) private_key: PathBuf,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) private_key: Option<PathBuf>,
     pub(super) federation_ca: PathBuf,
 }
 
@@ -41,7 +48,10 @@ pub(super) struct RawTls {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTenant {
     pub(super) code: String,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) private_key: Option<PathBuf>,
     pub(super) ca: PathBuf,
+    pub(super) cluster: Option<String>,
     #[serde(default = "yes")]
     pub(super) automatic_only_after_move_out: bool,
     #[serde(default)]
@@ -77,15 +87,7 @@ impl Default for RawLimits {
 impl RawLimits {
     pub(super) fn check(&self, blame: &Blame<'_>) -> Result<Limits, ConfigError> {
         let within = |key: &str, value: u64, least: u64, most: u64| {
-            if (least..=most).contains(&value) {
-                return Ok(value);
-            }
-            let problem = format!("{value} is not between {least} and {most}");
-            Err(blame.value(
-                format!("limits.{key}"),
-                &problem,
-                "choose a number in that range or leave the key out",
-            ))
+            blame.within(format!("limits.{key}"), value, least..=most)
         };
         within(
             "in_flight_per_caller",

@@ -25,9 +25,11 @@ mod register;
 mod session;
 mod tenant;
 mod traits;
+mod trial;
 mod url;
 
 pub use cluster::{PostgresCluster, PostgresLimits};
 pub use owner::{Added, Migrated, PostgresOwner};
 pub use tenant::{PostgresTenant, TenantOptions};
+pub use trial::{PostgresTrial, Trial};
 pub use url::{PostgresUrl, PostgresUrlError};

@@ -37,7 +37,7 @@ pub enum Added {
 
 /// A connection of the role that owns the schema.
 pub struct PostgresOwner {
-    connection: PgConnection,
+    pub(super) connection: PgConnection,
 }
 
 impl PostgresOwner {
@@ -276,6 +276,6 @@ async fn connect(
 }
 
 /// A name as SQL has it, whatever stands in it.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

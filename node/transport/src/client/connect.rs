@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use vrx_domain::Member;
 use vrx_services::PeerError;
 
+use crate::tls::material::TenantTls;
 use crate::tls::{TlsMaterial, client_config, speaks_h2};
 
 /// How long TCP and TLS together may take.
@@ -20,10 +21,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How often an idle connection is probed, and how long the answer may take.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
-/// A channel to this member alone. It doesn't connect yet.
-pub(super) fn channel(material: &TlsMaterial, member: &Member) -> Result<Channel, PeerError> {
-    let config =
-        client_config(material, member).map_err(|_| PeerError::Failed("own-certificate"))?;
+/// A channel of this tenant to this member alone. It doesn't connect yet.
+pub(super) fn channel(
+    material: &TlsMaterial,
+    tenant: &TenantTls,
+    member: &Member,
+) -> Result<Channel, PeerError> {
+    let config = client_config(material, tenant, member)
+        .map_err(|_| PeerError::Failed("own-certificate"))?;
     let connector = TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from(member.server_name.clone())
         .map_err(|_| PeerError::Failed("server-name"))?;

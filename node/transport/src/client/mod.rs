@@ -1,27 +1,28 @@
 //! The asking side: one call to another municipality's node, and which of the four words its reply is.
 //!
-//! - [`PeerClient`] keeps one HTTP/2 connection a member and makes it anew when it broke.
+//! - [`PeerClient`] shows each tenant's own certificate and keeps a bounded number of connections.
+//! - `channels`: one HTTP/2 connection a tenant and member, made anew when it broke.
 //! - `connect`: mutual TLS that demands the asked municipality's identity and pin.
 //! - `reply`: *found*, *nothing* (only with its trailers), *refused*, *failed*.
 //! - `codec`: the call's codec, which wipes the number once it is encoded.
 
+mod channels;
 mod codec;
 mod connect;
 mod reply;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::uri::PathAndQuery;
-use parking_lot::Mutex;
 use tonic::client::Grpc;
-use tonic::transport::Channel;
-use vrx_domain::{Caller, Member, MunicipalityCode, Tenant};
+use vrx_domain::{Caller, Member, Tenant};
 use vrx_services::exchange::ExchangeQuery;
 use vrx_services::{Deadline, PeerError, PeerExchange, PeerReply};
 
+use self::channels::Channels;
 use crate::tls::TlsMaterial;
+use crate::tls::material::TenantTls;
 use crate::wire::query;
 
 /// The path of the call.
@@ -32,44 +33,32 @@ const LONGEST_REPLY: usize = 256 * 1024;
 /// Asks other municipalities' nodes.
 pub struct PeerClient {
     material: Arc<TlsMaterial>,
-    /// One channel a member, together with the directory entry that it was made for.
-    channels: Mutex<HashMap<MunicipalityCode, (Member, Channel)>>,
+    channels: Channels,
 }
 
 impl PeerClient {
-    /// A client that shows this node's certificate.
+    /// A client that shows the certificate of the tenant that asks.
     pub fn new(material: Arc<TlsMaterial>) -> Self {
         PeerClient {
             material,
-            channels: Mutex::new(HashMap::new()),
+            channels: Channels::default(),
         }
     }
 
-    /// The channel to a member. It connects when it is first used, and again when its connection broke.
-    fn channel(&self, member: &Member) -> Result<Channel, PeerError> {
-        let mut channels = self.channels.lock();
-        if let Some((known, channel)) = channels.get(&member.code)
-            && known == member
-        {
-            return Ok(channel.clone());
-        }
-        let channel = connect::channel(&self.material, member)?;
-        channels.insert(member.code, (member.clone(), channel.clone()));
-        Ok(channel)
+    fn of(&self, tenant: &Tenant) -> Result<&TenantTls, PeerError> {
+        self.material
+            .tenants
+            .get(&tenant.code)
+            .ok_or(PeerError::Failed(
+                "this node has no certificate of this municipality",
+            ))
     }
 }
 
 #[async_trait]
 impl PeerExchange for PeerClient {
     fn identity(&self, tenant: &Tenant) -> Result<Caller, PeerError> {
-        let own = self.material.own();
-        if own.id.municipality == tenant.code {
-            Ok(own.clone())
-        } else {
-            Err(PeerError::Failed(
-                "this node has no certificate of this municipality",
-            ))
-        }
+        Ok(self.of(tenant)?.own.clone())
     }
 
     async fn query(
@@ -79,8 +68,9 @@ impl PeerExchange for PeerClient {
         query: &ExchangeQuery,
         deadline: Deadline,
     ) -> Result<PeerReply, PeerError> {
-        let presented = self.identity(tenant)?;
-        let mut grpc = Grpc::new(self.channel(member)?).max_decoding_message_size(LONGEST_REPLY);
+        let own = self.of(tenant)?;
+        let channel = self.channels.channel(&self.material, own, member)?;
+        let mut grpc = Grpc::new(channel).max_decoding_message_size(LONGEST_REPLY);
         let mut request = tonic::Request::new(query::message(query));
         request.set_timeout(deadline.remaining());
         let call = async {
@@ -103,6 +93,7 @@ impl PeerExchange for PeerClient {
             .wait(call)
             .await
             .map_err(|_| PeerError::Failed("deadline"))??;
+        let presented = own.own.clone();
         Ok(PeerReply { presented, outcome })
     }
 }
@@ -125,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::grpc::unary;
-    use crate::testing::{FUJISAWA, World, YOKOHAMA, member, town};
+    use crate::testing::{FUJISAWA, World, YOKOHAMA, member, spki, town};
     use crate::tls::accept::Acceptor;
     use crate::wire::query::tests::valid;
 
@@ -198,10 +189,13 @@ mod tests {
         let world = World::new();
         let fujisawa = world.node(FUJISAWA);
         let (address, calls) = answering(&fujisawa, said()).await;
-        let reply = ask(&world, &member(FUJISAWA, address, fujisawa.own().spki))
-            .await
-            .ok()
-            .unwrap();
+        let reply = ask(
+            &world,
+            &member(FUJISAWA, address, spki(&fujisawa, FUJISAWA)),
+        )
+        .await
+        .ok()
+        .unwrap();
         assert!(matches!(reply.outcome, PeerOutcome::Nothing { .. }));
         assert_eq!(reply.presented.id.municipality, town(YOKOHAMA));
         assert_eq!(calls.load(Ordering::SeqCst), 1);
@@ -212,7 +206,11 @@ mod tests {
         let world = World::new();
         let fujisawa = world.node(FUJISAWA);
         let (address, _) = answering(&fujisawa, HeaderMap::new()).await;
-        let reply = ask(&world, &member(FUJISAWA, address, fujisawa.own().spki)).await;
+        let reply = ask(
+            &world,
+            &member(FUJISAWA, address, spki(&fujisawa, FUJISAWA)),
+        )
+        .await;
         assert_eq!(reply.err(), Some(PeerError::Failed("broken-reply")));
     }
 
@@ -229,7 +227,7 @@ mod tests {
         let wrong = [
             (
                 "another town's node, its own pin",
-                member(FUJISAWA, chibas.clone(), chiba.own().spki),
+                member(FUJISAWA, chibas.clone(), spki(&chiba, "121002")),
             ),
             (
                 "the right node, not its pin",
@@ -237,7 +235,7 @@ mod tests {
             ),
             (
                 "nobody there",
-                member(FUJISAWA, "127.0.0.1:1".into(), fujisawa.own().spki),
+                member(FUJISAWA, "127.0.0.1:1".into(), spki(&fujisawa, FUJISAWA)),
             ),
         ];
         for (what, member) in &wrong {
@@ -255,7 +253,11 @@ mod tests {
         let (world, other) = (World::new(), World::new());
         let fujisawa = other.node(FUJISAWA);
         let (address, calls) = answering(&fujisawa, said()).await;
-        let reply = ask(&world, &member(FUJISAWA, address, fujisawa.own().spki)).await;
+        let reply = ask(
+            &world,
+            &member(FUJISAWA, address, spki(&fujisawa, FUJISAWA)),
+        )
+        .await;
         assert!(matches!(reply.err(), Some(PeerError::Failed(_))));
         assert_eq!(calls.load(Ordering::SeqCst), 0);
     }

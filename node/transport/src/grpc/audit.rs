@@ -65,7 +65,7 @@ impl Audit {
                 deadline,
             }),
             Err(error) => {
-                let tenant = access::tenant_of_refusal(&self.tenants, &caller);
+                let tenant = access::tenant_of_refusal(&self.tenants, &caller, None);
                 Err(status(&noted(tenant, &caller, error).await))
             }
         }

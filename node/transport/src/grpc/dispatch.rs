@@ -11,7 +11,7 @@ use tonic::Code;
 use tower::Service as _;
 use vrx_domain::Caller;
 use vrx_services::Deadline;
-use vrx_services::ServiceError;
+use vrx_services::{ServiceError, TenantServices};
 
 use super::call::{Connection, Granted, noted};
 use super::exchange;
@@ -48,11 +48,13 @@ async fn dispatch(connection: &Connection, request: Request<Incoming>) -> Respon
     };
     match serve(connection, caller, request).await {
         Ok(response) => response,
-        Err(error) => {
-            let tenant = access::tenant_of_refusal(&connection.node.tenants, caller);
-            refusal(&noted(tenant, caller, error).await)
-        }
+        Err(error) => refusal(&noted(of_refusal(connection, caller), caller, error).await),
     }
+}
+
+fn of_refusal<'a>(connection: &'a Connection, caller: &Caller) -> Option<&'a Arc<TenantServices>> {
+    let addressed = connection.peer.addressed();
+    access::tenant_of_refusal(&connection.node.tenants, caller, addressed)
 }
 
 /// Errors returned here name no tenant yet; the services note their own.
@@ -82,6 +84,7 @@ async fn serve(
             member,
             request.into_body(),
             Deadline::after(deadline),
+            of_refusal(connection, caller),
         )
         .await);
     }

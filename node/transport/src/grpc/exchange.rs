@@ -23,19 +23,19 @@ use crate::wire::query;
 /// No valid request comes near this many bytes.
 const LONGEST_REQUEST: usize = 16 * 1024;
 
-/// One call of a member whose role and membership are checked.
+/// One call of a member whose role and membership are checked. The log of the tenant that is asked takes a refusal; before
+/// that is known, the log of `tenant`.
 pub(crate) async fn query_records<B>(
     node: &Node,
     caller: &Caller,
     member: &Member,
     body: B,
     deadline: Deadline,
+    mut tenant: Option<&Arc<TenantServices>>,
 ) -> Response<ReplyBody>
 where
     B: Body<Data = bytes::Bytes> + Unpin,
 {
-    // The log of the tenant that was asked takes the refusal; before that is known, the only tenant's.
-    let mut tenant = access::tenant_of_refusal(&node.tenants, caller);
     match answer(node, caller, member, body, deadline, &mut tenant).await {
         Ok(response) => response,
         Err(error) => refusal(&noted(tenant, caller, error).await),

@@ -3,6 +3,7 @@
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
+use vrx_domain::MunicipalityCode;
 
 /// The services that readiness speaks of; "" is the node as a whole.
 const SERVICES: [&str; 4] = [
@@ -12,7 +13,8 @@ const SERVICES: [&str; 4] = [
     "vrx.v1.AuditService",
 ];
 
-/// Says over `grpc.health.v1.Health` whether the node can do its work. Not ready until told so.
+/// Says over `grpc.health.v1.Health` whether the node can do its work, and whether each of its tenants can: a tenant is the
+/// service named by its municipality code. Not ready until told so.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     reporter: HealthReporter,
@@ -36,6 +38,22 @@ impl Readiness {
     /// It didn't.
     pub async fn not_ready(&self) {
         self.set(ServingStatus::NotServing).await;
+    }
+
+    /// This tenant's canary sang.
+    pub async fn tenant_ready(&self, tenant: MunicipalityCode) {
+        let status = ServingStatus::Serving;
+        self.reporter
+            .set_service_status(tenant.to_string(), status)
+            .await;
+    }
+
+    /// It didn't.
+    pub async fn tenant_not_ready(&self, tenant: MunicipalityCode) {
+        let status = ServingStatus::NotServing;
+        self.reporter
+            .set_service_status(tenant.to_string(), status)
+            .await;
     }
 
     pub(crate) fn server(&self) -> HealthServer<HealthService> {

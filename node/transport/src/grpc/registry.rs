@@ -59,7 +59,7 @@ impl Registry {
         let tenant = match tenant {
             Ok(tenant) => tenant,
             Err(error) => {
-                let of_refusal = access::tenant_of_refusal(&self.tenants, &caller);
+                let of_refusal = access::tenant_of_refusal(&self.tenants, &caller, None);
                 return Err(status(&noted(of_refusal, &caller, error).await));
             }
         };
@@ -96,7 +96,7 @@ impl Registry {
                 Ok(Response::new(Box::pin(ReceiverStream::new(events))))
             }
             Err(error) => {
-                let tenant = access::tenant_of_refusal(&self.tenants, &caller);
+                let tenant = access::tenant_of_refusal(&self.tenants, &caller, None);
                 Err(status(&noted(tenant, &caller, error).await))
             }
         }

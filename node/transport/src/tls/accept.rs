@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::names::Names;
 use super::{TlsError, TlsMaterial, server_config, speaks_h2};
 use crate::peer::Peer;
 
@@ -44,15 +45,17 @@ impl Default for AcceptLimits {
 pub struct Acceptor {
     tls: TlsAcceptor,
     trust_domain: Arc<str>,
+    names: Arc<Names>,
     deadline: Duration,
 }
 
 impl Acceptor {
-    /// An acceptor with this node's certificate and CAs.
+    /// An acceptor with the tenants' certificates and CAs.
     pub fn new(material: &TlsMaterial, deadline: Duration) -> Result<Self, TlsError> {
         Ok(Acceptor {
             tls: TlsAcceptor::from(Arc::new(server_config(material)?)),
-            trust_domain: material.trust_domain.as_str().into(),
+            trust_domain: material.trust_domain.clone(),
+            names: material.names.clone(),
             deadline,
         })
     }
@@ -72,7 +75,10 @@ impl Acceptor {
                 "the caller doesn't speak HTTP/2",
             ));
         }
-        let peer = Peer::of_chain(session.peer_certificates(), &self.trust_domain);
+        let addressed = session
+            .server_name()
+            .and_then(|name| self.names.tenant(name));
+        let peer = Peer::of_chain(session.peer_certificates(), &self.trust_domain, addressed);
         Ok((stream, peer))
     }
 }

@@ -1,111 +1,178 @@
-//! Certificate, key and CAs from their files: all of them fit together, or none is used.
+//! Certificates, keys and CAs from their files: all of them fit together, or none is used.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::CryptoProvider;
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use vrx_domain::{Caller, MunicipalityCode, Role};
 
-use super::{TenantCa, TlsError, provider};
+use super::names::Names;
+use super::{TlsError, provider};
 use crate::peer;
 
 /// Where the files lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The node's certificate chain, PEM, the node's own first.
-    pub certificate: PathBuf,
-    /// Its key, PEM (PKCS#8).
-    pub private_key: PathBuf,
     /// The federation's CA certificates, PEM.
     pub federation_ca: PathBuf,
-    /// The tenants' own CAs.
-    pub tenant_cas: Vec<TenantCa>,
+    /// The tenants' own files. The first one's certificate is shown to callers that name none.
+    pub tenants: Vec<TenantFiles>,
 }
 
-/// What the files held. The key has no Debug and no copy but the one rustls takes.
+/// Where one tenant's files lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantFiles {
+    /// The tenant.
+    pub code: MunicipalityCode,
+    /// Its exchange certificate as a chain, PEM, its own first.
+    pub certificate: PathBuf,
+    /// The certificate's key, PEM (PKCS#8).
+    pub private_key: PathBuf,
+    /// Its CA certificates, PEM: who vouches for its staff, officers, operators and venues.
+    pub ca: PathBuf,
+}
+
+/// What the files held. Keys have no Debug and no copy but the one rustls takes.
 pub struct TlsMaterial {
-    pub(crate) files: TlsFiles,
-    pub(crate) trust_domain: String,
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    pub(crate) key: PrivateKeyDer<'static>,
+    pub(crate) trust_domain: Arc<str>,
+    pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) federation: Arc<RootCertStore>,
-    pub(crate) tenants: BTreeMap<MunicipalityCode, Arc<RootCertStore>>,
+    pub(crate) tenants: BTreeMap<MunicipalityCode, TenantTls>,
+    pub(crate) names: Arc<Names>,
+}
+
+/// One tenant's part of it.
+pub(crate) struct TenantTls {
     pub(crate) own: Caller,
+    pub(crate) shown: Arc<CertifiedKey>,
+    pub(crate) ca: Arc<RootCertStore>,
 }
 
 impl TlsMaterial {
-    /// Reads all files and checks them against each other, `now` being the time of the check: the node's certificate
-    /// must be one that its peers would take.
+    /// Reads all files and checks them against each other, `now` being the time of the check: each tenant's certificate
+    /// must be one that its peers would take, and its DNS names no other tenant's.
     pub fn load(files: &TlsFiles, trust_domain: &str, now: UnixTime) -> Result<Self, TlsError> {
-        let chain = certificates(&files.certificate)?;
+        let provider = provider();
+        let federation = Arc::new(anchors(&files.federation_ca)?);
+        let check = Check {
+            trust_domain,
+            provider: &provider,
+            federation: &federation,
+            now,
+        };
+        let mut tenants = BTreeMap::new();
+        let mut names = None;
+        for files in &files.tenants {
+            let tenant = check.load(files)?;
+            let shown = Arc::clone(&tenant.shown);
+            names
+                .get_or_insert_with(|| Names::new(Arc::clone(&shown)))
+                .add(files, shown)?;
+            tenants.insert(files.code, tenant);
+        }
+        let material = TlsMaterial {
+            trust_domain: trust_domain.into(),
+            names: Arc::new(names.ok_or(TlsError::NoTenant)?),
+            provider,
+            federation,
+            tenants,
+        };
+        // Whatever else can't be made of these files is found here, before anything listens.
+        super::server_config(&material)?;
+        Ok(material)
+    }
+
+    /// The identity that a tenant shows to others; none of a tenant that isn't here.
+    pub fn own(&self, tenant: MunicipalityCode) -> Option<&Caller> {
+        self.tenants.get(&tenant).map(|tenant| &tenant.own)
+    }
+}
+
+impl fmt::Debug for TlsMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsMaterial")
+            .field("tenants", &self.tenants.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a tenant's files are checked against.
+struct Check<'a> {
+    trust_domain: &'a str,
+    provider: &'a CryptoProvider,
+    federation: &'a RootCertStore,
+    now: UnixTime,
+}
+
+impl Check<'_> {
+    fn load(&self, files: &TenantFiles) -> Result<TenantTls, TlsError> {
+        let path = &files.certificate;
+        let chain = certificates(path)?;
         let key = PrivateKeyDer::from_pem_file(&files.private_key).map_err(|error| {
             file(
                 &files.private_key,
                 format!("no private key in PEM: {error}"),
             )
         })?;
-        let federation = Arc::new(anchors(&files.federation_ca)?);
-        let mut tenants = BTreeMap::new();
-        for tenant in &files.tenant_cas {
-            tenants.insert(tenant.code, Arc::new(anchors(&tenant.file)?));
-        }
-
-        let path = &files.certificate;
-        let first = chain
-            .first()
+        let (first, rest) = chain
+            .split_first()
             .ok_or_else(|| file(path, "no certificate in it".to_owned()))?;
         let own = peer::caller(first).map_err(|source| TlsError::Identity {
             path: path.clone(),
             source,
         })?;
-        if own.id.role != Role::Exchange || own.id.trust_domain != trust_domain {
+        if own.id.role != Role::Exchange || own.id.trust_domain != self.trust_domain {
             return Err(TlsError::WrongIdentity {
                 path: path.clone(),
                 found: own.id.to_string(),
-                trust_domain: trust_domain.to_owned(),
+                trust_domain: self.trust_domain.to_owned(),
             });
         }
-        let rest = chain.get(1..).unwrap_or_default();
-        verify_own(first, rest, &federation, now).map_err(|source| TlsError::Rustls {
+        if own.id.municipality != files.code {
+            return Err(TlsError::OtherMunicipality {
+                path: path.clone(),
+                found: own.id.municipality,
+                tenant: files.code,
+            });
+        }
+        let rustls = |source| TlsError::Rustls {
             path: path.clone(),
             source,
-        })?;
-
-        let material = TlsMaterial {
-            files: files.clone(),
-            trust_domain: trust_domain.to_owned(),
-            chain,
-            key,
-            federation,
-            tenants,
-            own,
         };
-        // Certificate and key are compared here, before anything listens.
-        super::server_config(&material)?;
-        Ok(material)
+        self.verify(first, rest).map_err(rustls)?;
+        // Certificate and key are compared here.
+        let shown = CertifiedKey::from_der(chain, key, self.provider).map_err(rustls)?;
+        Ok(TenantTls {
+            own,
+            shown: Arc::new(shown),
+            ca: Arc::new(anchors(&files.ca)?),
+        })
     }
 
-    /// The identity that this node shows.
-    pub fn own(&self) -> &Caller {
-        &self.own
+    /// The check that every peer will make of this certificate.
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Result<(), rustls::Error> {
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            self.federation,
+            intermediates,
+            self.now,
+            algorithms,
+        )
     }
-}
-
-/// The check that every peer will make of this node's certificate.
-fn verify_own(
-    certificate: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-    federation: &RootCertStore,
-    now: UnixTime,
-) -> Result<(), rustls::Error> {
-    let algorithms = provider().signature_verification_algorithms.all;
-    let parsed = ParsedCertificate::try_from(certificate)?;
-    verify_server_cert_signed_by_trust_anchor(&parsed, federation, intermediates, now, algorithms)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

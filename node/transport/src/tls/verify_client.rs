@@ -18,13 +18,13 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, UnixTime};
 use vrx_domain::{MunicipalityCode, Role, SpiffeId};
 
-use super::{TlsError, TlsMaterial, provider};
+use super::{TlsError, TlsMaterial};
 
 type Anchor = Arc<dyn ClientCertVerifier>;
 
 /// Verifies callers' certificates.
 pub(crate) struct ClientVerifier {
-    trust_domain: String,
+    trust_domain: Arc<str>,
     federation: Anchor,
     tenants: BTreeMap<MunicipalityCode, Anchor>,
     /// For certificates whose identity isn't understood.
@@ -34,24 +34,26 @@ pub(crate) struct ClientVerifier {
 impl ClientVerifier {
     pub(crate) fn new(material: &TlsMaterial) -> Result<Self, TlsError> {
         let mut all = RootCertStore::empty();
-        for store in std::iter::once(&material.federation).chain(material.tenants.values()) {
+        for store in std::iter::once(&material.federation)
+            .chain(material.tenants.values().map(|tenant| &tenant.ca))
+        {
             all.roots.extend(store.roots.iter().cloned());
         }
         let tenants = material
             .tenants
             .iter()
-            .map(|(code, store)| Ok((*code, anchor(store.clone())?)));
+            .map(|(code, tenant)| Ok((*code, anchor(tenant.ca.clone(), material)?)));
         Ok(ClientVerifier {
             trust_domain: material.trust_domain.clone(),
-            federation: anchor(material.federation.clone())?,
+            federation: anchor(material.federation.clone(), material)?,
             tenants: tenants.collect::<Result<_, TlsError>>()?,
-            any: anchor(Arc::new(all))?,
+            any: anchor(Arc::new(all), material)?,
         })
     }
 
     fn anchor_of(&self, certificate: &CertificateDer<'_>) -> Result<&Anchor, Error> {
         match SpiffeId::from_certificate_der(certificate) {
-            Ok(id) if id.trust_domain == self.trust_domain => match id.role {
+            Ok(id) if id.trust_domain == *self.trust_domain => match id.role {
                 Role::Exchange | Role::Certificate | Role::Witness => Ok(&self.federation),
                 Role::Staff | Role::Officer | Role::Operator | Role::Venue => self
                     .tenants
@@ -109,6 +111,6 @@ impl fmt::Debug for ClientVerifier {
     }
 }
 
-fn anchor(roots: Arc<RootCertStore>) -> Result<Anchor, TlsError> {
-    Ok(WebPkiClientVerifier::builder_with_provider(roots, provider()).build()?)
+fn anchor(roots: Arc<RootCertStore>, material: &TlsMaterial) -> Result<Anchor, TlsError> {
+    Ok(WebPkiClientVerifier::builder_with_provider(roots, material.provider.clone()).build()?)
 }

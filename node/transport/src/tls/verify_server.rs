@@ -13,13 +13,13 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use vrx_domain::{Member, MunicipalityCode, Role};
 
-use super::{TlsMaterial, provider};
+use super::TlsMaterial;
 use crate::peer;
 
 /// Verifies the certificate of one member's node.
 #[derive(Debug)]
 pub(crate) struct PeerVerifier {
-    trust_domain: String,
+    trust_domain: Arc<str>,
     asked: MunicipalityCode,
     pins: Vec<[u8; 32]>,
     federation: Arc<RootCertStore>,
@@ -33,7 +33,7 @@ impl PeerVerifier {
             asked: member.code,
             pins: member.pins.clone(),
             federation: material.federation.clone(),
-            algorithms: provider().signature_verification_algorithms,
+            algorithms: material.provider.signature_verification_algorithms,
         }
     }
 }
@@ -59,7 +59,7 @@ impl ServerCertVerifier for PeerVerifier {
             algorithms,
         )?;
         let shown = peer::caller(end_entity).map_err(|_| refused())?;
-        let is_asked = shown.id.trust_domain == self.trust_domain
+        let is_asked = shown.id.trust_domain == *self.trust_domain
             && shown.id.municipality == self.asked
             && shown.id.role == Role::Exchange;
         if is_asked && self.pins.contains(&shown.spki) {
