@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use vrx_storage::{
     AppendError, ChangeError, HeadRow, LeafRow, NotCommitted, Prepared, SealBatch, StorageError,
 };
-use vrx_tlog::{Leaf, Tree};
+use vrx_tlog::{Hash, Leaf, Tree};
 
 use crate::batch::{CLOCK_TOLERANCE, Job, Refused, Sealed, own_ids};
 use crate::deadline::Deadline;
@@ -35,6 +35,29 @@ pub(crate) enum Attempt {
 /// Where the store's transaction leaves what was sealed, or why it wasn't.
 type Slot = Arc<Mutex<Option<Result<Sealed, Refused>>>>;
 
+/// An attempt whose outcome isn't certain.
+pub(crate) struct Doubt {
+    slot: Slot,
+    /// Whether the store has ended with it. One that wasn't waited for may take the head even after later attempts; nothing of the
+    /// batch is entered twice by that, for it would find their entries.
+    ended: bool,
+}
+
+impl Doubt {
+    /// Where the log stands if this attempt does; `None` when nothing was sealed.
+    fn place(&self) -> Option<(u64, Hash)> {
+        match &*self.slot.lock() {
+            Some(Ok(sealed)) => Some((sealed.tree.size(), sealed.tree.root())),
+            _ => None,
+        }
+    }
+
+    /// The batch as this attempt sealed it.
+    fn take(&self) -> Option<Sealed> {
+        self.slot.lock().take().and_then(Result::ok)
+    }
+}
+
 /// Why another process's entries couldn't be taken over.
 enum NotFollowed {
     /// The store couldn't be read; that can go away by itself.
@@ -57,26 +80,34 @@ impl Writer {
             self.seal(batch, now, &slot),
         );
         let outcome = tokio::time::timeout(self.options.store_timeout, append).await;
-        let sealed = slot.lock().take();
-        if let Some(Ok(_)) = sealed {
-            // It was sealed on a head that no earlier attempt is in, and none can come in behind it.
-            batch.in_doubt = None;
+        if matches!(*slot.lock(), Some(Ok(_))) {
+            // It had the head to itself: of the attempts before, those that have ended left nothing that it didn't find.
+            batch.doubts.retain(|doubt| !doubt.ended);
         }
-        match (outcome, sealed) {
-            (Ok(Ok(_)), Some(Ok(sealed))) => Attempt::Stands(Some(sealed)),
-            (Ok(Ok(prepared)), _) => self.unsealed(prepared, batch).await,
-            (Ok(Err(AppendError::NotCommitted(why))), sealed) => {
-                let refused = sealed.and_then(Result::err);
+        match outcome {
+            Ok(Ok(prepared)) => {
+                let sealed = slot.lock().take();
+                match sealed {
+                    Some(Ok(sealed)) => Attempt::Stands(Some(sealed)),
+                    _ => self.unsealed(prepared, batch).await,
+                }
+            }
+            Ok(Err(AppendError::NotCommitted(why))) => {
+                let refused = slot.lock().take().and_then(Result::err);
                 self.not_committed(why, refused, batch).await
             }
-            (Ok(Err(AppendError::Unknown(why))), sealed) => self.lost(&why, sealed, batch).await,
-            (Ok(Err(AppendError::Broken(why))), _) => Attempt::Poison(why),
-            (Err(_), sealed) if self.store.outcome_is_knowable() => {
-                let why = "the store didn't answer in time";
-                self.lost(why, sealed, batch).await
+            Ok(Err(AppendError::Unknown(why))) => {
+                let doubt = Doubt { slot, ended: true };
+                self.lost(&why, doubt, batch).await
+            }
+            Ok(Err(AppendError::Broken(why))) => Attempt::Poison(why),
+            Err(_) if self.store.outcome_is_knowable() => {
+                let doubt = Doubt { slot, ended: false };
+                self.lost("the store didn't answer in time", doubt, batch)
+                    .await
             }
             // Whether the store will still commit can't be known: nothing may be appended behind its back.
-            (Err(_), _) => Attempt::Poison("the store didn't answer a commit in time".to_owned()),
+            Err(_) => Attempt::Poison("the store didn't answer a commit in time".to_owned()),
         }
     }
 
@@ -108,10 +139,9 @@ impl Writer {
             return Attempt::Poison("the store committed a batch that wasn't sealed".to_owned());
         }
         // Changes that stand from an earlier attempt are refused the second time.
-        if batch.in_doubt.is_some() && stands_in(&prepared.since, &batch.drafts) {
+        if !batch.doubts.is_empty() && stands_in(&prepared.since, &batch.drafts) {
             return self.settle(batch).await;
         }
-        batch.in_doubt = None;
         Attempt::Stands(all_refused(&self.tree, self.last_time, prepared.results))
     }
 
@@ -153,19 +183,12 @@ impl Writer {
     }
 
     /// The answer to a commit was lost: it may stand or not, and may even come to stand later.
-    async fn lost(
-        &mut self,
-        why: &str,
-        sealed: Option<Result<Sealed, Refused>>,
-        batch: &mut Batch,
-    ) -> Attempt {
+    async fn lost(&mut self, why: &str, doubt: Doubt, batch: &mut Batch) -> Attempt {
         tracing::warn!(
             why,
             "a commit ended without an answer; the head is read to learn its outcome"
         );
-        if let Some(Ok(sealed)) = sealed {
-            batch.in_doubt = Some(sealed);
-        }
+        batch.doubts.push(doubt);
         self.settle(batch).await
     }
 
@@ -180,18 +203,17 @@ impl Writer {
         if (head.size, head.root) == (self.tree.size(), self.tree.root()) {
             return again;
         }
-        let is_head =
-            |sealed: &Sealed| (head.size, head.root) == (sealed.tree.size(), sealed.tree.root());
-        if batch.in_doubt.as_ref().is_some_and(is_head) {
-            return Attempt::Stands(batch.in_doubt.take());
+        let is_head = |doubt: &&Doubt| doubt.place() == Some((head.size, head.root));
+        if let Some(doubt) = batch.doubts.iter().find(is_head) {
+            return Attempt::Stands(doubt.take());
         }
-        match self.follow(&head, batch.in_doubt.as_ref()).await {
-            Ok(true) => Attempt::Stands(batch.in_doubt.take().map(|sealed| Sealed {
+        match self.follow(&head, &batch.doubts).await {
+            Ok(Some(sealed)) => Attempt::Stands(Some(Sealed {
                 tree: self.tree.clone(),
                 time: self.last_time,
                 ..sealed
             })),
-            Ok(false) | Err(NotFollowed::Unread) => again,
+            Ok(None) | Err(NotFollowed::Unread) => again,
             Err(NotFollowed::Fork(why)) => Attempt::Poison(why),
         }
     }
@@ -251,8 +273,12 @@ impl Writer {
         tokio::time::sleep_until(by.instant()).await;
     }
 
-    /// Another process appended: takes its tree over, if it continues ours. Says whether our batch is in it.
-    async fn follow(&mut self, head: &HeadRow, ours: Option<&Sealed>) -> Result<bool, NotFollowed> {
+    /// Another process appended: takes its tree over, if it continues ours. Gives the batch if it is in there, by one of its attempts.
+    async fn follow(
+        &mut self,
+        head: &HeadRow,
+        ours: &[Doubt],
+    ) -> Result<Option<Sealed>, NotFollowed> {
         let deadline = Deadline::after(self.options.store_timeout);
         let fork = || {
             NotFollowed::Fork(
@@ -273,12 +299,16 @@ impl Writer {
         if !contains(self.tree.size(), self.tree.root()).await? {
             return Err(fork());
         }
-        let stands = match ours {
-            Some(sealed) if sealed.tree.size() <= head.size => {
-                contains(sealed.tree.size(), sealed.tree.root()).await?
+        let mut stands = None;
+        for doubt in ours {
+            if let Some((size, root)) = doubt.place()
+                && size <= head.size
+                && contains(size, root).await?
+            {
+                stands = doubt.take();
+                break;
             }
-            _ => false,
-        };
+        }
         self.tree = tree;
         self.last_time = head.last_time;
         Ok(stands)
@@ -288,10 +318,12 @@ impl Writer {
 impl From<StartError> for NotFollowed {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Deadline
-            | StartError::Storage(StorageError::Busy | StorageError::Full | StorageError::Closed) => {
-                Self::Unread
-            }
+            StartError::Storage(
+                error @ (StorageError::Broken(_)
+                | StorageError::Inconsistent { .. }
+                | StorageError::OtherTenant),
+            ) => Self::Fork(error.to_string()),
+            StartError::Storage(_) | StartError::Deadline => Self::Unread,
             other => Self::Fork(other.to_string()),
         }
     }

@@ -13,7 +13,7 @@ use vrx_tlog::{Leaf, Tree, VerifierKey};
 
 use crate::batch::Sealed;
 use crate::checkpoint::SignedCheckpoint;
-use crate::commit::Attempt;
+use crate::commit::{Attempt, Doubt};
 use crate::deadline::Deadline;
 use crate::entry::Draft;
 use crate::error::{RecordError, Unavailable};
@@ -69,8 +69,8 @@ pub(crate) struct Batch {
     waiting: Vec<Waiting>,
     /// Whether the first item is the entry about the gap.
     names_gap: bool,
-    /// The batch as an earlier attempt sealed it whose outcome isn't certain: it may still come to stand.
-    pub(crate) in_doubt: Option<Sealed>,
+    /// Earlier attempts whose outcome isn't certain: one of them may still come to stand.
+    pub(crate) doubts: Vec<Doubt>,
 }
 
 impl Writer {
@@ -162,7 +162,7 @@ impl Writer {
             drafts: drafts.into(),
             waiting,
             names_gap,
-            in_doubt: None,
+            doubts: Vec::new(),
         })
     }
 
@@ -263,9 +263,10 @@ impl Writer {
 
     fn turn_away(&mut self, batch: Batch, error: &RecordError) {
         // Of what may still come to stand nobody is told that it doesn't.
-        let error = match &batch.in_doubt {
-            Some(_) => &RecordError::DeadlineExceeded,
-            None => error,
+        let error = if batch.doubts.is_empty() {
+            error
+        } else {
+            &RecordError::DeadlineExceeded
         };
         tracing::warn!(error = %error, entries = batch.waiting.len(), "entries were turned away");
         self.shared.serving(Some(error.clone()));

@@ -154,8 +154,8 @@ pub trait LogStore: Send + Sync {
 
     /// Whether [`LogStore::head`] tells for certain, sooner or later, what became of a batch whose answer was lost or not
     /// waited for: true of a database server, which decides each batch before it lets the next one have the head. An append
-    /// whose future is dropped must then go no further than the COMMIT that was already sent, and call no `seal`. Where it
-    /// is false, a commit that isn't answered in time leaves nothing to trust.
+    /// whose future was dropped may still come to its end, and call its `seal`, after others. Where it is false, a commit that
+    /// isn't answered in time leaves nothing to trust.
     fn outcome_is_knowable(&self) -> bool {
         false
     }

@@ -45,6 +45,11 @@ pub enum Fault {
     SilenceAfter,
     /// The answer was lost while the commit was still under way: the batch comes to stand when the next one takes the head.
     CommittedLate,
+    /// The store never answers, and takes the head only when the next batch has come: before that one, or behind it.
+    Overtaken {
+        /// Whether before it.
+        first: bool,
+    },
     /// The tenant is being moved.
     ReadOnly,
 }
@@ -66,12 +71,21 @@ struct State {
     subjects: HashMap<SubjectTag, SubjectHead>,
 }
 
+/// A batch that nobody waits for any more, and that still has its turn to come.
+struct Overtaken {
+    expected: (u64, [u8; 32]),
+    items: Arc<[BatchItem]>,
+    seal: SealBatch,
+    first: bool,
+}
+
 /// The store. Shared by `Arc`; a "restart" is a new log over the same store.
 pub struct FaultyLogStore {
     state: Mutex<State>,
     plan: Mutex<VecDeque<Fault>>,
     seen: Mutex<Vec<BatchSeen>>,
     late: Mutex<Option<State>>,
+    overtaken: Mutex<Option<Overtaken>>,
     gate: tokio::sync::RwLock<()>,
     knowable: AtomicBool,
     refuse_changes: AtomicBool,
@@ -109,6 +123,7 @@ impl FaultyLogStore {
             plan: Mutex::default(),
             seen: Mutex::default(),
             late: Mutex::default(),
+            overtaken: Mutex::default(),
             gate: tokio::sync::RwLock::new(()),
             knowable: AtomicBool::new(false),
             refuse_changes: AtomicBool::new(false),
@@ -334,9 +349,29 @@ impl LogStore for FaultyLogStore {
         if fault == Fault::Silence {
             std::future::pending::<()>().await;
         }
+        if let Fault::Overtaken { first } = fault {
+            *self.overtaken.lock() = Some(Overtaken {
+                expected,
+                items,
+                seal,
+                first,
+            });
+            return std::future::pending().await;
+        }
         // A real store answers from another thread.
         tokio::task::yield_now().await;
+        let turn = |batch: Option<Overtaken>| {
+            batch.map(|late| self.run(late.expected, &late.items, late.seal, Fault::None))
+        };
+        let overtaken = self.overtaken.lock().take();
+        let (before, behind) = match overtaken {
+            Some(batch) if batch.first => (Some(batch), None),
+            other => (None, other),
+        };
+        // What became of them nobody learns from the store.
+        drop(turn(before));
         let outcome = self.run(expected, &items, seal, fault);
+        drop(turn(behind));
         if fault == Fault::SilenceAfter {
             std::future::pending::<()>().await;
         }

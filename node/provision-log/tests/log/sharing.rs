@@ -206,14 +206,22 @@ async fn a_database_that_is_away_for_long_is_waited_for_and_poisons_nothing() {
 
 #[tokio::test]
 async fn a_server_that_never_answers_a_commit_is_asked_what_became_of_it() {
-    for fault in [Fault::Silence, Fault::SilenceAfter] {
+    for fault in [
+        Fault::Silence,
+        Fault::SilenceAfter,
+        Fault::Overtaken { first: true },
+        Fault::Overtaken { first: false },
+    ] {
         let mut scene = shared_scene();
         scene.options.store_timeout = Duration::from_millis(100);
         let log = scene.start().await.unwrap();
         scene.store.plan([fault]);
         let recorded = record(&log, scene.found(NUMBERS[1])).await.unwrap();
         assert_eq!((scene.check(recorded, None), scene.store.size()), (1, 2));
-        assert_eq!(log.health().state, LogState::Serving);
+        assert_eq!(log.health().state, LogState::Serving, "{fault:?}");
+        let after = record(&log, Scene::unknown()).await.unwrap();
+        one_log(&scene, vec![after], &log).await;
+        assert_eq!(scene.store.size(), 3, "{fault:?}");
     }
 }
 
@@ -314,7 +322,7 @@ async fn a_tenant_that_is_being_moved_is_refused_and_goes_on_when_it_was_not() {
 
 /// What a database server does to a batch, most often nothing.
 fn mishap(random: &Seeded) -> Fault {
-    match below(random, 14) {
+    match below(random, 20) {
         0 | 1 => Fault::Busy,
         2 => Fault::RolledBack,
         3 => Fault::Full,
@@ -322,6 +330,10 @@ fn mishap(random: &Seeded) -> Fault {
         5 => Fault::LostUnknown,
         6 | 7 => Fault::CommittedLate,
         8 => Fault::ReadOnly,
+        9 => Fault::Silence,
+        10 => Fault::SilenceAfter,
+        11 | 12 => Fault::Overtaken { first: true },
+        13 => Fault::Overtaken { first: false },
         _ => Fault::None,
     }
 }
@@ -336,7 +348,8 @@ fn below(random: &Seeded, limit: u8) -> u8 {
 async fn whatever_a_server_does_to_two_processes_they_write_one_log_and_nothing_twice() {
     for seed in 0..25 {
         let random = Seeded::new(seed);
-        let scene = shared_scene();
+        let mut scene = shared_scene();
+        scene.options.store_timeout = Duration::from_millis(40);
         let logs = [
             Arc::new(scene.start().await.unwrap()),
             Arc::new(another(&scene, "second").await),
