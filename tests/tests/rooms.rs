@@ -62,7 +62,7 @@ const ROOMS: &[Room] = &[
         folder: "node/storage",
         name: "vrx-storage",
         may_use: &["vrx-domain", "vrx-crypto"],
-        in_tests: &[],
+        in_tests: &["vrx-testkit", "vrx-storage"],
         never: NETWORK,
     },
     Room {
