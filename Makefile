@@ -14,7 +14,7 @@ demo: build ## two municipalities exchange real records over mutual TLS, on SQLi
 build: ## build the programs vrx and vrx-node (development profile)
 	$(CARGO) build --locked --bin vrx --bin vrx-node
 
-setup: ## install what tests need beyond Rust, a C compiler and make (strace, for the fsync order)
+setup: ## install what tests need beyond Rust, a C compiler and make (PostgreSQL, strace, age)
 	./tests/setup.sh
 
 test: setup ## every test: unit, property, end-to-end over the real programs

@@ -2,22 +2,27 @@
 //! folder that vanishes, a log store that fails when told. A dev-dependency only; it never ships.
 //!
 //! Start reading at [`TestTenant`]: keys, database, log and services of one municipality, made as `vrx-node` makes them,
-//! that can be closed and opened again. To break its storage: [`faulty_log_store`].
+//! that can be closed and opened again. To break its storage: [`faulty_log_store`]. A real PostgreSQL that can be killed and
+//! followed by a standby: [`postgres`]; a connection to it that can be stalled and cut: [`Link`].
 //!
 //! To add a helper: only when tests of two rooms need it; what one room needs stays beside its tests.
 #![expect(
     clippy::expect_used,
+    clippy::panic,
     clippy::missing_panics_doc,
     reason = "a test that can't be set up should stop where it is"
 )]
 
 mod clock;
 pub mod faulty_log_store;
+mod link;
 mod peers;
+pub mod postgres;
 mod random;
 mod tenant;
 
 pub use clock::FakeClock;
+pub use link::{Link, LinkState};
 pub use peers::NoPeers;
 pub use random::SeededRandom;
 pub use tenant::TestTenant;
