@@ -200,10 +200,6 @@ impl LogStore for PostgresTenant {
         true
     }
 
-    fn outcome_is_knowable(&self) -> bool {
-        true
-    }
-
     async fn leaves(&self, from: u64, count: u32) -> Result<Vec<LeafRow>, StorageError> {
         let mut session = self.reading().await?;
         let leaves = log::leaves(&mut session, self.key, from, count).await?;
