@@ -68,6 +68,7 @@ impl Fixture {
     }
 
     /// The other process.
+    #[must_use]
     pub fn other(&self) -> Self {
         Self {
             store: Arc::clone(&self.second),
