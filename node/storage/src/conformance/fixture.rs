@@ -9,11 +9,10 @@ use vrx_domain::{
     Person, PersonalText, Random, Sex, Tenant, TenantId, UnixMillis, VoucherNumber,
 };
 
-use super::Store;
 use crate::{
     AppendError, BatchItem, BatchRows, Change, ChangeError, DoseRow, EntryRow, HeadRow,
     ImportHeader, ImportKind, Lookup, PersonRecord, PersonRow, Prepared, PreparedChunk, SealBatch,
-    SubjectTag,
+    SubjectTag, TenantStore,
 };
 
 /// Randomness that repeats (splitmix64): ids and nonces of a test are the same in every run.
@@ -48,7 +47,9 @@ pub const CHIEF: &str = "spiffe://vrx.test/municipality/142051/staff/chief";
 /// A store under test.
 pub struct Fixture {
     /// The store.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn TenantStore>,
+    /// Another process's handle on it; the same handle where the database belongs to one process.
+    pub second: Arc<dyn TenantStore>,
     /// Its tenant.
     pub tenant: Tenant,
     /// Its keys.
@@ -63,6 +64,18 @@ impl Fixture {
         Tenant {
             id: TenantId::from_bytes([1; 16]),
             code: "142051".parse().unwrap(),
+        }
+    }
+
+    /// The other process.
+    #[must_use]
+    pub fn other(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.second),
+            second: Arc::clone(&self.store),
+            tenant: self.tenant,
+            keyring: Arc::clone(&self.keyring),
+            random: Arc::clone(&self.random),
         }
     }
 

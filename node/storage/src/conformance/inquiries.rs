@@ -115,3 +115,41 @@ pub async fn a_checkpoint_of_a_peer_never_goes_back(fixture: &Fixture) {
         .unwrap();
     assert_eq!(other, None);
 }
+
+/// Each inquiry has its own instant.
+pub async fn what_expires_takes_nothing_else_along(fixture: &Fixture) {
+    let ids = [1, 2, 3].map(|byte| InquiryId::from_bytes([byte; 16]));
+    for (id, expires_at) in ids.into_iter().zip([100, 101, 300]) {
+        let record = InquiryRecord {
+            id,
+            ..inquiry(1, expires_at, b"asked")
+        };
+        put(fixture, record).await.unwrap();
+    }
+    let expire = async |now| fixture.store.expire_inquiries(UnixMillis(now)).await;
+    assert_eq!(expire(101).await, Ok(2));
+    assert_eq!(expire(101).await, Ok(0));
+    let left = async |id| fixture.store.inquiry(id, UnixMillis(1)).await.unwrap();
+    assert!(left(ids[0]).await.is_none() && left(ids[1]).await.is_none());
+    assert_eq!(left(ids[2]).await.unwrap().body.as_slice(), b"asked");
+}
+
+/// Up to what a signed 64-bit column holds.
+pub async fn the_largest_times_and_sizes_come_back(fixture: &Fixture) {
+    let largest = i64::MAX.unsigned_abs();
+    put(fixture, inquiry(1, largest, b"asked")).await.unwrap();
+    let id = InquiryId::from_bytes([5; 16]);
+    let found = fixture.store.inquiry(id, UnixMillis(largest - 1)).await;
+    assert_eq!(found.unwrap().unwrap().expires_at, UnixMillis(largest));
+    let found = fixture.store.inquiry(id, UnixMillis(largest)).await;
+    assert!(found.unwrap().is_none());
+    let kept = PeerCheckpoint {
+        peer: "141003".parse().unwrap(),
+        size: largest,
+        note: "note".to_owned(),
+    };
+    let keep = Change::keep_peer_checkpoint(kept.clone());
+    fixture.commit(keep).await.unwrap();
+    let found = fixture.store.peer_checkpoint(kept.peer).await.unwrap();
+    assert_eq!(found, Some(kept));
+}

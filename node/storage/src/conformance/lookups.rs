@@ -1,8 +1,10 @@
 //! Promises of [`crate::PersonStore`].
 
+use vrx_domain::{Date, Person, Protection};
+
 use super::Fixture;
 use super::fixture::{number, row};
-use crate::{ImportKind, Lookup};
+use crate::{BatchItem, ImportKind, Lookup, PersonRow};
 
 /// In an empty register and in a full one.
 pub async fn an_unknown_number_is_unknown(fixture: &Fixture) {
@@ -57,4 +59,44 @@ pub async fn a_person_entered_only_is_found_without_an_approved_state(fixture: &
     fixture.enter(import, &[row(3)]).await;
     let record = fixture.found(3).await;
     assert!(record.approved.is_none() && !record.entered_protection);
+}
+
+/// Doseless, still resident, protected, entered only, unknown, or asked for a second time: nobody can tell by the work.
+pub async fn whoever_is_asked_for_the_number_of_statements_is_the_same(fixture: &Fixture) {
+    fixture.residents(4, 3).await;
+    let person = |nth, change: fn(&mut Person)| {
+        let mut row = row(nth);
+        change(&mut row.person);
+        row
+    };
+    let rows: [PersonRow; 3] = [
+        person(10, |_| {}),
+        person(11, |p| p.ceased_resident = None),
+        person(12, |p| {
+            let from = Date::from_ymd(2022, 1, 1).unwrap();
+            p.protection = Some(Protection { from, until: None });
+        }),
+    ];
+    let import = fixture.begin(ImportKind::Persons).await;
+    fixture.enter(import, &rows).await;
+    fixture.approve(import).await.unwrap();
+    let entered = fixture.begin(ImportKind::Persons).await;
+    fixture.enter(entered, &[person(13, |_| {})]).await;
+    let provided = statements_of(fixture, 1).await;
+    assert!(provided > 0, "the statements are counted");
+    for nth in [10, 11, 12, 13, 999, 1] {
+        assert_eq!(statements_of(fixture, nth).await, provided, "person {nth}");
+    }
+}
+
+async fn statements_of(fixture: &Fixture, nth: u64) -> u64 {
+    let before = fixture.store.statements();
+    drop(fixture.store.lookup(&number(nth)).await.unwrap());
+    let subject = fixture.subject(nth);
+    let item = BatchItem {
+        change: None,
+        subject,
+    };
+    fixture.append(vec![item]).await.unwrap();
+    fixture.store.statements() - before
 }

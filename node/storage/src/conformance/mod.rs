@@ -16,17 +16,11 @@ pub mod inquiries;
 pub mod log;
 pub mod lookups;
 pub mod register;
+pub mod sharing;
 
 pub use fixture::{
     CHIEF, CLERK, Fixture, Seeded, addressee, dose, dose_row, number, person, root, row, rows, seal,
 };
-
-use crate::{LogStore, PersonStore, RegistryStore};
-
-/// All that a tenant's store can do.
-pub trait Store: LogStore + PersonStore + RegistryStore {}
-
-impl<T: LogStore + PersonStore + RegistryStore> Store for T {}
 
 /// Writes one test a promise. `$fresh` is an async function that gives a [`Fixture`] with an empty store in it, and
 /// whatever must live as long as the test.
@@ -61,16 +55,30 @@ macro_rules! conformance_suite {
             a_dose_finds_its_person_by_addressee_or_voucher,
             adopted_doses_keep_their_origin,
             imports_count_what_they_brought,
+            a_chunk_of_500_rows_is_entered_whole_and_no_larger_one,
+            any_text_comes_back_as_it_was_entered,
         );
         $crate::conformance_suite!($fresh, lookups:
             an_unknown_number_is_unknown,
             many_lookups_at_once_each_get_their_own_person,
             a_person_entered_only_is_found_without_an_approved_state,
+            whoever_is_asked_for_the_number_of_statements_is_the_same,
         );
         $crate::conformance_suite!($fresh, inquiries:
             an_inquiry_is_replaced_only_by_who_saw_its_last_version,
             an_expired_inquiry_is_gone,
+            what_expires_takes_nothing_else_along,
+            the_largest_times_and_sizes_come_back,
             a_checkpoint_of_a_peer_never_goes_back,
+        );
+        $crate::conformance_suite!($fresh, sharing:
+            two_handles_append_to_one_order,
+            the_entries_of_a_subject_stay_a_chain_across_handles,
+            what_one_handle_approves_the_other_shows_at_once,
+            protection_entered_through_one_handle_counts_for_the_other,
+            what_one_handle_prepared_conflicts_with_what_the_other_committed,
+            an_import_approved_through_both_handles_is_approved_once,
+            an_inquiry_is_finished_through_one_of_two_handles,
         );
     };
     ($fresh:path, $module:ident: $($promise:ident,)+) => {

@@ -1,12 +1,12 @@
 //! Promises of [`crate::RegistryStore`] about imports.
 
-use vrx_domain::{Date, DoseOrigin, Protection, UnixMillis};
+use vrx_domain::{Date, DoseOrigin, PersonalText, Protection, UnixMillis};
 
 use super::Fixture;
 use super::fixture::{CHIEF, CLERK, addressee, dose, dose_row, number, row};
 use crate::{
-    Adoption, Change, ChangeError, DoseRow, ImportCounts, ImportKind, ImportState, RowOutcome,
-    RowRefusal,
+    Adoption, CHUNK_ROWS, Change, ChangeError, DoseRow, ImportCounts, ImportKind, ImportState,
+    RowOutcome, RowRefusal, StorageError,
 };
 
 /// Persons and doses alike.
@@ -340,4 +340,65 @@ pub async fn imports_count_what_they_brought(fixture: &Fixture) {
     let counts = fixture.store.counts().await.unwrap();
     assert_eq!((counts.persons, counts.dose_revisions), (3, 1));
     assert_eq!((counts.imports, counts.inquiries), (1, 0));
+}
+
+/// The whole of a chunk in one batch; a larger one is turned away before any work.
+pub async fn a_chunk_of_500_rows_is_entered_whole_and_no_larger_one(fixture: &Fixture) {
+    let count = CHUNK_ROWS as u64;
+    let import = fixture.begin(ImportKind::Persons).await;
+    let persons: Vec<_> = (0..=count).map(row).collect();
+    let doses: Vec<_> = (0..=count).map(|nth| dose_row(nth, 1)).collect();
+    let too_many = fixture.store.prepare_persons(import, &persons).await;
+    assert!(matches!(too_many.err(), Some(StorageError::Invalid(_))));
+    let too_many = fixture.store.prepare_doses(import, &doses).await;
+    assert!(matches!(too_many.err(), Some(StorageError::Invalid(_))));
+    let entered = fixture.enter(import, &persons[..CHUNK_ROWS]).await;
+    assert_eq!(entered.outcomes, [RowOutcome::Added; CHUNK_ROWS]);
+    let entered = fixture.enter_doses(import, &doses[..CHUNK_ROWS]).await;
+    assert_eq!(entered.outcomes, [RowOutcome::Added; CHUNK_ROWS]);
+    fixture.approve(import).await.unwrap();
+    for nth in [0, count / 2, count - 1] {
+        let record = fixture.found(nth).await;
+        assert!(record.approved.is_some() && record.doses.len() == 1);
+    }
+    let again = fixture.enter(import, &persons[..CHUNK_ROWS]).await;
+    assert_eq!(again.outcomes, [RowOutcome::Unchanged; CHUNK_ROWS]);
+}
+
+/// Texts are sealed bytes to the database: no character means anything to it.
+pub async fn any_text_comes_back_as_it_was_entered(fixture: &Fixture) {
+    let texts = [
+        "",
+        "\0",
+        "a\0b",
+        "'; DROP TABLE person; --",
+        "\\\u{7f}\r\n\t\u{feff}",
+        "𠮷野家 髙﨑 邉󠄀",
+        &"鵠".repeat(5_000),
+    ];
+    let import = fixture.begin(ImportKind::Persons).await;
+    let rows: Vec<_> = (0..)
+        .zip(texts)
+        .map(|(nth, text)| {
+            let mut row = row(nth);
+            row.person.name_kanji = PersonalText::new(text.to_owned());
+            row
+        })
+        .collect();
+    fixture.enter(import, &rows).await;
+    let doses: Vec<_> = (0..)
+        .zip(texts)
+        .map(|(nth, text)| {
+            let mut row = dose_row(nth, 1);
+            text.clone_into(&mut row.dose.venue);
+            row
+        })
+        .collect();
+    fixture.enter_doses(import, &doses).await;
+    fixture.approve(import).await.unwrap();
+    for (nth, text) in (0..).zip(texts) {
+        let record = fixture.found(nth).await;
+        assert_eq!(record.approved.unwrap().name_kanji.as_str(), text);
+        assert_eq!(record.doses[0].venue, text);
+    }
 }

@@ -62,6 +62,8 @@ fn options(state_dir: &Path, id: TenantId) -> SqliteOptions {
 fn fixture(options: &SqliteOptions, sqlite: &Arc<SqliteTenant>) -> Fixture {
     Fixture {
         store: sqlite.clone(),
+        // One process a database: there is no second handle.
+        second: sqlite.clone(),
         tenant: options.tenant,
         keyring: options.keyring.clone(),
         random: Arc::new(Seeded::new(2)),

@@ -1,62 +1,12 @@
-//! Equal work, life cycle, and what is kept across a crash.
+//! Life cycle, and what is kept across a crash.
 
-use super::{Keep, fresh};
-use crate::conformance::{Fixture, dose, number};
+use super::fresh;
+use crate::conformance::{dose, number};
 use crate::{
-    AppendError, BatchItem, ImportKind, LogStore, Lookup, NotCommitted, PersonRow, PersonStore,
-    SqliteTenant, StorageError, SubjectHead,
+    AppendError, BatchItem, LogStore, Lookup, NotCommitted, PersonStore, SqliteTenant,
+    StorageError, SubjectHead,
 };
-use vrx_domain::{Date, DoseOrigin, Protection};
-
-async fn statements_of(keep: &Keep, fixture: &Fixture, nth: u64) -> u64 {
-    let before = keep.sqlite.statements();
-    drop(fixture.store.lookup(&number(nth)).await.unwrap());
-    let subject = fixture.subject(nth);
-    fixture
-        .append(vec![BatchItem {
-            change: None,
-            subject,
-        }])
-        .await
-        .unwrap();
-    keep.sqlite.statements() - before
-}
-
-#[tokio::test]
-async fn whoever_is_asked_for_the_number_of_statements_is_the_same() {
-    let (fixture, keep) = fresh().await;
-    fixture.residents(4, 3).await;
-    let import = fixture.begin(ImportKind::Persons).await;
-    let person = |nth, change: fn(&mut vrx_domain::Person)| {
-        let mut row = PersonRow {
-            number: number(nth),
-            person: crate::conformance::person(nth),
-        };
-        change(&mut row.person);
-        row
-    };
-    let rows = [
-        person(10, |_| {}),
-        person(11, |p| p.ceased_resident = None),
-        person(12, |p| {
-            let from = Date::from_ymd(2022, 1, 1).unwrap();
-            p.protection = Some(Protection { from, until: None });
-        }),
-    ];
-    fixture.enter(import, &rows).await;
-    fixture.approve(import).await.unwrap();
-    let entered = fixture.begin(ImportKind::Persons).await;
-    fixture.enter(entered, &[person(13, |_| {})]).await;
-    let provided = statements_of(&keep, &fixture, 1).await;
-    // Doseless, still resident, protected, entered only, unknown; and somebody asked a second time.
-    for nth in [10, 11, 12, 13, 999, 1] {
-        assert_eq!(
-            statements_of(&keep, &fixture, nth).await,
-            provided,
-            "person {nth}"
-        );
-    }
-}
+use vrx_domain::DoseOrigin;
 
 #[tokio::test]
 async fn a_crash_loses_no_entry_and_no_head_of_a_subject() {
