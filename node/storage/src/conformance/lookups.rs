@@ -82,6 +82,8 @@ pub async fn whoever_is_asked_for_the_number_of_statements_is_the_same(fixture: 
     fixture.approve(import).await.unwrap();
     let entered = fixture.begin(ImportKind::Persons).await;
     fixture.enter(entered, &[person(13, |_| {})]).await;
+    // The first lookup after an approval may also read what was approved, whoever is asked for.
+    statements_of(fixture, 2).await;
     let provided = statements_of(fixture, 1).await;
     assert!(provided > 0, "the statements are counted");
     for nth in [10, 11, 12, 13, 999, 1] {

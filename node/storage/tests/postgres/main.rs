@@ -42,12 +42,21 @@ async fn fresh() -> (Fixture, Keep) {
         connections: 3,
         ..PostgresLimits::default()
     };
-    let cluster = PostgresCluster::connect(&url(&database.node_url()), limits)
-        .await
-        .unwrap();
-    let store = Arc::new(PostgresTenant::open(cluster, options).await.unwrap());
+    // Two processes: each with connections of its own.
+    let process = async || {
+        let node = url(&database.node_url());
+        let cluster = PostgresCluster::connect(&node, limits.clone())
+            .await
+            .unwrap();
+        Arc::new(
+            PostgresTenant::open(cluster, options.clone())
+                .await
+                .unwrap(),
+        )
+    };
     let fixture = Fixture {
-        store,
+        store: process().await,
+        second: process().await,
         tenant,
         keyring,
         random: Arc::new(Seeded::new(2)),
