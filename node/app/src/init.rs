@@ -127,9 +127,9 @@ pub async fn init(config: &Config, owner: Option<Owner<'_>>) -> Result<Done, Fai
     if let Some(owner) = owner {
         let done = migrate::migrate(config, owner.config_file, owner.url, None).await?;
         first_entries(config, &new, &world).await?;
-        tenants
-            .iter_mut()
-            .for_each(|tenant| tenant.awaits_migration = false);
+        for tenant in &mut tenants {
+            tenant.awaits_migration = false;
+        }
         migrated = Some(done);
     }
     Ok(Done {
