@@ -314,7 +314,8 @@ fn root_key(config: &Config, world: &World) -> Result<(RootKey, bool), Failure> 
     ))
 }
 
-fn make_private(folder: &Path) -> Result<(), Failure> {
+/// Makes a folder that only the node's user may look into, and those above it; it may be there.
+pub(crate) fn make_private(folder: &Path) -> Result<(), Failure> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
