@@ -54,11 +54,6 @@ impl fmt::Display for Done {
         let made = if self.root_key_made { "made" } else { "found" };
         for done in &self.tenants {
             writeln!(f, "{} is set up.", named(done.tenant.code))?;
-            writeln!(
-                f,
-                "  root key       {} ({made}): keep a copy where this machine isn't",
-                self.root_key_file.display()
-            )?;
             writeln!(f, "  keyring        {}", done.keyring.display())?;
             writeln!(
                 f,
@@ -68,6 +63,11 @@ impl fmt::Display for Done {
             writeln!(f, "  database       {}", done.database)?;
             writeln!(f, "  log key        {}", done.log_key)?;
         }
+        writeln!(
+            f,
+            "The root key {} ({made}) opens every keyring: keep a copy where this machine isn't.",
+            self.root_key_file.display()
+        )?;
         for code in &self.already {
             writeln!(
                 f,
