@@ -90,7 +90,7 @@ struct MigrateArguments {
     /// The configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The address of the role that owns the database: postgres://OWNER@HOST/DATABASE?sslrootcert=FILE. A password is read
+    /// The address of the role that owns the database, `postgres://OWNER@HOST/DATABASE?sslrootcert=FILE`. A password is read
     /// from the file that PGPASSFILE names.
     #[arg(long, value_name = "POSTGRES_URL")]
     owner: String,
@@ -204,7 +204,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             telemetry::start(&config.logging)?;
             runtime()?.block_on(serve::serve(&config, &file, accept_missing_checkpoint))
         }
-        Command::Log(command) => log(command),
+        Command::Log(command) => log(&command),
         Command::RestoreKeyring(which) => {
             let config = Config::load(&which.config)?;
             let code = which.of(&config)?.code;
@@ -242,14 +242,14 @@ fn configuration_of(arguments: &InitArguments) -> Result<PathBuf, Failure> {
     }
 }
 
-fn log(command: LogCommand) -> Result<(), Failure> {
+fn log(command: &LogCommand) -> Result<(), Failure> {
     let (LogCommand::Verify(which)
     | LogCommand::Export { which, .. }
     | LogCommand::Key(which)
-    | LogCommand::Checkpoint(which)) = &command;
+    | LogCommand::Checkpoint(which)) = command;
     let config = Config::load(&which.config)?;
     let tenant = which.of(&config)?;
-    match &command {
+    match command {
         LogCommand::Verify(_) => {
             let whole = runtime()?.block_on(local_log::verify(&config, tenant))?;
             print(&whole.to_string())

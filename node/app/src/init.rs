@@ -54,11 +54,6 @@ impl fmt::Display for Done {
         let made = if self.root_key_made { "made" } else { "found" };
         for done in &self.tenants {
             writeln!(f, "{} is set up.", named(done.tenant.code))?;
-            writeln!(
-                f,
-                "  root key       {} ({made}): keep a copy where this machine isn't",
-                self.root_key_file.display()
-            )?;
             writeln!(f, "  keyring        {}", done.keyring.display())?;
             writeln!(
                 f,
@@ -68,6 +63,11 @@ impl fmt::Display for Done {
             writeln!(f, "  database       {}", done.database)?;
             writeln!(f, "  log key        {}", done.log_key)?;
         }
+        writeln!(
+            f,
+            "The root key {} ({made}) opens every keyring: keep a copy where this machine isn't.",
+            self.root_key_file.display()
+        )?;
         for code in &self.already {
             writeln!(
                 f,
@@ -127,9 +127,9 @@ pub async fn init(config: &Config, owner: Option<Owner<'_>>) -> Result<Done, Fai
     if let Some(owner) = owner {
         let done = migrate::migrate(config, owner.config_file, owner.url, None).await?;
         first_entries(config, &new, &world).await?;
-        tenants
-            .iter_mut()
-            .for_each(|tenant| tenant.awaits_migration = false);
+        for tenant in &mut tenants {
+            tenant.awaits_migration = false;
+        }
         migrated = Some(done);
     }
     Ok(Done {
@@ -314,7 +314,8 @@ fn root_key(config: &Config, world: &World) -> Result<(RootKey, bool), Failure> 
     ))
 }
 
-fn make_private(folder: &Path) -> Result<(), Failure> {
+/// Makes a folder that only the node's user may look into, and those above it; it may be there.
+pub(crate) fn make_private(folder: &Path) -> Result<(), Failure> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -17,6 +17,7 @@ use crate::canary::Canaries;
 use crate::compose::{Node, Outside, World};
 use crate::config::{Config, read_members};
 use crate::failure::Failure;
+use crate::init::make_private;
 
 /// How long the log may take to write out what waits, after the last call ended.
 const LAST_ENTRIES: Duration = Duration::from_secs(30);
@@ -46,6 +47,8 @@ pub async fn serve(
             .collect(),
     };
     let missing_kept = if accept_missing_checkpoint {
+        // A process that is new beside others has no folder yet. Otherwise a missing one may be a disk that isn't mounted.
+        make_private(&config.kept_checkpoint_dir)?;
         MissingKept::Accept
     } else {
         MissingKept::Refuse

@@ -388,9 +388,9 @@ mod tests {
             ),
             ("filter = \"info\"", "filter = \"a=b=c\"", "logging.filter"),
             (
-                "log_queue = 4096",
-                "log_queue = 4096\n[[tenant]]\ncode = \"142051\"\nca = \"x\"",
-                "tenant[1].code",
+                "[limits]",
+                "[[tenant]]\ncode = \"141003\"\nca = \"x\"\n[limits]",
+                "tls.certificate",
             ),
             ("connections = 8", "connections = 1", "postgres.connections"),
             ("slow_ms = 250", "slow_ms = 0", "postgres.slow_ms"),

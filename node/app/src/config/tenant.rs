@@ -236,7 +236,7 @@ mod tests {
         let none = sample
             .replace("certificate = \"exchange.pem\"\n", "")
             .replace("private_key = \"exchange.key\"\n", "");
-        let no_tenant = &sample[..sample.find("[[tenant]]").unwrap()];
+        let no_tenant = &sample[..sample.find("\n[[tenant]]\n").unwrap()];
         for (text, key) in [
             (both.as_str(), "tls.certificate"),
             (none.as_str(), "tenant.certificate"),

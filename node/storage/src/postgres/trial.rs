@@ -2,6 +2,7 @@
 //!
 //! What a trial makes is marked by a comment in the catalogue. Nothing without that mark is ever dropped or changed.
 
+use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::failure::failure;
@@ -153,6 +154,24 @@ impl PostgresTrial {
             .execute(&mut self.connection)
             .await
             .map(drop)
-            .map_err(|error| failure(&error))
+            .map_err(|error| refused(&error))
+    }
+}
+
+/// What else than usual an error of these statements means.
+fn refused(error: &sqlx::Error) -> StorageError {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    match code.as_deref() {
+        // object_in_use
+        Some("55006") => StorageError::Place {
+            path: "a trial's database".to_owned(),
+            why: "somebody is connected to it: end the nodes that an earlier trial left running",
+        },
+        // insufficient_privilege
+        Some("42501") => StorageError::Schema(
+            "the role may not make databases and roles; name one that may (CREATEDB, CREATEROLE)"
+                .to_owned(),
+        ),
+        _ => failure(error),
     }
 }

@@ -75,7 +75,7 @@ impl TlsMaterial {
             let shown = Arc::clone(&tenant.shown);
             names
                 .get_or_insert_with(|| Names::new(Arc::clone(&shown)))
-                .add(files, shown)?;
+                .add(files, &shown)?;
             tenants.insert(files.code, tenant);
         }
         let material = TlsMaterial {

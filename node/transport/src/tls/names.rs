@@ -39,11 +39,11 @@ impl Names {
     pub(super) fn add(
         &mut self,
         files: &TenantFiles,
-        shown: Arc<CertifiedKey>,
+        shown: &Arc<CertifiedKey>,
     ) -> Result<(), TlsError> {
         let names = shown.cert.first().map(|der| dns_names(der));
         for name in names.unwrap_or_default() {
-            let entry = (files.code, Arc::clone(&shown));
+            let entry = (files.code, Arc::clone(shown));
             match self.by_name.insert(name.clone(), entry) {
                 Some((other, _)) if other != files.code => {
                     return Err(TlsError::SameName {
