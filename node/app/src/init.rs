@@ -314,7 +314,7 @@ fn root_key(config: &Config, world: &World) -> Result<(RootKey, bool), Failure> 
     ))
 }
 
-fn make_private(folder: &Path) -> Result<(), Failure> {
+pub(crate) fn make_private(folder: &Path) -> Result<(), Failure> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
