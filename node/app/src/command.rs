@@ -9,7 +9,9 @@ use vrx_storage::postgres::PostgresUrl;
 
 use crate::config::{Config, MEMBERS_SAMPLE, SAMPLE, TenantConfig};
 use crate::failure::Failure;
-use crate::{hardening, init, local_log, migrate, restore, serve, telemetry, trial};
+use crate::{
+    backup, hardening, init, local_log, migrate, restore, serve, telemetry, tenant_move, trial,
+};
 
 /// The node with which a municipality keeps its residents' vaccination records and exchanges them with other
 /// municipalities.
@@ -48,6 +50,35 @@ enum Command {
     /// `age --decrypt --identity KEY COPY | vrx-node restore-keyring --config FILE`. Neither the recovery key nor the
     /// decrypted copy ever becomes a file here. A root key is made when it is gone too.
     RestoreKeyring(Which),
+    /// Backs up the data of the configuration's tenants, while the node serves: one consistent state of each, encrypted with age
+    /// for `backup_recipients`, with a manifest beside it that says whose it is, where its log stands and what it hashes to.
+    /// The log is checked leaf by leaf meanwhile; a damaged one makes no backup. Backups beyond `backup_keep` are removed
+    /// when the new one stands. No key of the node is in a backup: keep the recovery copies of the keyrings apart from them.
+    Backup {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Only this municipality; all of the configuration otherwise.
+        #[arg(long, value_name = "CODE")]
+        tenant: Option<MunicipalityCode>,
+        /// Where to, instead of `backup_dir`.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Brings a tenant back from a backup, in place of what stands: `vrx-node restore --config FILE --tenant CODE BACKUP < IDENTITY`.
+    /// The age identity (AGE-SECRET-KEY-1…) comes on standard input and is never a file here. The node must be stopped.
+    ///
+    /// The recovery point is the moment at which the backup was begun (`made_at` in its manifest): entries and records of after
+    /// that are not in it, with the daily timer up to a day of them. Everything is decrypted into a new place and checked there:
+    /// the file's hash, the rows of each table, every leaf of the log against its root, the log against the checkpoint that is
+    /// kept at the second path. Only then does it take the place of what stood. A log older than the kept checkpoint is refused
+    /// (exit 74), unless --new-epoch. Persons on the list of destroyed keys (destroyed.list in `keyring_dir`) are left out.
+    ///
+    /// After a lost disk: `restore-keyring` first, then this. On PostgreSQL the database must not hold the tenant yet.
+    Restore(RestoreArguments),
+    /// Moves tenants between databases.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// Makes a PostgreSQL database for a trial and drops it again: what `vrx demo --database` does first and last.
     #[command(subcommand, hide = true)]
     TrialDatabase(TrialCommand),
@@ -118,6 +149,51 @@ struct Which {
     /// The municipality; needed where the configuration has several.
     #[arg(long, value_name = "CODE")]
     tenant: Option<MunicipalityCode>,
+}
+
+#[derive(Args)]
+struct RestoreArguments {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The municipality.
+    #[arg(long, value_name = "CODE")]
+    tenant: MunicipalityCode,
+    /// The encrypted file (….vrx.age); its manifest (….vrx.json) must stand beside it.
+    #[arg(value_name = "BACKUP")]
+    backup: PathBuf,
+    /// Go on with a log that is older than what was signed, when there is no newer backup: in a new epoch, whose first entry names
+    /// the state it goes on from and the last one that was signed. The log's key changes its name: the other municipalities
+    /// need the new one.
+    #[arg(long)]
+    new_epoch: bool,
+    /// On PostgreSQL, the address of the role that owns the database.
+    #[arg(long, value_name = "POSTGRES_URL")]
+    owner: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum TenantCommand {
+    /// Moves a tenant from SQLite or its cluster to another cluster. It is read-only meanwhile (on SQLite the node must be
+    /// stopped); every row is compared at the end, and the log's root; only then does the target serve. Interrupted, it is run
+    /// again and goes on. Afterwards the configuration's line is changed as it says.
+    Move {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The municipality.
+        #[arg(long, value_name = "CODE")]
+        tenant: MunicipalityCode,
+        /// The cluster to move to: a name in [clusters], or the nodes' address of its database.
+        #[arg(long, value_name = "CLUSTER_OR_POSTGRES_URL")]
+        to: String,
+        /// The address of the role that owns that database.
+        #[arg(long, value_name = "POSTGRES_URL")]
+        owner: String,
+        /// Instead: empties the target and lets the tenant be served from where it was. Not once the target serves.
+        #[arg(long)]
+        abandon: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -211,6 +287,21 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             let keyring = restore::restore(&config, code, &mut std::io::stdin().lock())?;
             print(&format!("The keyring is restored: {}\n", keyring.display()))
         }
+        Command::Backup {
+            config: file,
+            tenant,
+            dir,
+        } => {
+            let config = Config::load(&file)?;
+            let (made, failed) =
+                runtime()?.block_on(backup::backup(&config, &file, tenant, dir))?;
+            for done in made {
+                print(&done.to_string())?;
+            }
+            failed.map_or(Ok(()), Err)
+        }
+        Command::Restore(arguments) => restore_data(arguments),
+        Command::Tenant(command) => move_tenant(command),
         Command::TrialDatabase(TrialCommand::Make {
             trial,
             password_file,
@@ -224,6 +315,46 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Config { members } => print(if members { MEMBERS_SAMPLE } else { SAMPLE }),
     }
+}
+
+fn restore_data(arguments: RestoreArguments) -> Result<(), Failure> {
+    let config = Config::load(&arguments.config)?;
+    let owner = match &arguments.owner {
+        Some(text) => Some(address("--owner", text)?),
+        None => None,
+    };
+    let wanted = backup::Wanted {
+        settings: config.tenant(&arguments.config, Some(arguments.tenant))?,
+        backup: arguments.backup,
+        epoch: if arguments.new_epoch {
+            backup::Epoch::New
+        } else {
+            backup::Epoch::Same
+        },
+        owner,
+    };
+    let mut input = std::io::stdin();
+    let restoring = backup::restore_backup(&config, wanted, &mut input);
+    print(&runtime()?.block_on(restoring)?.to_string())
+}
+
+fn move_tenant(command: TenantCommand) -> Result<(), Failure> {
+    let TenantCommand::Move {
+        config: file,
+        tenant,
+        to,
+        owner,
+        abandon,
+    } = command;
+    let config = Config::load(&file)?;
+    let settings = config.tenant(&file, Some(tenant))?;
+    let target = tenant_move::Target::new(&config, &to, address("--owner", &owner)?)?;
+    if abandon {
+        let abandoned = tenant_move::abandon(&config, settings, target);
+        return print(&runtime()?.block_on(abandoned)?);
+    }
+    let moved = tenant_move::move_tenant(&config, settings, target);
+    print(&runtime()?.block_on(moved)?.to_string())
 }
 
 /// The address in an argument. An error doesn't repeat it, as the argument parser would: a password might stand in it.

@@ -148,6 +148,7 @@ impl OpenTenant {
             .await?;
         let mut options = log_options(config, tenant, world);
         options.missing_kept = missing_kept;
+        options.epoch = epoch_of(&*store).await?;
         let log_store: Arc<dyn LogStore> = store.clone();
         let log = ProvisionLog::start(log_store, Arc::clone(&keyring), options)
             .await
@@ -248,6 +249,11 @@ pub fn open_keys(
     code: MunicipalityCode,
 ) -> Result<(Tenant, Arc<Keyring>), Failure> {
     let tenant = tenant_id::read(config, code)?;
+    Ok((tenant, open_keyring(config, &tenant)?))
+}
+
+/// The keyring of a tenant whose id is known, unsealed by the root key.
+pub fn open_keyring(config: &Config, tenant: &Tenant) -> Result<Arc<Keyring>, Failure> {
     let root = RootKey::from_file(&config.root_key_file).map_err(|error| match error {
         CryptoError::Malformed(_) => Failure::configuration(format!(
             "{}: {error}; restore the file",
@@ -268,7 +274,7 @@ pub fn open_keys(
         }
         other => other.into(),
     })?;
-    Ok((tenant, Arc::new(keyring)))
+    Ok(Arc::new(keyring))
 }
 
 /// What the tenant's log needs.
@@ -283,6 +289,11 @@ pub fn log_options(config: &Config, tenant: Tenant, world: &World) -> LogOptions
     options.queue = config.limits.log_queue;
     options.store_timeout = STORE_TIMEOUT;
     options
+}
+
+/// The epoch that a tenant's log is in. Whoever changes it in the database gets no further: the kept checkpoint names it too.
+pub async fn epoch_of(store: &dyn TenantStore) -> Result<u32, Failure> {
+    Ok(store.head().await.map_err(storage_failure)?.epoch)
 }
 
 /// A log that doesn't start.

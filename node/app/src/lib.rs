@@ -49,6 +49,7 @@
     )
 )]
 
+pub mod backup;
 pub mod canary;
 pub mod clock;
 pub mod command;
@@ -59,12 +60,14 @@ pub mod hardening;
 pub mod init;
 pub mod local_log;
 pub mod migrate;
+mod progress;
 pub mod recovery;
 pub mod restore;
 pub mod serve;
 pub mod stores;
 pub mod telemetry;
 pub mod tenant_id;
+pub mod tenant_move;
 pub mod trial;
 
 pub use clock::SystemClock;

@@ -5,11 +5,13 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use vrx_provision_log::{Bundles, Depth, LogReader, ReadError, StartError, VerifyReport};
+use vrx_provision_log::{
+    Bundles, Depth, LogReader, ReadError, StartError, VerifyReport, kept_before,
+};
 use vrx_storage::{LogStore, TenantStore};
 use vrx_tlog::VerifierKey;
 
-use crate::compose::{World, log_options, named, open_keys, start_failure};
+use crate::compose::{World, epoch_of, log_options, named, open_keys, start_failure};
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
 use crate::stores::{Access, Clusters, storage_failure};
@@ -84,10 +86,13 @@ pub async fn checkpoint(config: &Config, tenant: &TenantConfig) -> Result<String
     Ok(note)
 }
 
-/// The verifier key of a tenant's log, from its keyring alone.
+/// The verifier key of a tenant's log, from its keyring and the epoch of its kept checkpoint; before there is one, of the first
+/// epoch.
 pub fn key(config: &Config, tenant: &TenantConfig) -> Result<VerifierKey, Failure> {
     let (tenant, keyring) = open_keys(config, tenant.code)?;
-    let epoch = log_options(config, tenant, &World::real()).epoch;
+    let options = log_options(config, tenant, &World::real());
+    let kept = kept_before(&options, &keyring).map_err(start_failure)?;
+    let epoch = kept.map_or(options.epoch, |kept| kept.epoch);
     let origin = vrx_tlog::origin(&config.trust_domain, &tenant.code.to_string(), epoch);
     VerifierKey::from_public_key(&origin, &keyring.log_public_key())
         .map_err(|error| Failure::configuration(format!("trust_domain: {error}")))
@@ -108,7 +113,8 @@ impl Opened {
         let store = clusters
             .open(config, tenant_id, &keyring, &world, Access::Look)
             .await?;
-        let options = log_options(config, tenant_id, &world);
+        let mut options = log_options(config, tenant_id, &world);
+        options.epoch = epoch_of(&*store).await?;
         let mut look = 0;
         loop {
             let log_store: Arc<dyn LogStore> = store.clone();

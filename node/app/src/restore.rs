@@ -7,12 +7,13 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use vrx_crypto::{Keyring, RootKey};
-use vrx_domain::MunicipalityCode;
+use vrx_domain::{MunicipalityCode, Tenant};
 use zeroize::Zeroizing;
 
 use crate::compose::World;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::init::make_private;
 use crate::tenant_id;
 
 /// A recovery copy is a few hundred bytes; more is something else.
@@ -25,19 +26,25 @@ pub fn restore(
     code: MunicipalityCode,
     copy: &mut dyn Read,
 ) -> Result<PathBuf, Failure> {
-    let tenant = tenant_id::read(config, code)?;
-    let path = Keyring::path(&config.keyring_dir, &tenant.id);
-    if path.exists() {
-        return Err(Failure::configuration(format!(
-            "{} is there; move it away if the recovery copy is to take its place",
-            path.display()
-        )));
+    // After a lost disk there is no id either: it comes back with the data, and the copy names whose keys it holds.
+    let lost_everything = !tenant_id::file(config, code).exists();
+    if !lost_everything {
+        refuse_a_second(config, &tenant_id::read(config, code)?)?;
     }
     let keyring = Keyring::from_recovery(&read(copy)?).map_err(|error| {
         Failure::configuration(format!(
             "standard input: {error}; pipe the output of `age --decrypt` into this command"
         ))
     })?;
+    let tenant = if lost_everything {
+        Tenant {
+            id: keyring.tenant(),
+            code,
+        }
+    } else {
+        tenant_id::read(config, code)?
+    };
+    let path = refuse_a_second(config, &tenant)?;
     if keyring.tenant() != tenant.id {
         return Err(Failure::configuration(format!(
             "standard input: the recovery copy of another tenant ({}); that of {code} is {}",
@@ -45,12 +52,25 @@ pub fn restore(
             tenant.id
         )));
     }
+    make_private(&config.keyring_dir)?;
     let root = if config.root_key_file.exists() {
         RootKey::from_file(&config.root_key_file)?
     } else {
         RootKey::create_file(&config.root_key_file, &*World::real().random)?
     };
     keyring.save(&path, &root)?;
+    Ok(path)
+}
+
+/// Where the keyring is to stand: nowhere if one does.
+fn refuse_a_second(config: &Config, tenant: &Tenant) -> Result<PathBuf, Failure> {
+    let path = Keyring::path(&config.keyring_dir, &tenant.id);
+    if path.exists() {
+        return Err(Failure::configuration(format!(
+            "{} is there; move it away if the recovery copy is to take its place",
+            path.display()
+        )));
+    }
     Ok(path)
 }
 

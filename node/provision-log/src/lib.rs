@@ -22,8 +22,10 @@
 mod batch;
 mod checkpoint;
 mod commit;
+mod copied;
 mod deadline;
 mod entry;
+mod epoch;
 mod error;
 mod export;
 mod gap;
@@ -40,8 +42,10 @@ mod verify;
 mod writer;
 
 pub use checkpoint::SignedCheckpoint;
+pub use copied::{CheckedLog, CopiedFault, CopiedLog};
 pub use deadline::{Deadline, Passed};
 pub use entry::{Entry, Subject};
+pub use epoch::{KeptBefore, NewEpoch, Standing, kept_before};
 pub use error::{ExportError, Fault, ReadError, RecordError, StartError, Unavailable};
 pub use export::{Bundles, Exported};
 pub use log::ProvisionLog;

@@ -1,7 +1,7 @@
 //! The room where a tenant's sealed rows live: one small trait a noun, and the databases behind them.
 //!
 //! - **Here:** the traits ([`PersonStore`], [`RegistryStore`], [`LogStore`]), the binary forms of sealed bodies (`body/`),
-//!   comparing and sealing an import's rows (`prepare/`), opening rows (`sealed.rs`), SQLite (`sqlite/`), migrations.
+//!   comparing and sealing an import's rows (`prepare/`), opening rows (`sealed.rs`), copying a tenant (`copy/`), SQLite (`sqlite/`), migrations.
 //!   Plaintext enters and leaves storage only in this room.
 //! - **Never here:** who may see what, what an answer says, what a log entry means.
 //! - **Why two ways to SQLite:** sqlx runs the migrations; rusqlite, on threads of its own, does the rest: see [`sqlite`].
@@ -22,6 +22,7 @@ mod body;
 mod change;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod copy;
 mod decoys;
 mod error;
 mod fit;
@@ -42,13 +43,13 @@ pub use log::{
 };
 pub use persons::{Lookup, PersonRecord, PersonStore};
 pub use postgres::{
-    PostgresCluster, PostgresLimits, PostgresOwner, PostgresTenant, PostgresUrl, PostgresUrlError,
-    TenantOptions,
+    Arrival, PostgresArrival, PostgresCluster, PostgresLimits, PostgresMoving, PostgresOwner,
+    PostgresSource, PostgresTenant, PostgresUrl, PostgresUrlError, TenantOptions,
 };
 pub use registry::{
     Adoption, CHUNK_ROWS, Counts, DoseRow, ImportCounts, ImportHeader, ImportKind, ImportRecord,
     ImportState, InquiryRecord, PeerCheckpoint, PersonRow, PreparedChunk, RegistryStore,
     RowOutcome, RowRefusal,
 };
-pub use sqlite::{SqliteOptions, SqliteTenant};
+pub use sqlite::{SqliteMoving, SqliteOptions, SqliteReplacement, SqliteSource, SqliteTenant};
 pub use store::TenantStore;

@@ -62,6 +62,11 @@ impl Fsck {
         self.tree.take_full_tiles()
     }
 
+    /// The tree over the entries taken, to go on with.
+    pub fn into_tree(self) -> Tree {
+        self.tree
+    }
+
     /// Compares with a checkpoint that the log's owner signed.
     pub fn finish(self, expected: &Checkpoint) -> Result<FsckReport, FsckError> {
         if self.tree.size() != expected.size {

@@ -1,5 +1,6 @@
 //! The configuration: one TOML file, parsed whole into types before anything is opened or bound.
 
+mod backup;
 mod database;
 mod error;
 mod members;
@@ -17,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use vrx_domain::{MunicipalityCode, Role, SpiffeId};
 use vrx_storage::postgres::{PostgresLimits, PostgresUrl};
 
+pub use backup::BackupConfig;
 pub use database::{DEFAULT_CLUSTER, Database};
 use error::Blame;
 pub use error::ConfigError;
@@ -47,6 +49,8 @@ pub struct Config {
     pub recovery_dir: PathBuf,
     /// For whom recovery copies are encrypted.
     pub recovery_recipients: Vec<age::x25519::Recipient>,
+    /// Where backups go, and for whom.
+    pub backup: BackupConfig,
     /// The members file. Read apart from this one: `init` runs before there is any.
     pub members_file: PathBuf,
     /// The federation's CA, PEM.
@@ -219,6 +223,7 @@ impl Config {
                 "write an address and a port, such as \"127.0.0.1:7443\"",
             )
         })?;
+        let backup = backup::check(&blame, folder, &raw)?;
         let clusters = database::clusters(&blame, raw.database.as_ref(), &raw.clusters)?;
         let federation_ca = at(raw.tls.federation_ca.clone());
         let tenants = tenant::check(&blame, folder, raw.tenant, &raw.tls, &clusters)?;
@@ -246,6 +251,7 @@ impl Config {
             kept_checkpoint_dir: at(raw.kept_checkpoint_dir),
             recovery_dir: at(raw.recovery_dir),
             recovery_recipients: recipients(&blame, &raw.recovery_recipients)?,
+            backup,
             members_file: at(raw.members_file),
             federation_ca,
             clusters,
@@ -394,6 +400,17 @@ mod tests {
             ),
             ("connections = 8", "connections = 1", "postgres.connections"),
             ("slow_ms = 250", "slow_ms = 0", "postgres.slow_ms"),
+            ("# backup_keep = 10", "backup_keep = 0", "backup_keep"),
+            (
+                "# backup_dir = \"/mnt/backup/vrx\"",
+                "backup_dir = \"state/backup\"",
+                "backup_dir",
+            ),
+            (
+                "# backup_recipients = [\"age1backup…\"]",
+                "backup_recipients = [\"agf1\"]",
+                "backup_recipients[0]",
+            ),
         ] {
             let error = error(&sample().replace(from, to));
             assert!(

@@ -22,6 +22,10 @@ pub(super) struct RawConfig {
     pub(super) kept_checkpoint_dir: PathBuf,
     pub(super) recovery_dir: PathBuf,
     pub(super) recovery_recipients: Vec<String>,
+    pub(super) backup_dir: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) backup_recipients: Vec<String>,
+    pub(super) backup_keep: Option<u64>,
     pub(super) members_file: PathBuf,
     #[serde(default)]
     pub(super) clusters: BTreeMap<String, String>,

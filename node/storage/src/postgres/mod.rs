@@ -14,8 +14,10 @@
 
 mod append;
 mod apply;
+mod arrival;
 mod checks;
 mod cluster;
+mod copy_sql;
 mod failure;
 mod log;
 mod lookup;
@@ -23,13 +25,16 @@ mod owner;
 mod partitions;
 mod register;
 mod session;
+mod source;
 mod tenant;
 mod traits;
 mod trial;
 mod url;
 
+pub use arrival::{Arrival, PostgresArrival};
 pub use cluster::{PostgresCluster, PostgresLimits};
 pub use owner::{Added, Migrated, PostgresOwner};
+pub use source::{PostgresMoving, PostgresSource};
 pub use tenant::{PostgresTenant, TenantOptions};
 pub use trial::{PostgresTrial, Trial};
 pub use url::{PostgresUrl, PostgresUrlError};

@@ -237,7 +237,7 @@ impl PostgresOwner {
         self.run("COMMIT").await
     }
 
-    async fn begin(&mut self, tenant: u32) -> Result<(), StorageError> {
+    pub(super) async fn begin(&mut self, tenant: u32) -> Result<(), StorageError> {
         // Closes what a failed step before may have left open.
         self.run("ROLLBACK").await?;
         self.run(&format!(
@@ -253,7 +253,7 @@ impl PostgresOwner {
             .await
     }
 
-    async fn run(&mut self, text: &str) -> Result<(), StorageError> {
+    pub(super) async fn run(&mut self, text: &str) -> Result<(), StorageError> {
         // Only constants, numbers and quoted names stand in these texts.
         sqlx::raw_sql(AssertSqlSafe(text.to_owned()))
             .execute(&mut self.connection)

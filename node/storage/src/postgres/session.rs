@@ -29,6 +29,14 @@ pub(super) fn statement(sql: &'static str) -> Statement {
     }
 }
 
+/// A statement whose text isn't a constant, with its values; it names itself in its first line too.
+pub(super) fn dynamic(
+    name: &'static str,
+    query: Query<'static, Postgres, PgArguments>,
+) -> Statement {
+    Statement { name, query }
+}
+
 impl Statement {
     /// Gives the next value, `$1` first.
     pub(super) fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(self, value: T) -> Self {

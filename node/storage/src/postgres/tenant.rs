@@ -29,9 +29,14 @@ pub struct TenantOptions {
 impl TenantOptions {
     /// The municipality code as rows have it.
     pub(super) fn key(&self) -> Result<i32, StorageError> {
-        i32::try_from(self.tenant.code.as_u32())
-            .map_err(|_| StorageError::Invalid("a municipality code has six digits"))
+        key_of(&self.tenant)
     }
+}
+
+/// A tenant's municipality code as rows have it.
+pub(super) fn key_of(tenant: &Tenant) -> Result<i32, StorageError> {
+    i32::try_from(tenant.code.as_u32())
+        .map_err(|_| StorageError::Invalid("a municipality code has six digits"))
 }
 
 /// Whether a tenant's rows may be written.
@@ -122,19 +127,8 @@ async fn check_owner(
     key: i32,
     options: &TenantOptions,
 ) -> Result<(), StorageError> {
-    use sqlx::Row;
     let mut session = Session::begin(cluster, key, Mode::Read).await?;
-    let found = session
-        .row(
-            "tenant_meta",
-            statement(
-                "-- tenant_meta
-                 SELECT tenant_uuid, state FROM tenant_meta WHERE tenant = $1",
-            )
-            .bind(key),
-            |row| Ok((row.try_get::<[u8; 16], _>(0)?, row.try_get::<i16, _>(1)?)),
-        )
-        .await?;
+    let found = owner_and_state(&mut session, key).await?;
     session.end().await?;
     let Some((uuid, state)) = found else {
         return Err(StorageError::Place {
@@ -145,7 +139,7 @@ async fn check_owner(
     if uuid != *options.tenant.id.as_bytes() {
         return Err(StorageError::OtherTenant);
     }
-    match TenantState::of(state) {
+    match state {
         Some(TenantState::Arriving) => Err(StorageError::Place {
             path: format!("{} in {}", options.tenant.code, cluster.url()),
             why: "the tenant is being moved or restored into this place; finish that first",
@@ -157,4 +151,21 @@ async fn check_owner(
             row: options.tenant.code.to_string(),
         }),
     }
+}
+
+/// Whose rows stand here under this code, and the tenant's state, where it is one.
+pub(super) async fn owner_and_state(
+    session: &mut Session,
+    key: i32,
+) -> Result<Option<([u8; 16], Option<TenantState>)>, StorageError> {
+    use sqlx::Row;
+    let query = statement(
+        "-- tenant_meta
+         SELECT tenant_uuid, state FROM tenant_meta WHERE tenant = $1",
+    );
+    session
+        .row("tenant_meta", query.bind(key), |row| {
+            Ok((row.try_get(0)?, TenantState::of(row.try_get(1)?)))
+        })
+        .await
 }

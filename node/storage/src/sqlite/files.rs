@@ -27,6 +27,16 @@ impl Folder {
         self.0.join("vrx.db.new")
     }
 
+    /// Where a database is made that is to replace the one that stands.
+    pub(super) fn replacement(&self) -> PathBuf {
+        self.0.join("vrx.db.restored")
+    }
+
+    /// Says that the tenant is being moved to another database, or was.
+    pub(super) fn moving(&self) -> PathBuf {
+        self.0.join("vrx.moving")
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.0.join("vrx.lock")
     }
@@ -61,15 +71,20 @@ impl Folder {
 
     /// Removes what an interrupted creation left, and refuses where a database stands already.
     pub(super) fn clear_for_creation(&self) -> Result<(), StorageError> {
+        self.check_not_moving()?;
         let path = self.database();
         if path.exists() {
             return Err(place(&path, "there is a database already"));
         }
-        let unfinished = self.unfinished();
+        self.clear(&self.unfinished())
+    }
+
+    /// Leaves an empty file at `path` for a database to be made in.
+    pub(super) fn clear(&self, path: &Path) -> Result<(), StorageError> {
         for suffix in ["", "-wal", "-shm", "-journal"] {
-            match std::fs::remove_file(with_suffix(&unfinished, suffix)) {
+            match std::fs::remove_file(with_suffix(path, suffix)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io(&unfinished, &error));
+                    return Err(io(path, &error));
                 }
                 _ => {}
             }
@@ -79,9 +94,9 @@ impl Folder {
             .create_new(true)
             .write(true)
             .mode(0o600)
-            .open(&unfinished)
+            .open(path)
             .map(drop)
-            .map_err(|error| io(&unfinished, &error))
+            .map_err(|error| io(path, &error))
     }
 
     /// Puts a finished database in its place, durably.
@@ -92,6 +107,85 @@ impl Folder {
             File::open(&self.0)?.sync_all()
         };
         rename().map_err(|error| io(&self.0, &error))
+    }
+
+    /// Puts a finished replacement in the database's place, durably; gives the path to which what stood there was moved.
+    /// The write-ahead log goes with its database, and after it: at no moment does one stand with another's.
+    pub(super) fn replace(&self) -> Result<Option<PathBuf>, StorageError> {
+        let stands = self.database();
+        let replace = || {
+            File::open(self.replacement())?.sync_all()?;
+            let aside = (0..)
+                .map(|nth: u32| self.0.join(format!("vrx.db.replaced-{nth}")))
+                .find(|path| {
+                    ["", "-wal", "-shm"]
+                        .iter()
+                        .all(|suffix| !with_suffix(path, suffix).exists())
+                })
+                .unwrap_or_else(|| self.0.join("vrx.db.replaced"));
+            let mut moved = None;
+            for suffix in ["", "-wal", "-shm"] {
+                match std::fs::rename(with_suffix(&stands, suffix), with_suffix(&aside, suffix)) {
+                    Ok(()) => moved = Some(aside.clone()),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            File::open(&self.0)?.sync_all()?;
+            std::fs::rename(self.replacement(), &stands)?;
+            File::open(&self.0)?.sync_all()?;
+            Ok(moved)
+        };
+        replace().map_err(|error| io(&self.0, &error))
+    }
+
+    /// Writes durably that the tenant is being moved, and where to.
+    pub(super) fn mark_moving(&self, to: &str) -> Result<(), StorageError> {
+        use std::io::Write;
+        let path = self.moving();
+        let mark = || {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(0o600)
+                .open(&path)?;
+            writeln!(file, "{to}")?;
+            file.sync_all()?;
+            File::open(&self.0)?.sync_all()
+        };
+        mark().map_err(|error| io(&path, &error))
+    }
+
+    /// Where the tenant is being moved to, if it is.
+    pub(super) fn moving_to(&self) -> Result<Option<String>, StorageError> {
+        let path = self.moving();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim_end().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io(&path, &error)),
+        }
+    }
+
+    /// Takes the mark away.
+    pub(super) fn unmark_moving(&self) -> Result<(), StorageError> {
+        let path = self.moving();
+        let unmark = || match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => File::open(&self.0)?.sync_all(),
+        };
+        unmark().map_err(|error| io(&path, &error))
+    }
+
+    /// Refuses a tenant that is being moved: from the mark on, its rows may stand elsewhere too.
+    pub(super) fn check_not_moving(&self) -> Result<(), StorageError> {
+        match self.moving_to()? {
+            None => Ok(()),
+            Some(_) => Err(place(
+                &self.moving(),
+                "the tenant is being moved to another database, or was: finish with `vrx-node tenant move`, or give it back with --abandon",
+            )),
+        }
     }
 
     /// Refuses a missing database, and one that others may read.

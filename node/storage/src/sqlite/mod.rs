@@ -8,11 +8,13 @@
 //! Start reading at [`SqliteTenant`]; the batch of the log is in `writer.rs`, the hot path in `lookup.rs`.
 
 mod apply;
+mod copy;
 mod create;
 mod files;
 mod heads;
 mod log;
 mod lookup;
+mod moving;
 mod queue;
 mod register;
 mod register_version;
@@ -23,4 +25,6 @@ mod tests;
 mod traits;
 mod writer;
 
+pub use copy::{SqliteReplacement, SqliteSource};
+pub use moving::SqliteMoving;
 pub use tenant::{SqliteOptions, SqliteTenant};

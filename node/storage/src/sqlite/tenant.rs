@@ -100,7 +100,9 @@ impl SqliteTenant {
             let folder = folder.clone();
             move || {
                 folder.check_database()?;
-                folder.lock()
+                let lock = folder.lock()?;
+                folder.check_not_moving()?;
+                Ok(lock)
             }
         })
         .await?;
@@ -348,7 +350,7 @@ pub(super) fn write_canary(sql: &Sql, key: i64) -> Result<(), StorageError> {
     )
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
     tokio::task::spawn_blocking(work)

@@ -1,5 +1,6 @@
 //! The promises every database makes, then what is SQLite's alone.
 
+mod copies;
 mod faults;
 mod tampering;
 mod work;

@@ -1,0 +1,719 @@
+//! Copies between the two databases: row by row, interrupted, refused; then the operator's verbs over real servers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use age::secrecy::ExposeSecret;
+use age::x25519::Identity;
+use async_trait::async_trait;
+use vrx_crypto::Keyring;
+use vrx_domain::{InquiryId, MunicipalityCode, Random, Tenant, TenantId, UnixMillis};
+use vrx_node::backup::{self, Epoch, Wanted};
+use vrx_node::compose::{self, World};
+use vrx_node::{Config, ExitCode, Failure, init, local_log, stores, tenant_move};
+use vrx_provision_log::{Deadline, LogOptions, MissingKept, ProvisionLog};
+use vrx_storage::conformance::{Fixture, Seeded, dose_row, number, row};
+use vrx_storage::copy::{
+    Key, LOG_ENTRY, Row, TABLES, TENANT_META, Table, TenantSink, TenantSource, Value, compare, copy,
+};
+use vrx_storage::postgres::{
+    Arrival, PostgresArrival, PostgresCluster, PostgresLimits, PostgresMoving, PostgresOwner,
+    PostgresSource, PostgresTenant, PostgresUrl, TenantOptions,
+};
+use vrx_storage::{
+    AppendError, BatchItem, Change, ImportKind, InquiryRecord, LogStore, Lookup, NotCommitted,
+    PeerCheckpoint, PersonStore, SqliteMoving, SqliteOptions, SqliteReplacement, SqliteSource,
+    SqliteTenant, StorageError,
+};
+use vrx_testkit::postgres::{NODE, TestDatabase};
+
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+fn quiet(_: &'static Table, _: &[Row]) -> Result<(), StorageError> {
+    Ok(())
+}
+
+fn url(text: &str) -> PostgresUrl {
+    PostgresUrl::parse(text).unwrap()
+}
+
+async fn owner(database: &TestDatabase) -> PostgresOwner {
+    let mut owner = PostgresOwner::connect(&url(&database.owner_url()))
+        .await
+        .unwrap();
+    owner.migrate().await.unwrap();
+    owner.grant(NODE).await.unwrap();
+    owner
+}
+
+async fn cluster(database: &TestDatabase) -> Arc<PostgresCluster> {
+    let limits = PostgresLimits {
+        connections: 3,
+        ..PostgresLimits::default()
+    };
+    PostgresCluster::connect(&url(&database.node_url()), limits)
+        .await
+        .unwrap()
+}
+
+async fn arrival(database: &TestDatabase, tenant: Tenant) -> PostgresArrival {
+    match PostgresArrival::begin(owner(database).await, tenant)
+        .await
+        .unwrap()
+    {
+        Arrival::Open(arrival) => arrival,
+        Arrival::Served => panic!("the tenant is served there"),
+    }
+}
+
+/// A tenant in SQLite with more rows than one reading takes, and at least one in every table but the tiles'.
+struct Filled {
+    folder: tempfile::TempDir,
+    options: SqliteOptions,
+    store: Arc<SqliteTenant>,
+    fixture: Fixture,
+}
+
+impl Filled {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let random: Arc<dyn Random> = Arc::new(Seeded::new(1));
+        let tenant = Fixture::tenant();
+        let keyring = Arc::new(Keyring::create(&tenant, &*random).ok().unwrap());
+        let options = SqliteOptions {
+            state_dir: folder.path().to_owned(),
+            tenant,
+            keyring: keyring.clone(),
+            random,
+        };
+        let store = Arc::new(SqliteTenant::create(options.clone()).await.unwrap());
+        let fixture = Fixture {
+            store: store.clone(),
+            tenant,
+            keyring,
+            random: Arc::new(Seeded::new(2)),
+        };
+        fixture.residents(250, 2).await;
+        let inquiry = InquiryRecord {
+            id: InquiryId::from_bytes([5; 16]),
+            expires_at: UnixMillis(9_000),
+            version: 1,
+            body: zeroize::Zeroizing::new(b"asked".to_vec()),
+        };
+        let inquiry = store_of(&fixture).prepare_inquiry(&inquiry).await.unwrap();
+        fixture.commit(inquiry).await.unwrap();
+        let peer: MunicipalityCode = "141003".parse().unwrap();
+        let checkpoint = Change::keep_peer_checkpoint(PeerCheckpoint {
+            peer,
+            size: 7,
+            note: "a note\n".to_owned(),
+        });
+        fixture.commit(checkpoint).await.unwrap();
+        let about = |nth| BatchItem {
+            change: None,
+            subject: fixture.subject(nth),
+        };
+        for _ in 0..2 {
+            fixture.append((0..300).map(about).collect()).await.unwrap();
+        }
+        Self {
+            folder,
+            options,
+            store,
+            fixture,
+        }
+    }
+
+    async fn source(&self) -> SqliteSource {
+        SqliteSource::open(self.folder.path().to_owned(), self.options.tenant)
+            .await
+            .unwrap()
+    }
+
+    fn tenant_options(&self) -> TenantOptions {
+        TenantOptions {
+            tenant: self.options.tenant,
+            keyring: self.options.keyring.clone(),
+            random: self.options.random.clone(),
+        }
+    }
+}
+
+fn store_of(fixture: &Fixture) -> &dyn vrx_storage::conformance::Store {
+    &*fixture.store
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_goes_to_postgresql_and_back_row_by_row() {
+    let filled = Filled::new().await;
+    let database = TestDatabase::fresh();
+    let mut to = arrival(&database, filled.options.tenant).await;
+    copy(&mut filled.source().await, &mut to, &mut quiet)
+        .await
+        .unwrap();
+    let cluster = cluster(&database).await;
+    // Nobody opens a tenant that is still arriving.
+    let early = PostgresTenant::open(cluster.clone(), filled.tenant_options()).await;
+    assert!(matches!(early.err(), Some(StorageError::Place { .. })));
+    let mut through_nodes = PostgresSource::open(&cluster, filled.options.tenant)
+        .await
+        .unwrap();
+    let counts = compare(&mut filled.source().await, &mut through_nodes, &mut quiet)
+        .await
+        .unwrap();
+    drop(through_nodes);
+    for (table, rows) in counts.iter() {
+        assert!(rows > 0 || table.name == "log_tile", "{}", table.name);
+        assert_eq!(to.count(table).await.unwrap(), rows, "{}", table.name);
+    }
+    to.serve().await.unwrap();
+
+    let there = PostgresTenant::open(cluster.clone(), filled.tenant_options())
+        .await
+        .unwrap();
+    assert_eq!(
+        there.head().await.unwrap(),
+        filled.store.head().await.unwrap()
+    );
+    for nth in [0, 150, 249] {
+        let Lookup::Found(person) = there.lookup(&number(nth)).await.unwrap() else {
+            panic!("{nth} isn't in the copy");
+        };
+        assert_eq!(person.doses.len(), 2);
+        let subject = filled.fixture.subject(nth);
+        assert_eq!(
+            there.subject_head(subject).await.unwrap(),
+            filled.store.subject_head(subject).await.unwrap()
+        );
+    }
+    let grown = Fixture {
+        store: Arc::new(there),
+        tenant: filled.options.tenant,
+        keyring: filled.options.keyring.clone(),
+        random: Arc::new(Seeded::new(3)),
+    };
+    let import = grown.begin(ImportKind::Persons).await;
+    grown.enter(import, &[row(900)]).await;
+    grown.enter_doses(import, &[dose_row(900, 1)]).await;
+    grown.approve(import).await.unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut back = SqliteReplacement::begin(folder.path().to_owned(), filled.options.tenant)
+        .await
+        .unwrap();
+    let mut from = PostgresSource::open(&cluster, filled.options.tenant)
+        .await
+        .unwrap();
+    copy(&mut from, &mut back, &mut quiet).await.unwrap();
+    compare(&mut from, &mut back, &mut quiet).await.unwrap();
+    back.put_in_place().await.unwrap();
+    let options = SqliteOptions {
+        state_dir: folder.path().to_owned(),
+        ..filled.options.clone()
+    };
+    let back = SqliteTenant::open(options).await.unwrap();
+    assert!(matches!(
+        back.lookup(&number(900)).await.unwrap(),
+        Lookup::Found(_)
+    ));
+    assert_eq!(
+        back.head().await.unwrap(),
+        grown.store.head().await.unwrap()
+    );
+}
+
+/// A sink that ends after so many rows of one table.
+struct Ending<'a> {
+    sink: &'a mut PostgresArrival,
+    table: &'static Table,
+    after: usize,
+}
+
+#[async_trait]
+impl TenantSource for Ending<'_> {
+    fn tenant(&self) -> Tenant {
+        self.sink.tenant()
+    }
+    async fn count(&mut self, table: &'static Table) -> Result<u64, StorageError> {
+        self.sink.count(table).await
+    }
+    async fn rows(
+        &mut self,
+        table: &'static Table,
+        after: Option<&Key>,
+    ) -> Result<Vec<Row>, StorageError> {
+        self.sink.rows(table, after).await
+    }
+}
+
+#[async_trait]
+impl TenantSink for Ending<'_> {
+    async fn last(&mut self, table: &'static Table) -> Result<Option<Key>, StorageError> {
+        self.sink.last(table).await
+    }
+    async fn put(&mut self, table: &'static Table, rows: &[Row]) -> Result<(), StorageError> {
+        if table != self.table {
+            return self.sink.put(table, rows).await;
+        }
+        let rows = &rows[..rows.len().min(self.after)];
+        self.sink.put(table, rows).await?;
+        Err(StorageError::Closed)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_into_postgresql_that_ended_in_any_table_goes_on_where_it_ended() {
+    let filled = Filled::new().await;
+    let database = TestDatabase::fresh();
+    let tenant = filled.options.tenant;
+    for table in TABLES.into_iter().filter(|table| table.name != "log_tile") {
+        for after in [0, 1] {
+            let mut to = arrival(&database, tenant).await;
+            let mut ending = Ending {
+                sink: &mut to,
+                table,
+                after,
+            };
+            let ended = copy(&mut filled.source().await, &mut ending, &mut quiet).await;
+            assert_eq!(ended, Err(StorageError::Closed));
+            drop(to);
+            let mut again = arrival(&database, tenant).await;
+            copy(&mut filled.source().await, &mut again, &mut quiet)
+                .await
+                .unwrap();
+            compare(&mut filled.source().await, &mut again, &mut quiet)
+                .await
+                .unwrap();
+            again.clear().await.unwrap();
+            assert_eq!(again.count(TENANT_META).await.unwrap(), 0);
+            assert_eq!(again.count(LOG_ENTRY).await.unwrap(), 0);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_holds_another_tenant_or_serves_this_one_is_refused() {
+    let filled = Filled::new().await;
+    let database = TestDatabase::fresh();
+    let tenant = filled.options.tenant;
+    let mut to = arrival(&database, tenant).await;
+    copy(&mut filled.source().await, &mut to, &mut quiet)
+        .await
+        .unwrap();
+    let other = Tenant {
+        id: TenantId::from_bytes([2; 16]),
+        ..tenant
+    };
+    let refused = PostgresArrival::begin(owner(&database).await, other).await;
+    assert_eq!(refused.err(), Some(StorageError::OtherTenant));
+    let foreign = Row(vec![Value::Bytes(vec![2; 16]), Value::Integer(16)]);
+    assert_eq!(
+        to.put(TENANT_META, &[foreign]).await,
+        Err(StorageError::OtherTenant)
+    );
+    to.serve().await.unwrap();
+    let again = PostgresArrival::begin(owner(&database).await, tenant)
+        .await
+        .unwrap();
+    assert!(matches!(again, Arrival::Served));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_arrival_without_a_head_is_never_served() {
+    let filled = Filled::new().await;
+    let database = TestDatabase::fresh();
+    let mut to = arrival(&database, filled.options.tenant).await;
+    let meta = filled.source().await.rows(TENANT_META, None).await.unwrap();
+    to.put(TENANT_META, &meta).await.unwrap();
+    assert!(to.serve().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_being_moved_away_takes_no_entries_until_it_is_given_back() {
+    let filled = Filled::new().await;
+    let database = TestDatabase::fresh();
+    let mut to = arrival(&database, filled.options.tenant).await;
+    copy(&mut filled.source().await, &mut to, &mut quiet)
+        .await
+        .unwrap();
+    to.serve().await.unwrap();
+    let cluster = cluster(&database).await;
+    let store = Arc::new(
+        PostgresTenant::open(cluster.clone(), filled.tenant_options())
+            .await
+            .unwrap(),
+    );
+    let fixture = Fixture {
+        store: store.clone(),
+        tenant: filled.options.tenant,
+        keyring: filled.options.keyring.clone(),
+        random: Arc::new(Seeded::new(3)),
+    };
+    let entry = || {
+        vec![BatchItem {
+            change: None,
+            subject: fixture.nobody(),
+        }]
+    };
+    fixture.append(entry()).await.unwrap();
+    let moving = PostgresMoving::begin(cluster.clone(), filled.options.tenant)
+        .await
+        .unwrap();
+    let refused = fixture.append(entry()).await;
+    assert_eq!(
+        refused.err(),
+        Some(AppendError::NotCommitted(NotCommitted::ReadOnly))
+    );
+    assert!(
+        PostgresMoving::is_marked(&cluster, filled.options.tenant)
+            .await
+            .unwrap()
+    );
+    moving.abandon().await.unwrap();
+    fixture.append(entry()).await.unwrap();
+}
+
+/// A node's configuration, set up on SQLite, with entries in its log.
+struct Operator {
+    folder: tempfile::TempDir,
+    identity: Identity,
+    config: Config,
+}
+
+impl Operator {
+    async fn new(clusters: &[(&str, &TestDatabase)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity::generate();
+        let recipient = [identity.to_public().to_string()];
+        let file =
+            init::sample_config(folder.path(), "142051".parse().unwrap(), &recipient).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let named: String = clusters
+            .iter()
+            .map(|(name, database)| format!("{name} = \"{}\"\n", database.node_url()))
+            .collect();
+        let text = text
+            .replace(
+                "# backup_dir = \"/mnt/backup/vrx\"",
+                "backup_dir = \"backups\"",
+            )
+            .replace(
+                "# backup_recipients = [\"age1backup…\"]",
+                &format!("backup_recipients = {recipient:?}"),
+            )
+            .replace("# [clusters]\n", &format!("[clusters]\n{named}"));
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(&file).unwrap();
+        init::init(&config, None).await.unwrap();
+        let operator = Self {
+            folder,
+            identity,
+            config,
+        };
+        operator.record(300).await;
+        operator
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("node.toml")
+    }
+
+    fn code(&self) -> MunicipalityCode {
+        self.config.tenants[0].code
+    }
+
+    /// The configuration with the tenant in another place.
+    fn on(&mut self, cluster: Option<&str>) {
+        let text = std::fs::read_to_string(self.file()).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with("cluster = "));
+        let text: String = lines
+            .flat_map(|line| match (line.starts_with("code = "), cluster) {
+                (true, Some(name)) => vec![line.to_owned(), format!("cluster = \"{name}\"")],
+                _ => vec![line.to_owned()],
+            })
+            .map(|line| line + "\n")
+            .collect();
+        std::fs::write(self.file(), text).unwrap();
+        self.config = Config::load(&self.file()).unwrap();
+    }
+
+    /// Adds entries as a serving node does.
+    async fn record(&self, entries: usize) {
+        let (config, world) = (&self.config, World::real());
+        let (tenant, keyring) = compose::open_keys(config, self.code()).unwrap();
+        let clusters = stores::Clusters::connect(config, &config.tenants)
+            .await
+            .unwrap();
+        let store = clusters
+            .open(config, tenant, &keyring, &world, stores::Access::Serve)
+            .await
+            .unwrap();
+        let mut options: LogOptions = compose::log_options(config, tenant, &world);
+        options.missing_kept = MissingKept::Refuse;
+        options.epoch = compose::epoch_of(&*store).await.unwrap();
+        let log_store: Arc<dyn LogStore> = store.clone();
+        let log = ProvisionLog::start(log_store, keyring.clone(), options)
+            .await
+            .unwrap();
+        let one = |nth: usize| {
+            let caller = vrx_domain::Caller {
+                id: vrx_domain::SpiffeId::new(
+                    "vrx.example",
+                    tenant.code,
+                    vrx_domain::Role::Exchange,
+                    None,
+                )
+                .unwrap(),
+                fingerprint: [0; 32],
+                spki: [0; 32],
+            };
+            let entry = vrx_provision_log::Entry {
+                kind: vrx_domain::EntryKind::Desk,
+                actor: vrx_domain::audit::desk_actor(&caller, "test"),
+                subject: vrx_provision_log::Subject::Unknown,
+                content: vrx_domain::audit::desk_content(&[("nth", &nth.to_string())]),
+            };
+            log.record(entry, None, (), Deadline::after(PATIENCE))
+        };
+        for recorded in futures_util::future::join_all((0..entries).map(one)).await {
+            recorded.unwrap();
+        }
+        assert!(log.shutdown(Deadline::after(PATIENCE)).await);
+        store.close().await.unwrap();
+        clusters.close().await;
+        keyring.close().unwrap();
+    }
+
+    async fn move_to(&self, cluster: &str, database: &TestDatabase) -> Result<String, Failure> {
+        let target = tenant_move::Target::new(&self.config, cluster, url(&database.owner_url()))?;
+        let moved = tenant_move::move_tenant(&self.config, &self.config.tenants[0], target).await?;
+        Ok(moved.to_string())
+    }
+
+    async fn abandon(&self, cluster: &str, database: &TestDatabase) -> Result<String, Failure> {
+        let target = tenant_move::Target::new(&self.config, cluster, url(&database.owner_url()))?;
+        tenant_move::abandon(&self.config, &self.config.tenants[0], target).await
+    }
+
+    async fn back_up(&self) -> PathBuf {
+        let (mut made, failed) = backup::backup(&self.config, &self.file(), None, None)
+            .await
+            .unwrap();
+        assert_eq!(failed, None);
+        made.remove(0).file
+    }
+
+    async fn restore(
+        &self,
+        backup: &Path,
+        epoch: Epoch,
+        owner: Option<&TestDatabase>,
+    ) -> Result<String, Failure> {
+        let wanted = Wanted {
+            settings: &self.config.tenants[0],
+            backup: backup.to_owned(),
+            epoch,
+            owner: owner.map(|database| url(&database.owner_url())),
+        };
+        let secret = self.identity.to_string().expose_secret().to_owned();
+        let mut input: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(secret));
+        let done = backup::restore_backup(&self.config, wanted, &mut *input).await?;
+        Ok(done.to_string())
+    }
+
+    /// What the log says of itself: how many entries it has, and that it is whole.
+    async fn verify(&self) -> Result<String, Failure> {
+        let whole = local_log::verify(&self.config, &self.config.tenants[0]).await?;
+        Ok(whole.to_string())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_moved_from_sqlite_to_a_cluster_and_from_there_to_another() {
+    let (east, west) = (TestDatabase::fresh(), TestDatabase::fresh());
+    let mut operator = Operator::new(&[("east", &east), ("west", &west)]).await;
+    let before = operator.verify().await.unwrap();
+    assert!(before.contains(" 301 entries"), "{before}");
+    let moved = operator.move_to("east", &east).await.unwrap();
+    assert!(moved.contains("cluster = \"east\""), "{moved}");
+    // Run again, it says the same; the source can't be served any more, nor given back.
+    assert!(
+        operator
+            .move_to("east", &east)
+            .await
+            .unwrap()
+            .contains("moved already")
+    );
+    let refused = operator.abandon("east", &east).await.err().unwrap();
+    assert_eq!(refused.code, ExitCode::StorageRefused, "{refused}");
+    let (tenant, keyring) = compose::open_keys(&operator.config, operator.code()).unwrap();
+    let options = stores::sqlite_options(&operator.config, tenant, &keyring, &World::real());
+    assert!(matches!(
+        SqliteTenant::open(options).await.err(),
+        Some(StorageError::Place { .. })
+    ));
+
+    operator.on(Some("east"));
+    assert_eq!(operator.verify().await.unwrap(), before);
+    operator.record(20).await;
+    operator.move_to("west", &west).await.unwrap();
+    operator.on(Some("west"));
+    assert!(operator.verify().await.unwrap().contains(" 321 entries"));
+    operator.record(5).await;
+    // Back to where its old rows still are: refused, nothing changes.
+    let refused = operator.move_to("east", &east).await.err().unwrap();
+    assert_eq!(refused.code, ExitCode::StorageRefused, "{refused}");
+    operator.record(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_was_interrupted_goes_on_or_is_given_up() {
+    let (east, west) = (TestDatabase::fresh(), TestDatabase::fresh());
+    let operator = Operator::new(&[("east", &east), ("west", &west)]).await;
+    let (tenant, _) = compose::open_keys(&operator.config, operator.code()).unwrap();
+    for (name, database) in [("east", &east), ("west", &west)] {
+        // As the process left it that was killed in the middle of the log.
+        let held = SqliteMoving::begin(operator.config.state_dir.clone(), tenant, name.to_owned())
+            .await
+            .unwrap();
+        let mut to = arrival(database, tenant).await;
+        let mut from = SqliteSource::open(operator.config.state_dir.clone(), tenant)
+            .await
+            .unwrap();
+        let mut ending = Ending {
+            sink: &mut to,
+            table: LOG_ENTRY,
+            after: 100,
+        };
+        assert!(copy(&mut from, &mut ending, &mut quiet).await.is_err());
+        drop((held, to, from));
+        if name == "east" {
+            let said = operator.abandon(name, database).await.unwrap();
+            assert!(said.contains("served from where it was"), "{said}");
+            operator.record(3).await;
+        } else {
+            operator.move_to(name, database).await.unwrap();
+        }
+    }
+    let refused = operator.abandon("west", &west).await.err().unwrap();
+    assert_eq!(refused.code, ExitCode::StorageRefused, "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_differs_in_the_target_stops_the_move_and_the_source_comes_back() {
+    let east = TestDatabase::fresh();
+    let operator = Operator::new(&[("east", &east)]).await;
+    let (tenant, _) = compose::open_keys(&operator.config, operator.code()).unwrap();
+    let mut to = arrival(&east, tenant).await;
+    let mut from = SqliteSource::open(operator.config.state_dir.clone(), tenant)
+        .await
+        .unwrap();
+    copy(&mut from, &mut to, &mut quiet).await.unwrap();
+    drop((to, from));
+    east.sql("UPDATE vrx.log_entry SET subject_seq = 2 WHERE idx = 40");
+    let refused = operator.move_to("east", &east).await.err().unwrap();
+    assert_eq!(refused.code, ExitCode::StorageRefused, "{refused}");
+    assert!(
+        refused.message.contains("isn't the same as its source"),
+        "{refused}"
+    );
+    operator.abandon("east", &east).await.unwrap();
+    operator.record(1).await;
+    operator.move_to("east", &east).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_to_the_database_where_the_tenant_is_changes_nothing() {
+    let east = TestDatabase::fresh();
+    let mut operator = Operator::new(&[("east", &east), ("same", &east)]).await;
+    operator.move_to("east", &east).await.unwrap();
+    operator.on(Some("east"));
+    for cluster in ["east", "same"] {
+        let refused = operator.move_to(cluster, &east).await.err().unwrap();
+        assert_eq!(refused.code, ExitCode::Configuration, "{refused}");
+    }
+    operator.record(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_either_database_comes_back_in_either() {
+    let (east, west) = (TestDatabase::fresh(), TestDatabase::fresh());
+    let mut operator = Operator::new(&[("east", &east), ("west", &west)]).await;
+    let of_sqlite = operator.back_up().await;
+    operator.on(Some("east"));
+    let refused = operator
+        .restore(&of_sqlite, Epoch::Same, None)
+        .await
+        .err()
+        .unwrap();
+    assert!(refused.message.contains("--owner"), "{refused}");
+    operator
+        .restore(&of_sqlite, Epoch::Same, Some(&east))
+        .await
+        .unwrap();
+    assert!(operator.verify().await.unwrap().contains(" 301 entries"));
+    operator.record(7).await;
+    let refused = operator
+        .restore(&of_sqlite, Epoch::Same, Some(&east))
+        .await
+        .err()
+        .unwrap();
+    assert!(refused.message.contains("is served from"), "{refused}");
+
+    let of_cluster = operator.back_up().await;
+    operator.on(Some("west"));
+    // An older log than was signed, then an interrupted one: neither leaves anything in the way.
+    let refused = operator
+        .restore(&of_sqlite, Epoch::Same, Some(&west))
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.code, ExitCode::StorageRefused, "{refused}");
+    assert!(operator.verify().await.is_err(), "it isn't served");
+    operator
+        .restore(&of_cluster, Epoch::Same, Some(&west))
+        .await
+        .unwrap();
+    assert!(operator.verify().await.unwrap().contains(" 308 entries"));
+    operator.record(1).await;
+    let newest = operator.back_up().await;
+    operator.on(None);
+    operator.restore(&newest, Epoch::Same, None).await.unwrap();
+    assert!(operator.verify().await.unwrap().contains(" 309 entries"));
+    operator.record(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_log_goes_on_in_postgresql_in_a_new_epoch() {
+    let (east, west) = (TestDatabase::fresh(), TestDatabase::fresh());
+    let mut operator = Operator::new(&[("east", &east), ("west", &west)]).await;
+    operator.move_to("east", &east).await.unwrap();
+    operator.on(Some("east"));
+    let backup = operator.back_up().await;
+    operator.record(10).await;
+    operator.on(Some("west"));
+    let said = operator
+        .restore(&backup, Epoch::New, Some(&west))
+        .await
+        .unwrap();
+    assert!(said.contains("epoch 2"), "{said}");
+    assert!(operator.verify().await.unwrap().contains(" 302 entries"));
+    operator.record(3).await;
+    let key = local_log::key(&operator.config, &operator.config.tenants[0]).unwrap();
+    assert!(key.name().ends_with("/log/2"), "{}", key.name());
+    assert!(operator.verify().await.unwrap().contains(" 305 entries"));
+    // The database of the epoch before is older than what is kept: refused.
+    operator.on(Some("east"));
+    assert_eq!(
+        operator.verify().await.err().unwrap().code,
+        ExitCode::StorageRefused
+    );
+}
