@@ -30,8 +30,8 @@ use vrx_storage::postgres::{
 };
 use vrx_storage::{
     AppendError, BatchItem, Change, ImportKind, InquiryRecord, LogStore, Lookup, NotCommitted,
-    PeerCheckpoint, PersonStore, SqliteMoving, SqliteOptions, SqliteReplacement, SqliteSource,
-    SqliteTenant, StorageError,
+    PeerCheckpoint, PersonStore, RegistryStore, SqliteMoving, SqliteOptions, SqliteReplacement,
+    SqliteSource, SqliteTenant, StorageError,
 };
 use vrx_testkit::postgres::{NODE, TestDatabase};
 
@@ -97,6 +97,7 @@ impl Filled {
         let store = Arc::new(SqliteTenant::create(options.clone()).await.unwrap());
         let fixture = Fixture {
             store: store.clone(),
+            second: store.clone(),
             tenant,
             keyring,
             random: Arc::new(Seeded::new(2)),
@@ -108,7 +109,7 @@ impl Filled {
             version: 1,
             body: zeroize::Zeroizing::new(b"asked".to_vec()),
         };
-        let inquiry = store_of(&fixture).prepare_inquiry(&inquiry).await.unwrap();
+        let inquiry = store.prepare_inquiry(&inquiry).await.unwrap();
         fixture.commit(inquiry).await.unwrap();
         let peer: MunicipalityCode = "141003".parse().unwrap();
         let checkpoint = Change::keep_peer_checkpoint(PeerCheckpoint {
@@ -145,10 +146,6 @@ impl Filled {
             random: self.options.random.clone(),
         }
     }
-}
-
-fn store_of(fixture: &Fixture) -> &dyn vrx_storage::conformance::Store {
-    &*fixture.store
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,8 +191,10 @@ async fn a_tenant_goes_to_postgresql_and_back_row_by_row() {
             filled.store.subject_head(subject).await.unwrap()
         );
     }
+    let there = Arc::new(there);
     let grown = Fixture {
-        store: Arc::new(there),
+        store: there.clone(),
+        second: there,
         tenant: filled.options.tenant,
         keyring: filled.options.keyring.clone(),
         random: Arc::new(Seeded::new(3)),
@@ -353,6 +352,7 @@ async fn a_tenant_that_is_being_moved_away_takes_no_entries_until_it_is_given_ba
     );
     let fixture = Fixture {
         store: store.clone(),
+        second: store.clone(),
         tenant: filled.options.tenant,
         keyring: filled.options.keyring.clone(),
         random: Arc::new(Seeded::new(3)),

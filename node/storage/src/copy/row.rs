@@ -47,6 +47,7 @@ pub type Key = Row;
 
 impl Row {
     /// The values of the table's key.
+    #[must_use]
     pub fn key(&self, table: &Table) -> Key {
         Self(self.0.iter().take(table.key).cloned().collect())
     }

@@ -19,12 +19,11 @@ pub(super) fn count(table: &'static Table, tenant: i32) -> Rows {
 
 /// Reads the rows after a key, in the key's order.
 pub(super) fn rows(table: &'static Table, tenant: i32, after: Option<&Key>) -> Rows {
-    let beyond = match after {
-        None => String::new(),
-        Some(_) => {
-            let marks: Vec<String> = (2..table.key + 2).map(|at| format!("${at}")).collect();
-            format!("AND ({}) > ({})", table.key_names(), marks.join(", "))
-        }
+    let beyond = if after.is_some() {
+        let marks: Vec<String> = (2..table.key + 2).map(|at| format!("${at}")).collect();
+        format!("AND ({}) > ({})", table.key_names(), marks.join(", "))
+    } else {
+        String::new()
     };
     let text = format!(
         "-- copy_rows\nSELECT {} FROM {} WHERE tenant = $1 {beyond} ORDER BY {} LIMIT {CHUNK}",
@@ -141,9 +140,10 @@ fn order(table: &Table, direction: &str) -> String {
         .iter()
         .map(|column| format!("{}{direction}", column.name))
         .collect();
-    match names.is_empty() {
-        true => "tenant".to_owned(),
-        false => names.join(", "),
+    if names.is_empty() {
+        "tenant".to_owned()
+    } else {
+        names.join(", ")
     }
 }
 

@@ -54,8 +54,7 @@ impl SqliteReplacement {
             move || {
                 folder.make()?;
                 let lock = folder.lock()?;
-                folder.check_not_moving()?;
-                folder.clear(&folder.replacement())?;
+                folder.clear_for_replacement()?;
                 Ok(lock)
             }
         })
@@ -199,16 +198,16 @@ fn select(
     table: &'static Table,
     after: Option<&Key>,
 ) -> Result<Vec<Row>, StorageError> {
-    let beyond = match after {
-        None => String::new(),
-        Some(_) => {
-            let marks: Vec<String> = (2..table.key + 2).map(|at| format!("?{at}")).collect();
-            format!("AND ({}) > ({})", table.key_names(), marks.join(", "))
-        }
+    let beyond = if after.is_some() {
+        let marks: Vec<String> = (2..table.key + 2).map(|at| format!("?{at}")).collect();
+        format!("AND ({}) > ({})", table.key_names(), marks.join(", "))
+    } else {
+        String::new()
     };
-    let order = match table.key {
-        0 => "tenant".to_owned(),
-        _ => table.key_names(),
+    let order = if table.key == 0 {
+        "tenant".to_owned()
+    } else {
+        table.key_names()
     };
     let statement = format!(
         "-- copy_rows
@@ -225,28 +224,28 @@ fn select(
             .collect::<rusqlite::Result<Vec<_>>>()
             .map(Row)
     })?;
-    match rows.iter().all(|row| row.fits(table)) {
-        true => Ok(rows),
-        false => Err(StorageError::Inconsistent {
+    if rows.iter().all(|row| row.fits(table)) {
+        Ok(rows)
+    } else {
+        Err(StorageError::Inconsistent {
             table: table.name,
             column: "type",
             row: "a value doesn't fit its column".to_owned(),
-        }),
+        })
     }
 }
 
 /// The row of a table's greatest key.
 fn last(sql: &Sql, tenant: i64, table: &'static Table) -> Result<Option<Key>, StorageError> {
-    let (names, order) = match table.key {
-        0 => ("tenant".to_owned(), "tenant".to_owned()),
-        _ => {
-            let backwards: Vec<String> = table
-                .key_columns()
-                .iter()
-                .map(|column| format!("{} DESC", column.name))
-                .collect();
-            (table.key_names(), backwards.join(", "))
-        }
+    let (names, order) = if table.key == 0 {
+        ("tenant".to_owned(), "tenant".to_owned())
+    } else {
+        let backwards: Vec<String> = table
+            .key_columns()
+            .iter()
+            .map(|column| format!("{} DESC", column.name))
+            .collect();
+        (table.key_names(), backwards.join(", "))
     };
     let statement = format!(
         "-- copy_last
@@ -295,7 +294,8 @@ fn insert(sql: &Sql, tenant: i64, table: &'static Table, rows: &[Row]) -> Result
 
 fn value(value: ValueRef<'_>) -> Value {
     match value {
-        ValueRef::Null => Value::Null,
+        // STRICT tables have no column of reals.
+        ValueRef::Null | ValueRef::Real(_) => Value::Null,
         ValueRef::Integer(value) => Value::Integer(value),
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
         ValueRef::Text(text) => match std::str::from_utf8(text) {
@@ -303,8 +303,6 @@ fn value(value: ValueRef<'_>) -> Value {
             // Fits no column of text.
             Err(_) => Value::Bytes(text.to_vec()),
         },
-        // STRICT tables have no such column.
-        ValueRef::Real(_) => Value::Null,
     }
 }
 

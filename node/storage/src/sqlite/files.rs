@@ -76,27 +76,13 @@ impl Folder {
         if path.exists() {
             return Err(place(&path, "there is a database already"));
         }
-        self.clear(&self.unfinished())
+        clear(&self.unfinished())
     }
 
-    /// Leaves an empty file at `path` for a database to be made in.
-    pub(super) fn clear(&self, path: &Path) -> Result<(), StorageError> {
-        for suffix in ["", "-wal", "-shm", "-journal"] {
-            match std::fs::remove_file(with_suffix(path, suffix)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io(path, &error));
-                }
-                _ => {}
-            }
-        }
-        // Made here with its mode, before SQLite would make it with the umask's.
-        OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .map(drop)
-            .map_err(|error| io(path, &error))
+    /// Leaves an empty file where a replacement is to be made.
+    pub(super) fn clear_for_replacement(&self) -> Result<(), StorageError> {
+        self.check_not_moving()?;
+        clear(&self.replacement())
     }
 
     /// Puts a finished database in its place, durably.
@@ -115,8 +101,8 @@ impl Folder {
         let stands = self.database();
         let replace = || {
             File::open(self.replacement())?.sync_all()?;
-            let aside = (0..)
-                .map(|nth: u32| self.0.join(format!("vrx.db.replaced-{nth}")))
+            let aside = (0..u32::MAX)
+                .map(|nth| self.0.join(format!("vrx.db.replaced-{nth}")))
                 .find(|path| {
                     ["", "-wal", "-shm"]
                         .iter()
@@ -229,6 +215,26 @@ impl Identity {
         }
         Ok(())
     }
+}
+
+/// Leaves an empty file at `path` for a database to be made in.
+fn clear(path: &Path) -> Result<(), StorageError> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        match std::fs::remove_file(with_suffix(path, suffix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io(path, &error));
+            }
+            _ => {}
+        }
+    }
+    // Made here with its mode, before SQLite would make it with the umask's.
+    OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|error| io(path, &error))
 }
 
 fn inode(path: &Path) -> Result<(u64, u64), StorageError> {
