@@ -48,10 +48,9 @@ pub(super) fn reading(table: &'static str) -> impl Fn(sqlx::Error) -> StorageErr
 /// By SQLSTATE (PostgreSQL documentation, appendix A).
 fn of_code(code: &str) -> StorageError {
     match code {
-        // serialization_failure, deadlock_detected, lock_not_available, query_canceled (a time limit)
-        "40001" | "40P01" | "55P03" | "57014" => StorageError::Busy,
+        // serialization_failure, deadlock_detected, lock_not_available, query_canceled (a time limit); then
         // too_many_connections, out_of_memory, configuration_limit_exceeded
-        "53300" | "53200" | "53400" => StorageError::Busy,
+        "40001" | "40P01" | "55P03" | "57014" | "53300" | "53200" | "53400" => StorageError::Busy,
         "53100" => StorageError::Full,
         // read_only_sql_transaction: a standby, or a primary that was demoted
         "25006" => StorageError::Unreachable("the server takes no writes".to_owned()),

@@ -51,8 +51,9 @@ impl PostgresOwner {
             match connect(&options).await {
                 Ok(Some(connection)) => return Ok(Self { connection }),
                 Ok(None) => {
-                    why =
-                        StorageError::Unreachable("every host that answers is a standby".to_owned())
+                    why = StorageError::Unreachable(
+                        "every host that answers is a standby".to_owned(),
+                    );
                 }
                 Err(error) => why = error,
             }

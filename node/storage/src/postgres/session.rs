@@ -20,7 +20,7 @@ pub(super) struct Statement {
     query: Query<'static, Postgres, PgArguments>,
 }
 
-/// A statement whose first line is its name, `-- so_called`: what pg_stat_statements and the log of slow statements show.
+/// A statement whose first line is its name, `-- so_called`: what `pg_stat_statements` and the log of slow statements show.
 pub(super) fn statement(sql: &'static str) -> Statement {
     let name = sql.lines().next().unwrap_or_default();
     Statement {
