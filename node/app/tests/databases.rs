@@ -37,6 +37,10 @@ use vrx_testkit::postgres::{NODE, TestDatabase};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is a watch, and watches may refuse"
+)]
 fn quiet(_: &'static Table, _: &[Row]) -> Result<(), StorageError> {
     Ok(())
 }
@@ -396,10 +400,11 @@ impl Operator {
         let file =
             init::sample_config(folder.path(), "142051".parse().unwrap(), &recipient).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
-        let named: String = clusters
+        let named: Vec<String> = clusters
             .iter()
             .map(|(name, database)| format!("{name} = \"{}\"\n", database.node_url()))
             .collect();
+        let named = named.concat();
         let text = text
             .replace(
                 "# backup_dir = \"/mnt/backup/vrx\"",

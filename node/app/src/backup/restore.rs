@@ -154,7 +154,7 @@ pub async fn restore(
     let (frames, mut arriving) = mpsc::channel(AHEAD);
     let reader = {
         let backup = backup.clone();
-        tokio::task::spawn_blocking(move || file::read(backup, &identity, &tenant, &frames))
+        tokio::task::spawn_blocking(move || file::read(&backup, &identity, &tenant, &frames))
     };
     let loaded = load(&mut arriving, sink, destroyed, &manifest).await;
     drop(arriving);
