@@ -566,6 +566,11 @@ async fn a_tenant_is_moved_from_sqlite_to_a_cluster_and_from_there_to_another() 
         Some(StorageError::Place { .. })
     ));
 
+    let (made, failed) = backup::backup(&operator.config, &operator.file(), None, None)
+        .await
+        .unwrap();
+    assert!(made.is_empty() && failed.unwrap().message.contains("being moved"));
+
     operator.on(Some("east"));
     assert_eq!(operator.verify().await.unwrap(), before);
     operator.record(20).await;
@@ -721,4 +726,29 @@ async fn an_older_log_goes_on_in_postgresql_in_a_new_epoch() {
         operator.verify().await.err().unwrap().code,
         ExitCode::StorageRefused
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_disk_is_lost_comes_back_from_backup_and_recovery_copy() {
+    let operator = Operator::new(&[]).await;
+    let before = operator.verify().await.unwrap();
+    let backup = operator.back_up().await;
+    let config = &operator.config;
+    let copy = std::fs::read_dir(&config.recovery_dir)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let copy = age::decrypt(&operator.identity, &std::fs::read(copy.path()).unwrap()).unwrap();
+    std::fs::remove_dir_all(&config.state_dir).unwrap();
+    std::fs::remove_dir_all(&config.keyring_dir).unwrap();
+    std::fs::remove_file(&config.root_key_file).unwrap();
+    assert!(
+        operator.restore(&backup, Epoch::Same, None).await.is_err(),
+        "without keys"
+    );
+    vrx_node::restore::restore(config, operator.code(), &mut copy.as_slice()).unwrap();
+    operator.restore(&backup, Epoch::Same, None).await.unwrap();
+    assert_eq!(operator.verify().await.unwrap(), before);
+    operator.record(1).await;
 }
