@@ -16,7 +16,7 @@ use vrx_storage::postgres::{
 };
 use vrx_storage::{SqliteMoving, StorageError};
 
-use crate::backup::{connect, source};
+use crate::backup::{connect, is_moving, source};
 use crate::compose::named;
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
@@ -128,19 +128,6 @@ impl Held {
         })
     }
 
-    /// Whether an earlier move made the source read-only.
-    async fn is_marked(
-        config: &Config,
-        settings: &TenantConfig,
-        tenant: Tenant,
-    ) -> Result<bool, Failure> {
-        let marked = match cluster_of(config, settings)? {
-            None => SqliteMoving::is_marked(config.state_dir.clone(), tenant).await,
-            Some((_, url)) => PostgresMoving::is_marked(&connect(config, url).await?, tenant).await,
-        };
-        marked.map_err(storage_failure)
-    }
-
     async fn give_back(self) -> Result<(), Failure> {
         match self {
             Self::Sqlite(held) => held.abandon().await,
@@ -169,7 +156,7 @@ pub async fn move_tenant(
     let arrival = PostgresArrival::begin(owner, tenant)
         .await
         .map_err(refused)?;
-    if matches!(arrival, Arrival::Served) && !Held::is_marked(config, settings, tenant).await? {
+    if matches!(arrival, Arrival::Served) && !is_moving(config, settings, tenant).await? {
         return Err(Failure::configuration(format!(
             "--to: {} serves the tenant, and so does the database of the configuration: they are the same one, or one of the \
              two is not the truth; nothing was changed",

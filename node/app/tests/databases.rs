@@ -37,6 +37,10 @@ use vrx_testkit::postgres::{NODE, TestDatabase};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is a watch, and watches may refuse"
+)]
 fn quiet(_: &'static Table, _: &[Row]) -> Result<(), StorageError> {
     Ok(())
 }
@@ -396,10 +400,11 @@ impl Operator {
         let file =
             init::sample_config(folder.path(), "142051".parse().unwrap(), &recipient).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
-        let named: String = clusters
+        let named: Vec<String> = clusters
             .iter()
             .map(|(name, database)| format!("{name} = \"{}\"\n", database.node_url()))
             .collect();
+        let named = named.concat();
         let text = text
             .replace(
                 "# backup_dir = \"/mnt/backup/vrx\"",
@@ -561,6 +566,11 @@ async fn a_tenant_is_moved_from_sqlite_to_a_cluster_and_from_there_to_another() 
         Some(StorageError::Place { .. })
     ));
 
+    let (made, failed) = backup::backup(&operator.config, &operator.file(), None, None)
+        .await
+        .unwrap();
+    assert!(made.is_empty() && failed.unwrap().message.contains("being moved"));
+
     operator.on(Some("east"));
     assert_eq!(operator.verify().await.unwrap(), before);
     operator.record(20).await;
@@ -716,4 +726,29 @@ async fn an_older_log_goes_on_in_postgresql_in_a_new_epoch() {
         operator.verify().await.err().unwrap().code,
         ExitCode::StorageRefused
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_disk_is_lost_comes_back_from_backup_and_recovery_copy() {
+    let operator = Operator::new(&[]).await;
+    let before = operator.verify().await.unwrap();
+    let backup = operator.back_up().await;
+    let config = &operator.config;
+    let copy = std::fs::read_dir(&config.recovery_dir)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let copy = age::decrypt(&operator.identity, &std::fs::read(copy.path()).unwrap()).unwrap();
+    std::fs::remove_dir_all(&config.state_dir).unwrap();
+    std::fs::remove_dir_all(&config.keyring_dir).unwrap();
+    std::fs::remove_file(&config.root_key_file).unwrap();
+    assert!(
+        operator.restore(&backup, Epoch::Same, None).await.is_err(),
+        "without keys"
+    );
+    vrx_node::restore::restore(config, operator.code(), &mut copy.as_slice()).unwrap();
+    operator.restore(&backup, Epoch::Same, None).await.unwrap();
+    assert_eq!(operator.verify().await.unwrap(), before);
+    operator.record(1).await;
 }

@@ -185,7 +185,7 @@ impl NewEpoch {
     }
 
     /// Signs the new epoch's checkpoint and keeps it at the second path; the old epoch's stays beside it, its epoch in its name.
-    /// Only for rows that stand where nodes serve from: a signature can't be taken back.
+    /// Only for rows that are durable: a signature can't be taken back.
     pub fn keep(&self, options: &LogOptions, keyring: &Keyring) -> Result<(), StartError> {
         let key = epoch_key(options, keyring, self.rows.head.epoch)?;
         let path = &options.kept_checkpoint;

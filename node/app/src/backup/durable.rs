@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
+/// How the name of a file ends that doesn't stand yet.
+pub(super) const UNFINISHED: &str = ".part";
+
 /// The name under which a file is written before it stands.
 pub(super) fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".part");
+    name.push(UNFINISHED);
     name.into()
 }
 

@@ -1,8 +1,8 @@
-//! The encrypted file of one backup: rows in, age (https://age-encryption.org/v1) out, hashed on the way.
+//! The encrypted file of one backup: rows in, age (<https://age-encryption.org/v1>) out, hashed on the way.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use age::x25519::{Identity, Recipient};
 use age::{Decryptor, Encryptor};
@@ -41,12 +41,11 @@ pub(super) fn write(
 ) -> Result<Option<Written>, Failure> {
     let file = durable::begin(path)?;
     let written = encrypt(&file, path, tenant, recipients, &mut rows);
-    match &written {
-        Ok(Some(_)) => durable::finish(&file, path)?,
-        Ok(None) | Err(_) => {
-            let part = durable::unfinished(path);
-            std::fs::remove_file(&part).map_err(|error| Failure::io("remove", &part, &error))?;
-        }
+    if let Ok(Some(_)) = &written {
+        durable::finish(&file, path)?;
+    } else {
+        let part = durable::unfinished(path);
+        std::fs::remove_file(&part).map_err(|error| Failure::io("remove", &part, &error))?;
     }
     written
 }
@@ -107,7 +106,7 @@ pub(super) fn hash(path: &Path) -> Result<([u8; 32], u64), Failure> {
 
 /// Decrypts a backup and gives its frames away; the last one is the end. Blocks. Whoever listens may stop listening.
 pub(super) fn read(
-    path: PathBuf,
+    path: &Path,
     identity: &Identity,
     tenant: &Tenant,
     frames: &mpsc::Sender<Next>,
@@ -118,7 +117,7 @@ pub(super) fn read(
             path.display()
         ))
     };
-    let file = File::open(&path).map_err(|error| Failure::io("read", &path, &error))?;
+    let file = File::open(path).map_err(|error| Failure::io("read", path, &error))?;
     let plain = Decryptor::new_buffered(BufReader::with_capacity(BUFFER, file))
         .and_then(|decryptor| decryptor.decrypt(std::iter::once(identity as &dyn age::Identity)))
         .map_err(|error| refused(&error))?;

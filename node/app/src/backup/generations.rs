@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use vrx_domain::{MunicipalityCode, UnixMillis};
 
+use super::durable;
 use crate::failure::Failure;
 
 const BACKUP: &str = ".vrx.age";
@@ -53,7 +54,7 @@ impl Generations {
             _lock: lock,
         };
         for name in held.names()? {
-            if name.ends_with(".part") {
+            if name.ends_with(durable::UNFINISHED) {
                 held.remove(&name)?;
             }
         }
@@ -66,7 +67,7 @@ impl Generations {
             .to_rfc3339_jst()
             .chars()
             .take_while(|c| *c != '+')
-            .filter(|c| c.is_ascii_alphanumeric())
+            .filter(char::is_ascii_alphanumeric)
             .collect();
         self.folder.join(format!("{}-{time}{BACKUP}", self.code))
     }
@@ -155,7 +156,7 @@ mod tests {
     fn a_second_backup_waits_and_clears_what_an_interrupted_one_left() {
         let folder = tempfile::tempdir().unwrap();
         let held = Generations::hold(folder.path(), code()).unwrap();
-        let part = super::super::durable::unfinished(&held.path(at(0)));
+        let part = durable::unfinished(&held.path(at(0)));
         std::fs::write(&part, "x").unwrap();
         let second = Generations::hold(folder.path(), code()).err().unwrap();
         assert!(second.message.contains("another backup"), "{second}");

@@ -35,7 +35,7 @@ use generations::Generations;
 pub use manifest::{Manifest, ManifestLog};
 pub use restore::{Epoch, Restored, Restoring, identity, restore};
 pub use run::{Done, Wanted, backup, restore_backup};
-pub(crate) use run::{connect, source};
+pub(crate) use run::{connect, is_moving, source};
 
 /// Chunks read ahead of the file.
 const AHEAD: usize = 4;

@@ -68,7 +68,7 @@ pub struct Restored {
 }
 
 impl Restored {
-    /// Keeps the new epoch's first checkpoint, if one was opened. Only once the rows stand in their place.
+    /// Keeps the new epoch's first checkpoint, if one was opened. Only once the rows are durable.
     pub fn keep(&self, options: &LogOptions, keyring: &Keyring) -> Result<(), Failure> {
         self.new_epoch.as_ref().map_or(Ok(()), |epoch| {
             epoch.keep(options, keyring).map_err(start_failure)
@@ -154,7 +154,7 @@ pub async fn restore(
     let (frames, mut arriving) = mpsc::channel(AHEAD);
     let reader = {
         let backup = backup.clone();
-        tokio::task::spawn_blocking(move || file::read(backup, &identity, &tenant, &frames))
+        tokio::task::spawn_blocking(move || file::read(&backup, &identity, &tenant, &frames))
     };
     let loaded = load(&mut arriving, sink, destroyed, &manifest).await;
     drop(arriving);

@@ -9,10 +9,10 @@ use vrx_crypto::Keyring;
 use vrx_domain::{MunicipalityCode, Tenant, TenantId};
 use vrx_storage::copy::TenantSource;
 use vrx_storage::postgres::{
-    Arrival, PostgresArrival, PostgresCluster, PostgresLimits, PostgresOwner, PostgresSource,
-    PostgresUrl,
+    Arrival, PostgresArrival, PostgresCluster, PostgresLimits, PostgresMoving, PostgresOwner,
+    PostgresSource, PostgresUrl,
 };
-use vrx_storage::{SqliteReplacement, SqliteSource};
+use vrx_storage::{SqliteMoving, SqliteReplacement, SqliteSource};
 
 use super::restore::{Epoch, Restored, Restoring, check_tenant, identity, restore};
 use super::{BackedUp, BackupPlan, Destroyed, Manifest, back_up};
@@ -54,6 +54,19 @@ pub(crate) async fn source(
     let cluster = connect(config, url).await?;
     let source = PostgresSource::open(&cluster, tenant).await;
     Ok(Box::new(source.map_err(storage_failure)?))
+}
+
+/// Whether a move has made the tenant read-only where the configuration says that it is.
+pub(crate) async fn is_moving(
+    config: &Config,
+    settings: &TenantConfig,
+    tenant: Tenant,
+) -> Result<bool, Failure> {
+    let marked = match cluster_of(config, settings)? {
+        None => SqliteMoving::is_marked(config.state_dir.clone(), tenant).await,
+        Some((_, url)) => PostgresMoving::is_marked(&connect(config, url).await?, tenant).await,
+    };
+    marked.map_err(storage_failure)
 }
 
 /// Backs up one tenant of a configuration, or all of them. Each is tried; gives what was made, and what the first that
@@ -114,6 +127,12 @@ async fn one(
     plan: &BackupPlan,
 ) -> Result<BackedUp, Failure> {
     let tenant = tenant_id::read(config, settings.code)?;
+    if is_moving(config, settings, tenant).await? {
+        return Err(Failure::configuration(
+            "it is being moved, or was: what stands here is not the truth any more; finish the move, write where it went into \
+             the configuration, and back it up from there",
+        ));
+    }
     let mut source = source(config, settings, tenant).await?;
     back_up(&mut *source, plan, World::real().clock.now()).await
 }
@@ -188,7 +207,6 @@ pub async fn restore_backup(
             into_cluster(url, &owner, tenant, restoring).await?
         }
     };
-    done.restored.keep(&log, &keyring)?;
     close(&keyring)?;
     if is_lost {
         tenant_id::write(config, &tenant)?;
@@ -218,8 +236,10 @@ async fn into_sqlite(
     let mut place = SqliteReplacement::begin(config.state_dir.clone(), tenant)
         .await
         .map_err(storage_failure)?;
+    let (log, keyring) = (restoring.log, restoring.keyring);
     let restored = restore(restoring, &mut place).await?;
     let aside = place.put_in_place().await.map_err(storage_failure)?;
+    restored.keep(log, keyring)?;
     Ok(Done { restored, aside })
 }
 
@@ -244,7 +264,10 @@ async fn into_cluster(
         )));
     };
     arrival.clear().await.map_err(refused)?;
+    let (log, keyring) = (restoring.log, restoring.keyring);
     let restored = restore(restoring, &mut arrival).await?;
+    // Before anybody serves it: a tenant that is served can't be restored again.
+    restored.keep(log, keyring)?;
     arrival.serve().await.map_err(refused)?;
     Ok(Done {
         restored,

@@ -11,7 +11,7 @@ use super::owner::PostgresOwner;
 use super::partitions::{TABLES, partition};
 use super::tenant::{TenantState, key_of};
 use crate::StorageError;
-use crate::copy::{Key, Row, TENANT_META, Table, TenantSink, TenantSource};
+use crate::copy::{Key, LOG_HEAD, Row, TENANT_META, Table, TenantSink, TenantSource};
 
 /// A tenant that is being moved or restored into this database: no node opens it before [`PostgresArrival::serve`].
 pub struct PostgresArrival {
@@ -33,6 +33,8 @@ impl PostgresArrival {
     /// tenant, and where the tenant was moved away from.
     pub async fn begin(mut owner: PostgresOwner, tenant: Tenant) -> Result<Arrival, StorageError> {
         let key = key_of(&tenant)?;
+        // Rows that a crash takes are copied again: only the log's head, which comes last, waits for the disk.
+        owner.run("SET synchronous_commit TO off").await?;
         owner.make_partitions(tenant.code.as_u32()).await?;
         let mut arrival = Self { owner, tenant, key };
         match arrival.state().await? {
@@ -75,6 +77,7 @@ impl PostgresArrival {
     /// Lets nodes serve the tenant from here.
     pub async fn serve(mut self) -> Result<(), StorageError> {
         let key = self.key;
+        self.owner.run("SET synchronous_commit TO on").await?;
         self.owner.begin(self.tenant.code.as_u32()).await?;
         let canary = sqlx::query("-- arrive_canary\nINSERT INTO canary (tenant, written) VALUES ($1, 0) ON CONFLICT DO NOTHING").bind(key);
         canary
@@ -202,6 +205,9 @@ impl TenantSink for PostgresArrival {
         let foreign = |row: &Row| row.bytes(0) != Some(self.tenant.id.as_bytes().as_slice());
         if table == TENANT_META && rows.iter().any(foreign) {
             return Err(StorageError::OtherTenant);
+        }
+        if table == LOG_HEAD {
+            self.owner.run("SET synchronous_commit TO on").await?;
         }
         self.owner.begin(self.tenant.code.as_u32()).await?;
         let query = copy_sql::insert(table, self.key, rows);
