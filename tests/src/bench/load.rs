@@ -25,6 +25,8 @@ pub enum Target {
     Provided,
     /// `QueryRecords` for numbers that nobody has.
     Nothing,
+    /// `Provided`, from a node on PostgreSQL.
+    OnPostgres,
 }
 
 impl Target {
@@ -34,6 +36,7 @@ impl Target {
             Self::Echo => "echo",
             Self::Provided => "provided",
             Self::Nothing => "nothing",
+            Self::OnPostgres => "on pg",
         }
     }
 }
@@ -167,7 +170,7 @@ async fn ask(
         Target::Echo => {
             echo(channel.clone(), request).await?;
         }
-        Target::Provided => {
+        Target::Provided | Target::OnPostgres => {
             request.request_id = fresh_id();
             let answer = query(channel, request).await?;
             if answer.answer.is_empty() || answer.receipt.is_none() {

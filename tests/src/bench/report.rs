@@ -13,6 +13,8 @@ pub struct Round {
     pub provided: Window,
     /// Answers of *nothing*.
     pub nothing: Window,
+    /// Answers with records from a node on PostgreSQL.
+    pub on_postgres: Option<Window>,
 }
 
 /// The whole run.
@@ -43,7 +45,7 @@ impl Report {
     #[expect(clippy::print_stdout, reason = "the benchmark's product")]
     pub fn print(&self) {
         println!(
-            "cores {}  load {} -> {}  fsync/s {:.0} -> {:.0}  persons {}  state {:.1} MB  connections {}  database sqlite  node memory {:.1} MB",
+            "cores {}  load {} -> {}  fsync/s {:.0} -> {:.0}  persons {}  state {:.1} MB  connections {}  node memory {:.1} MB",
             self.cores,
             self.load.0,
             self.load.1,
@@ -73,25 +75,31 @@ impl Report {
                 .filter(|round| round.echo.in_flight == in_flight)
                 .collect();
             for pick in [
-                (|round: &Round| round.echo.clone()) as fn(&Round) -> Window,
-                |round| round.provided.clone(),
-                |round| round.nothing.clone(),
+                (|round: &Round| Some(round.echo.clone())) as fn(&Round) -> Option<Window>,
+                |round| Some(round.provided.clone()),
+                |round| Some(round.nothing.clone()),
+                |round| round.on_postgres.clone(),
             ] {
+                let picked: Vec<(Window, &Window)> = rounds
+                    .iter()
+                    .filter_map(|round| Some((pick(round)?, &round.echo)))
+                    .collect();
+                let Some((first, _)) = picked.first() else {
+                    continue;
+                };
                 let of = |value: &dyn Fn(&Window) -> f64| {
-                    median(rounds.iter().map(|round| value(&pick(round))).collect())
+                    median(picked.iter().map(|(window, _)| value(window)).collect())
                 };
                 let ratio = |value: &dyn Fn(&Window) -> f64| {
-                    median(
-                        rounds
-                            .iter()
-                            .map(|round| value(&pick(round)) / value(&round.echo))
-                            .collect(),
-                    )
+                    let ratios = picked
+                        .iter()
+                        .map(|(window, echo)| value(window) / value(echo));
+                    median(ratios.collect())
                 };
                 println!(
                     "{:>9} {:>9} {:>10.0} {:>10.0} {:>10.0} {:>12.1} {:>11.2} {:>10.2} {:>10.2}",
                     in_flight,
-                    rounds.first().map_or("", |round| pick(round).target),
+                    first.target,
                     of(&|w| w.rate),
                     of(&|w| w.p50_us),
                     of(&|w| w.p99_us),

@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
+use vrx_testkit::postgres::{DATABASE, DEMO, PostgresServer, ServerOptions};
 use vrx_tests::bench::load::{self, Requests, Server, Target};
 use vrx_tests::bench::report::{Report, Round};
 use vrx_tests::bench::{echo, machine, statistics};
-use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
+use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
 use vrx_tests::exchange::{request, unknown_numbers};
 use vrx_tests::tls::{self, PemFiles};
 
@@ -58,6 +59,9 @@ struct Run {
     /// TLS connections of the load generator.
     #[arg(long, default_value_t = 16)]
     connections: usize,
+    /// Leaves PostgreSQL out.
+    #[arg(long)]
+    without_postgres: bool,
     /// JSON for programs instead of a table.
     #[arg(long)]
     json: bool,
@@ -103,6 +107,12 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
         channels: connect(&node.address, &node.server_name)?,
     };
 
+    let postgres = if run.without_postgres {
+        None
+    } else {
+        Some(OnPostgres::start(run)?)
+    };
+
     let numbers = demo.numbers("provided");
     ensure!(!numbers.is_empty(), "the sample has nobody to ask for");
     let taken: Vec<String> = demo
@@ -121,6 +131,17 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
         (&node_server, Target::Nothing, &nothing),
     ] {
         load::window(server, target, list, 64, Duration::from_secs(2)).await?;
+    }
+
+    if let Some(on) = &postgres {
+        load::window(
+            &on.node,
+            Target::OnPostgres,
+            &on.provided,
+            64,
+            Duration::from_secs(2),
+        )
+        .await?;
     }
 
     let folder = demo.folder();
@@ -143,6 +164,19 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
                 .await?,
                 nothing: load::window(&node_server, Target::Nothing, &nothing, in_flight, window)
                     .await?,
+                on_postgres: match &postgres {
+                    None => None,
+                    Some(on) => Some(
+                        load::window(
+                            &on.node,
+                            Target::OnPostgres,
+                            &on.provided,
+                            in_flight,
+                            window,
+                        )
+                        .await?,
+                    ),
+                },
             });
         }
     }
@@ -173,6 +207,41 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
         report.print();
     }
     Ok(())
+}
+
+/// The same two municipalities on a PostgreSQL server of the run's own. The node reaches it as on a machine of its own: over
+/// TLS.
+struct OnPostgres {
+    node: Server,
+    provided: Requests,
+    _demo: Demo,
+    _server: PostgresServer,
+}
+
+impl OnPostgres {
+    fn start(run: &Run) -> anyhow::Result<Self> {
+        progress("starting PostgreSQL and two municipalities on it");
+        let server = PostgresServer::start(
+            ServerOptions::default()
+                .setting("shared_buffers", "512MB")
+                .setting("max_wal_size", "4GB"),
+        );
+        let demo = Demo::start_on(run.persons, On::Postgres(&server.url(DEMO, DATABASE)))?;
+        let node = demo.node(FUJISAWA)?;
+        let client = demo.identity(YOKOHAMA, "exchange")?;
+        let channels = (0..run.connections)
+            .map(|_| tls::channel(&client, &node.address, &node.server_name))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Self {
+            node: Server {
+                pid: node.pid,
+                channels,
+            },
+            provided: requests(&demo.numbers("provided")),
+            _demo: demo,
+            _server: server,
+        })
+    }
 }
 
 /// Ends the echo when the run is over, however it ends.
