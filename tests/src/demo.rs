@@ -88,6 +88,15 @@ pub struct Person {
     pub kind: String,
 }
 
+/// Where the nodes of a demo keep their rows.
+#[derive(Clone, Copy, Debug)]
+pub enum On<'a> {
+    /// In files of their own.
+    Sqlite,
+    /// On the PostgreSQL at this URL, whose role may make databases and roles there. Two demos never share a database.
+    Postgres(&'a str),
+}
+
 /// Two running nodes and their folder. Dropping it ends both and removes the folder.
 pub struct Demo {
     /// What the demo wrote.
@@ -96,11 +105,19 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Runs `vrx demo --keep` with `residents` residents below `target/`.
+    /// Runs `vrx demo --keep` with `residents` residents below `target/`, on SQLite.
     ///
     /// # Errors
     /// If the programs aren't built or the demo fails; the text holds what it printed.
     pub fn start(residents: usize) -> anyhow::Result<Self> {
+        Self::start_on(residents, On::Sqlite)
+    }
+
+    /// The same on either database.
+    ///
+    /// # Errors
+    /// As [`Demo::start`].
+    pub fn start_on(residents: usize, on: On<'_>) -> anyhow::Result<Self> {
         let vrx = program("vrx")?;
         let base = vrx
             .parent()
@@ -110,7 +127,8 @@ impl Demo {
         let dir = tempfile::TempDir::new_in(base)?;
         let output_path = dir.path().join("demo-output.txt");
         let output = File::create(&output_path)?;
-        let status = Command::new(&vrx)
+        let mut command = Command::new(&vrx);
+        command
             .args([
                 "demo",
                 "--keep",
@@ -118,7 +136,11 @@ impl Demo {
                 &residents.to_string(),
                 "--dir",
             ])
-            .arg(dir.path().join("demo"))
+            .arg(dir.path().join("demo"));
+        if let On::Postgres(url) = on {
+            command.args(["--database", url]);
+        }
+        let status = command
             .env("VRX_NODE_BIN", program("vrx-node")?)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -188,12 +210,22 @@ impl Demo {
     /// # Errors
     /// If the demo has no such node or certificate.
     pub fn channel(&self, node: &str, code: &str, role: &str) -> anyhow::Result<Channel> {
-        let node = self.node(node)?;
-        tls::channel(
-            &self.identity(code, role)?,
-            &node.address,
-            &node.server_name,
-        )
+        self.channel_at(&self.node(node)?.address, node, code, role)
+    }
+
+    /// The same to another address of `node`.
+    ///
+    /// # Errors
+    /// As [`Demo::channel`].
+    pub fn channel_at(
+        &self,
+        address: &str,
+        node: &str,
+        code: &str,
+        role: &str,
+    ) -> anyhow::Result<Channel> {
+        let identity = self.identity(code, role)?;
+        tls::channel(&identity, address, &self.node(node)?.server_name)
     }
 
     /// The numbers of all sample residents of Fujisawa of one kind.
@@ -271,17 +303,28 @@ impl Demo {
                 command
             }
         };
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&node.log_file)?;
+        command.args(["serve", "--config"]).arg(&node.config);
+        self.spawn_logged(command, &node.log_file)
+    }
+
+    /// Starts a command of `vrx-node` whose output goes to the end of a file.
+    pub(crate) fn spawn_logged(
+        &self,
+        mut command: Command,
+        log_file: &Path,
+    ) -> anyhow::Result<std::process::Child> {
+        let log = File::options().create(true).append(true).open(log_file)?;
         Ok(command
-            .args(["serve", "--config"])
-            .arg(&node.config)
+            .env("PGPASSFILE", self.password_file())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?)
+    }
+
+    /// Where the passwords of the nodes' databases are; on SQLite there is no such file.
+    fn password_file(&self) -> PathBuf {
+        self.folder().join("pgpass")
     }
 
     /// Waits until a node says by the health service that it serves.
@@ -289,9 +332,21 @@ impl Demo {
     /// # Errors
     /// If it doesn't within 60 s.
     pub async fn wait_ready(&self, code: &str) -> anyhow::Result<()> {
+        let node = self.node(code)?;
+        self.wait_ready_at(code, &node.address, &node.log_file)
+            .await
+    }
+
+    /// The same of any process of a municipality.
+    pub(crate) async fn wait_ready_at(
+        &self,
+        code: &str,
+        address: &str,
+        log_file: &Path,
+    ) -> anyhow::Result<()> {
         let until = Instant::now() + Duration::from_mins(1);
         loop {
-            let channel = self.channel(code, code, "operator")?;
+            let channel = self.channel_at(address, code, code, "operator")?;
             let answer = tokio::time::timeout(
                 Duration::from_secs(5),
                 HealthClient::new(channel).check(HealthCheckRequest::default()),
@@ -303,7 +358,7 @@ impl Demo {
                 return Ok(());
             }
             if Instant::now() > until {
-                let log = std::fs::read_to_string(&self.node(code)?.log_file).unwrap_or_default();
+                let log = std::fs::read_to_string(log_file).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(20).collect();
                 bail!(
                     "{code} isn't ready after 60 s; its last log lines, newest first:\n{}",
@@ -327,6 +382,7 @@ impl Demo {
             .args(arguments)
             .arg("--config")
             .arg(&self.node(code)?.config)
+            .env("PGPASSFILE", self.password_file())
             .stdin(Stdio::null())
             .output()?;
         Ok((

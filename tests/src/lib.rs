@@ -6,6 +6,8 @@
 //! * [`demo`] starts two municipalities with `vrx demo --keep` and stops them again.
 //! * [`tls`] connects to a node as a foreign client does.
 //! * [`exchange`] makes requests and checks answers.
+//! * [`load`] keeps asking while a test breaks something.
+//! * [`process`] runs more processes of one municipality.
 //! * [`log`] reads what a node's log holds on disk.
 //! * [`trace`] sees the system calls of a node.
 //! * [`mod@bench`] measures; `make bench` runs it.
@@ -24,6 +26,8 @@
 pub mod bench;
 pub mod demo;
 pub mod exchange;
+pub mod load;
 pub mod log;
+pub mod process;
 pub mod tls;
 pub mod trace;

@@ -7,21 +7,19 @@
     clippy::panic
 )]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use tokio::task::JoinSet;
 use tonic::Code;
-use tonic::transport::Channel;
-use tonic_types::StatusExt as _;
-use vrx_proto::v1::Receipt;
 use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
-use vrx_tests::exchange::{query, request, told, unknown_numbers};
+use vrx_tests::exchange::{query, request, told};
+use vrx_tests::load::{Load, WhenRefused};
 use vrx_tests::log::ExportedLog;
 
 const ROUNDS: usize = 20;
-const WORKERS: usize = 24;
+
+/// Load on Fujisawa's node, whose callers leave when it fails them.
+fn load(demo: &Demo) -> Load {
+    let address = demo.node(FUJISAWA).unwrap().address.as_str();
+    Load::start(demo, &[address], WhenRefused::Leave).unwrap()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_receipt_that_a_caller_holds_survives_kill_9_at_any_moment() {
@@ -30,12 +28,12 @@ async fn every_receipt_that_a_caller_holds_survives_kill_9_at_any_moment() {
     let mut receipts = Vec::new();
     for round in 0..ROUNDS {
         let before = receipts.len();
-        let load = Load::start(&demo);
+        let load = load(&demo);
         // Between the first few answers and a few hundred, another moment each round.
         let enough = 1 + (round * 37) % 211;
-        load.wait_for(enough).await;
+        load.wait_for(enough).await.unwrap();
         demo.signal(FUJISAWA, "KILL").unwrap();
-        receipts.extend(load.stop().await.receipts);
+        receipts.extend(load.stop().await.unwrap().receipts);
         demo.wait_ended(FUJISAWA).await.unwrap();
         assert!(receipts.len() > before, "round {round} got no answer");
         demo.restart(FUJISAWA).await.unwrap();
@@ -51,11 +49,11 @@ async fn every_receipt_that_a_caller_holds_survives_kill_9_at_any_moment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_told_to_end_under_load_loses_nothing_and_says_so() {
     let demo = Demo::start(2_000).unwrap();
-    let load = Load::start(&demo);
-    load.wait_for(100).await;
+    let load = load(&demo);
+    load.wait_for(100).await.unwrap();
     demo.signal(FUJISAWA, "TERM").unwrap();
     demo.wait_ended(FUJISAWA).await.unwrap();
-    let told = load.stop().await;
+    let told = load.stop().await.unwrap();
     ExportedLog::of(&demo, FUJISAWA)
         .unwrap()
         .holds_all(&told.receipts, &demo.node(FUJISAWA).unwrap().log_vkey)
@@ -123,100 +121,4 @@ fn copy_databases(from: &std::path::Path, to: &std::path::Path) {
             std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
         }
     }
-}
-
-/// Workers that ask for found and unknown numbers in turn and keep every receipt they were given.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answered: tokio::sync::watch::Receiver<usize>,
-    workers: JoinSet<Got>,
-}
-
-#[derive(Default)]
-struct Got {
-    receipts: Vec<Receipt>,
-    failures: Vec<(Code, bool)>,
-}
-
-impl Load {
-    fn start(demo: &Demo) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (counter, answered) = tokio::sync::watch::channel(0);
-        let found = demo.numbers("provided");
-        let taken: Vec<String> = demo
-            .description
-            .persons
-            .iter()
-            .map(|person| person.individual_number.clone())
-            .collect();
-        let unknown = unknown_numbers(200, &taken);
-        let mut workers = JoinSet::new();
-        for worker in 0..WORKERS {
-            let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-            let list = if worker % 2 == 0 {
-                found.clone()
-            } else {
-                unknown.clone()
-            };
-            let (stop, counter) = (Arc::clone(&stop), counter.clone());
-            workers.spawn(async move { work(channel, list, worker, &stop, &counter).await });
-        }
-        Self {
-            stop,
-            answered,
-            workers,
-        }
-    }
-
-    async fn wait_for(&self, answers: usize) {
-        let mut answered = self.answered.clone();
-        tokio::time::timeout(
-            Duration::from_mins(1),
-            answered.wait_for(|count| *count >= answers),
-        )
-        .await
-        .expect("answers within a minute")
-        .unwrap();
-    }
-
-    async fn stop(mut self) -> Got {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut all = Got::default();
-        while let Some(done) = self.workers.join_next().await {
-            let got = done.unwrap();
-            all.receipts.extend(got.receipts);
-            all.failures.extend(got.failures);
-        }
-        all
-    }
-}
-
-async fn work(
-    channel: Channel,
-    list: Vec<String>,
-    worker: usize,
-    stop: &AtomicBool,
-    counter: &tokio::sync::watch::Sender<usize>,
-) -> Got {
-    let mut got = Got::default();
-    for number in list.iter().cycle().skip(worker * 13) {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        match query(&channel, request(number)).await {
-            Ok(response) => {
-                // An answer is complete or it is failed; half a nothing must not be counted.
-                if let Ok(complete) = told(response) {
-                    got.receipts.push(complete.receipt().unwrap());
-                    counter.send_modify(|count| *count += 1);
-                }
-            }
-            Err(status) => {
-                let retry = status.get_details_retry_info().is_some();
-                got.failures.push((status.code(), retry));
-                break;
-            }
-        }
-    }
-    got
 }

@@ -94,7 +94,12 @@ async fn person_keys(
 ) -> Result<HashMap<PersonId, ExistingPerson>, StorageError> {
     let persons = statement(
         "-- persons
-         SELECT person_id, wrapped_key, number FROM person WHERE tenant = $1 AND person_id = ANY($2)",
+         SELECT found.person_id, found.wrapped_key, found.number
+         FROM unnest($2::bytea[]) AS asked (person_id)
+         CROSS JOIN LATERAL (
+             SELECT person_id, wrapped_key, number FROM person
+             WHERE tenant = $1 AND person_id = asked.person_id LIMIT 1
+         ) found",
     )
     .bind(tenant)
     .bind(ids.to_vec());
@@ -163,9 +168,12 @@ async fn newest_doses(
 ) -> Result<(), StorageError> {
     let doses = statement(
         "-- newest_doses
-         SELECT DISTINCT ON (person_id, dose_id) person_id, dose_id, revision, import_id, body
-         FROM dose_revision WHERE tenant = $1 AND person_id = ANY($2)
-         ORDER BY person_id, dose_id, revision DESC",
+         SELECT newest.person_id, newest.dose_id, newest.revision, newest.import_id, newest.body
+         FROM unnest($2::bytea[]) AS asked (person_id)
+         CROSS JOIN LATERAL (
+             SELECT DISTINCT ON (dose_id) person_id, dose_id, revision, import_id, body FROM dose_revision
+             WHERE tenant = $1 AND person_id = asked.person_id ORDER BY dose_id, revision DESC
+         ) newest",
     )
     .bind(tenant)
     .bind(ids);

@@ -119,7 +119,10 @@ async fn whoever_comes_after_a_caller_that_went_away_is_inside_no_transaction_of
             written += 1;
         }
     }
-    assert!(ended.iter().all(|ends| *ends == 3), "{STEPS} steps are enough");
+    assert!(
+        ended.iter().all(|ends| *ends == 3),
+        "{STEPS} steps are enough"
+    );
     let kept: u64 = scene
         .database
         .sql("SELECT written FROM vrx.canary")
