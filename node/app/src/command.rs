@@ -184,7 +184,7 @@ enum TenantCommand {
         /// The municipality.
         #[arg(long, value_name = "CODE")]
         tenant: MunicipalityCode,
-        /// The cluster to move to: a name in [clusters], or the nodes' address of its database.
+        /// The cluster to move to: its name in the configuration, or the nodes' address of its database.
         #[arg(long, value_name = "CLUSTER_OR_POSTGRES_URL")]
         to: String,
         /// The address of the role that owns that database.
