@@ -1,4 +1,5 @@
 //! The promises every database makes, kept by PostgreSQL, and what is PostgreSQL's alone.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::sync::Arc;
 
@@ -45,9 +46,7 @@ async fn fresh() -> (Fixture, Keep) {
     // Two processes: each with connections of its own.
     let process = async || {
         let node = url(&database.node_url());
-        let cluster = PostgresCluster::connect(&node, limits.clone())
-            .await
-            .unwrap();
+        let cluster = PostgresCluster::connect(&node, limits).await.unwrap();
         Arc::new(
             PostgresTenant::open(cluster, options.clone())
                 .await
