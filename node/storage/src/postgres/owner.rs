@@ -3,6 +3,7 @@
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 
+use super::apply::column;
 use super::failure::failure;
 use super::partitions::{SCHEMA_STEP, TABLES, partition};
 use super::tenant::TenantOptions;
@@ -128,34 +129,44 @@ impl PostgresOwner {
     }
 
     /// Each partition is made beside its table and attached; row-level security is forced on it too, for whoever would
-    /// reach past the table.
+    /// reach past the table. All that are missing come in one transaction: each step on a table with many partitions costs
+    /// all of its others a look.
     pub(crate) async fn make_partitions(&mut self, tenant: u32) -> Result<(), StorageError> {
-        for table in TABLES.iter().filter(|table| table.partitioned) {
-            let name = partition(table.name, tenant);
-            let parent = table.name;
-            let attached = sqlx::query(
-                "-- partition_there
-                 SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = to_regclass($1) AND inhrelid = to_regclass($2))",
-            )
-            .bind(format!("vrx.{parent}"))
-            .bind(format!("vrx.{name}"))
-            .fetch_one(&mut self.connection)
-            .await
-            .and_then(|row| row.try_get::<bool, _>(0))
-            .map_err(|error| failure(&error))?;
-            if attached {
-                continue;
-            }
-            self.transaction(&[
-                format!("CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)"),
-                format!("ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES IN ({tenant})"),
-                format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"),
-                format!("ALTER TABLE {name} FORCE ROW LEVEL SECURITY"),
-                format!("CREATE POLICY one_tenant ON {name} USING (tenant = current_tenant()) WITH CHECK (tenant = current_tenant())"),
-            ])
-            .await?;
+        let wanted: Vec<(&str, String)> = TABLES
+            .iter()
+            .filter(|table| table.partitioned)
+            .map(|table| (table.name, partition(table.name, tenant)))
+            .collect();
+        let names: Vec<&str> = wanted.iter().map(|(_, name)| name.as_str()).collect();
+        let attached = sqlx::query(
+            "-- partitions_there
+             SELECT relname::text FROM pg_class
+             WHERE relnamespace = 'vrx'::regnamespace AND relispartition AND relname = ANY ($1)",
+        )
+        .bind(names)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(|error| failure(&error))?
+        .iter()
+        .map(|row| row.try_get::<String, _>(0))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| failure(&error))?;
+        let statements: Vec<String> = wanted
+            .iter()
+            .filter(|(_, name)| !attached.contains(name))
+            .flat_map(|(table, name)| {
+                [
+                    format!("CREATE TABLE IF NOT EXISTS {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)"),
+                    format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"),
+                    format!("CREATE POLICY one_tenant ON {name} USING (tenant = current_tenant()) WITH CHECK (tenant = current_tenant())"),
+                    format!("ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES IN ({tenant})"),
+                ]
+            })
+            .collect();
+        if statements.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.transaction(&statements).await
     }
 
     /// Whether the tenant's rows are here. Row-level security holds for the owner too.
@@ -180,55 +191,48 @@ impl PostgresOwner {
     async fn fill(&mut self, options: &TenantOptions) -> Result<(), StorageError> {
         let chunk = decoys(&options.tenant, &options.keyring, &*options.random)?;
         let tenant = options.key()?;
-        let import = DECOY_IMPORT.as_bytes();
+        let import = *DECOY_IMPORT.as_bytes();
+        let revision = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
         self.begin(options.tenant.code.as_u32()).await?;
-        let decoys = i32::try_from(DECOYS).unwrap_or(i32::MAX);
-        let mut queries = vec![
+        let queries = [
             sqlx::query("INSERT INTO tenant_meta (tenant, tenant_uuid, decoys) VALUES ($1, $2, $3)")
                 .bind(tenant)
                 .bind(*options.tenant.id.as_bytes())
-                .bind(decoys),
+                .bind(revision(DECOYS)),
             sqlx::query("INSERT INTO log_head (tenant, size, root, epoch, last_time) VALUES ($1, 0, $2, 1, 0)")
                 .bind(tenant)
                 .bind(EMPTY_ROOT),
             sqlx::query("INSERT INTO canary (tenant, written) VALUES ($1, 0)").bind(tenant),
+            sqlx::query(
+                "INSERT INTO person (tenant, person_id, wrapped_key, number)
+                 SELECT $1, p.* FROM unnest($2::bytea[], $3::bytea[], $4::bytea[]) AS p",
+            )
+            .bind(tenant)
+            .bind(column(&chunk.persons, |row| *row.id.as_bytes()))
+            .bind(column(&chunk.persons, |row| row.wrapped_key.as_slice()))
+            .bind(column(&chunk.persons, |row| row.number.as_slice())),
+            sqlx::query(
+                "INSERT INTO person_revision (tenant, person_id, revision, import_id, log_index, body)
+                 SELECT $1, r.person_id, r.revision, $2, 0, r.body
+                 FROM unnest($3::bytea[], $4::integer[], $5::bytea[]) AS r (person_id, revision, body)",
+            )
+            .bind(tenant)
+            .bind(import)
+            .bind(column(&chunk.person_revisions, |row| *row.person.as_bytes()))
+            .bind(column(&chunk.person_revisions, |row| revision(row.revision)))
+            .bind(column(&chunk.person_revisions, |row| row.body.as_slice())),
+            sqlx::query(
+                "INSERT INTO dose_revision (tenant, person_id, dose_id, revision, import_id, log_index, body)
+                 SELECT $1, r.person_id, r.dose_id, r.revision, $2, 0, r.body
+                 FROM unnest($3::bytea[], $4::bytea[], $5::integer[], $6::bytea[]) AS r (person_id, dose_id, revision, body)",
+            )
+            .bind(tenant)
+            .bind(import)
+            .bind(column(&chunk.dose_revisions, |row| *row.person.as_bytes()))
+            .bind(column(&chunk.dose_revisions, |row| *row.dose.as_bytes()))
+            .bind(column(&chunk.dose_revisions, |row| revision(row.revision)))
+            .bind(column(&chunk.dose_revisions, |row| row.body.as_slice())),
         ];
-        for row in chunk.persons {
-            queries.push(
-                sqlx::query("INSERT INTO person (tenant, person_id, wrapped_key, number) VALUES ($1, $2, $3, $4)")
-                    .bind(tenant)
-                    .bind(*row.id.as_bytes())
-                    .bind(row.wrapped_key)
-                    .bind(row.number),
-            );
-        }
-        for row in chunk.person_revisions {
-            queries.push(
-                sqlx::query(
-                    "INSERT INTO person_revision (tenant, person_id, revision, import_id, log_index, body)
-                     VALUES ($1, $2, $3, $4, 0, $5)",
-                )
-                .bind(tenant)
-                .bind(*row.person.as_bytes())
-                .bind(i32::try_from(row.revision).unwrap_or(i32::MAX))
-                .bind(*import)
-                .bind(row.body),
-            );
-        }
-        for row in chunk.dose_revisions {
-            queries.push(
-                sqlx::query(
-                    "INSERT INTO dose_revision (tenant, person_id, dose_id, revision, import_id, log_index, body)
-                     VALUES ($1, $2, $3, $4, $5, 0, $6)",
-                )
-                .bind(tenant)
-                .bind(*row.person.as_bytes())
-                .bind(*row.dose.as_bytes())
-                .bind(i32::try_from(row.revision).unwrap_or(i32::MAX))
-                .bind(*import)
-                .bind(row.body),
-            );
-        }
         for query in queries {
             query
                 .execute(&mut self.connection)
