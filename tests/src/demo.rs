@@ -14,6 +14,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use vrx_testkit::postgres::{DEMO, PostgresServer, TestDatabase};
+
 use crate::tls::{self, PemFiles};
 
 /// The municipality that provides.
@@ -89,12 +91,53 @@ pub struct Person {
 }
 
 /// Where the nodes of a demo keep their rows.
-#[derive(Clone, Copy, Debug)]
-pub enum On<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
     /// In files of their own.
     Sqlite,
-    /// On the PostgreSQL at this URL, whose role may make databases and roles there. Two demos never share a database.
-    Postgres(&'a str),
+    /// On the PostgreSQL server that all tests of a program share.
+    Postgres,
+}
+
+/// Writes each test for both databases. The tests are functions that take an [`On`]: asynchronous, or `blocking`.
+#[macro_export]
+macro_rules! on_both_databases {
+    (blocking: $($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test($crate::demo::On::Sqlite);
+                }
+            )+
+        }
+        mod on_postgres {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test($crate::demo::On::Postgres);
+                }
+            )+
+        }
+    };
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test($crate::demo::On::Sqlite).await;
+                }
+            )+
+        }
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test($crate::demo::On::Postgres).await;
+                }
+            )+
+        }
+    };
 }
 
 /// Two running nodes and their folder. Dropping it ends both and removes the folder.
@@ -102,6 +145,8 @@ pub struct Demo {
     /// What the demo wrote.
     pub description: Description,
     dir: tempfile::TempDir,
+    /// What it is on, on the shared PostgreSQL server.
+    database: Option<TestDatabase>,
 }
 
 impl Demo {
@@ -117,7 +162,26 @@ impl Demo {
     ///
     /// # Errors
     /// As [`Demo::start`].
-    pub fn start_on(residents: usize, on: On<'_>) -> anyhow::Result<Self> {
+    pub fn start_on(residents: usize, on: On) -> anyhow::Result<Self> {
+        if on == On::Sqlite {
+            return Self::run(residents, None);
+        }
+        let database = TestDatabase::fresh();
+        let url = database.server().plain_url(DEMO, database.name());
+        let mut demo = Self::run(residents, Some(&url))?;
+        demo.database = Some(database);
+        Ok(demo)
+    }
+
+    /// The same on the PostgreSQL at a URL, whose role may make databases and roles there. Two demos never share its database.
+    ///
+    /// # Errors
+    /// As [`Demo::start`].
+    pub fn start_at(residents: usize, url: &str) -> anyhow::Result<Self> {
+        Self::run(residents, Some(url))
+    }
+
+    fn run(residents: usize, url: Option<&str>) -> anyhow::Result<Self> {
         let vrx = program("vrx")?;
         let base = vrx
             .parent()
@@ -137,7 +201,7 @@ impl Demo {
                 "--dir",
             ])
             .arg(dir.path().join("demo"));
-        if let On::Postgres(url) = on {
+        if let Some(url) = url {
             command.args(["--database", url]);
         }
         let status = command
@@ -152,22 +216,44 @@ impl Demo {
             std::fs::read_to_string(&output_path).unwrap_or_default()
         );
         let description = read(&dir.path().join("demo/demo.json"))?;
-        Ok(Self { description, dir })
+        Ok(Self {
+            description,
+            dir,
+            database: None,
+        })
     }
 
-    /// A demo of 2,000 residents that the tests of one program share; it ends with the last of them.
+    /// A demo of 2,000 residents on SQLite that the tests of one program share; it ends with the last of them.
     ///
     /// # Errors
     /// As [`Demo::start`].
     pub fn shared() -> anyhow::Result<Arc<Self>> {
-        static SHARED: Mutex<Weak<Demo>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::shared_on(On::Sqlite)
+    }
+
+    /// The same on either database.
+    ///
+    /// # Errors
+    /// As [`Demo::start`].
+    pub fn shared_on(on: On) -> anyhow::Result<Arc<Self>> {
+        static ON_SQLITE: Mutex<Weak<Demo>> = Mutex::new(Weak::new());
+        static ON_POSTGRES: Mutex<Weak<Demo>> = Mutex::new(Weak::new());
+        let shared = match on {
+            On::Sqlite => &ON_SQLITE,
+            On::Postgres => &ON_POSTGRES,
+        };
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = shared.upgrade() {
             return Ok(running);
         }
-        let started = Arc::new(Self::start(2_000)?);
+        let started = Arc::new(Self::start_on(2_000, on)?);
         *shared = Arc::downgrade(&started);
         Ok(started)
+    }
+
+    /// The server with its rows, on PostgreSQL.
+    pub fn server(&self) -> Option<&Arc<PostgresServer>> {
+        self.database.as_ref().map(TestDatabase::server)
     }
 
     /// The demo's folder.

@@ -8,12 +8,18 @@
 )]
 
 use tonic::Code;
-use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
+use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
 use vrx_tests::exchange::{query, request, told};
 use vrx_tests::load::{Load, WhenRefused};
 use vrx_tests::log::ExportedLog;
+use vrx_tests::on_both_databases;
 
 const ROUNDS: usize = 20;
+
+on_both_databases! {
+    every_receipt_that_a_caller_holds_survives_kill_9_at_any_moment,
+    a_node_that_is_told_to_end_under_load_loses_nothing_and_says_so,
+}
 
 /// Load on Fujisawa's node, whose callers leave when it fails them.
 fn load(demo: &Demo) -> Load {
@@ -21,9 +27,8 @@ fn load(demo: &Demo) -> Load {
     Load::start(demo, &[address], WhenRefused::Leave).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_receipt_that_a_caller_holds_survives_kill_9_at_any_moment() {
-    let mut demo = Demo::start(2_000).unwrap();
+async fn every_receipt_that_a_caller_holds_survives_kill_9_at_any_moment(on: On) {
+    let mut demo = Demo::start_on(2_000, on).unwrap();
     let vkey = demo.node(FUJISAWA).unwrap().log_vkey.clone();
     let mut receipts = Vec::new();
     for round in 0..ROUNDS {
@@ -46,9 +51,8 @@ async fn every_receipt_that_a_caller_holds_survives_kill_9_at_any_moment() {
     assert_eq!(exit, 0, "{errors}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_is_told_to_end_under_load_loses_nothing_and_says_so() {
-    let demo = Demo::start(2_000).unwrap();
+async fn a_node_that_is_told_to_end_under_load_loses_nothing_and_says_so(on: On) {
+    let demo = Demo::start_on(2_000, on).unwrap();
     let load = load(&demo);
     load.wait_for(100).await.unwrap();
     demo.signal(FUJISAWA, "TERM").unwrap();

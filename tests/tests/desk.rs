@@ -12,7 +12,17 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA, program};
+use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA, program};
+use vrx_tests::on_both_databases;
+
+on_both_databases! {
+    blocking:
+    importing_the_same_file_again_changes_nothing,
+    a_bad_row_never_stops_the_rows_around_it_and_is_listed_without_its_values,
+    a_mover_s_records_are_inquired_adopted_and_seen_by_both_officers,
+    whoever_has_nothing_to_get_gets_nothing_and_that_is_no_failure,
+    each_way_to_fail_has_its_exit_code,
+}
 
 /// How one run of `vrx --json` ended.
 struct Ended {
@@ -86,9 +96,8 @@ fn inquiry() -> [&'static str; 15] {
     ]
 }
 
-#[test]
-fn importing_the_same_file_again_changes_nothing() {
-    let demo = Demo::shared().unwrap();
+fn importing_the_same_file_again_changes_nothing(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     for kind in ["persons", "doses"] {
         let file = demo.folder().join(format!("samples/{kind}.csv"));
         let ended = vrx(
@@ -106,9 +115,8 @@ fn importing_the_same_file_again_changes_nothing() {
     }
 }
 
-#[test]
-fn a_bad_row_never_stops_the_rows_around_it_and_is_listed_without_its_values() {
-    let demo = Demo::shared().unwrap();
+fn a_bad_row_never_stops_the_rows_around_it_and_is_listed_without_its_values(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("persons.csv");
     let rows = [
@@ -168,9 +176,8 @@ fn a_bad_row_never_stops_the_rows_around_it_and_is_listed_without_its_values() {
     assert_eq!(approved["state"], "approved");
 }
 
-#[test]
-fn a_mover_s_records_are_inquired_adopted_and_seen_by_both_officers() {
-    let demo = Demo::shared().unwrap();
+fn a_mover_s_records_are_inquired_adopted_and_seen_by_both_officers(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let mover = &demo.numbers("provided")[20];
     let ended = vrx(&demo, "141003-staff-tanaka", &inquiry(), mover);
     assert_eq!(ended.code, 0, "{}", ended.errors);
@@ -210,9 +217,8 @@ fn a_mover_s_records_are_inquired_adopted_and_seen_by_both_officers() {
     }
 }
 
-#[test]
-fn whoever_has_nothing_to_get_gets_nothing_and_that_is_no_failure() {
-    let demo = Demo::shared().unwrap();
+fn whoever_has_nothing_to_get_gets_nothing_and_that_is_no_failure(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     for kind in ["doseless", "protected", "resident", "entered"] {
         let ended = vrx(
             &demo,
@@ -227,9 +233,8 @@ fn whoever_has_nothing_to_get_gets_nothing_and_that_is_no_failure() {
     }
 }
 
-#[test]
-fn each_way_to_fail_has_its_exit_code() {
-    let demo = Demo::shared().unwrap();
+fn each_way_to_fail_has_its_exit_code(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let persons = demo.folder().join("samples/entered-persons.csv");
     let import = ["import", "persons", persons.to_str().unwrap()];
     let refused = |profile: &str, arguments: &[&str], input: &str| {

@@ -24,14 +24,24 @@ use vrx_proto::v1::{
     Answer, Consent, ConsentMethod, IdentityConfirmation, IdentityDocument, Purpose,
     QueryRecordsRequest,
 };
-use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
+use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
 use vrx_tests::exchange::{Told, check_receipt, date, query, request, told, unknown_numbers};
-use vrx_tests::tls;
+use vrx_tests::{on_both_databases, tls};
 use vrx_tlog::{CommitTo, Leaf, commit};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mover_s_records_come_back_with_openings_and_a_receipt_that_proves_them() {
-    let demo = Demo::shared().unwrap();
+on_both_databases! {
+    a_mover_s_records_come_back_with_openings_and_a_receipt_that_proves_them,
+    every_nothing_looks_the_same_whatever_its_cause,
+    a_malformed_field_is_named_and_its_value_never_repeated,
+    not_a_tenant_here_and_not_for_you_are_told_in_the_same_words,
+    a_deadline_that_passes_first_is_said,
+    an_oversized_request_is_refused_and_the_node_goes_on,
+    a_retry_is_an_entry_of_its_own,
+    a_known_log_size_is_answered_with_a_consistency_proof,
+}
+
+async fn a_mover_s_records_come_back_with_openings_and_a_receipt_that_proves_them(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     let asked = request(&demo.numbers("provided")[0]);
     let Told::Found(found) = told(query(&channel, asked.clone()).await.unwrap()).unwrap() else {
@@ -86,9 +96,8 @@ async fn a_mover_s_records_come_back_with_openings_and_a_receipt_that_proves_the
     assert_eq!(content.unwrap(), leaf.c_content);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_nothing_looks_the_same_whatever_its_cause() {
-    let demo = Demo::shared().unwrap();
+async fn every_nothing_looks_the_same_whatever_its_cause(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     let taken: Vec<String> = demo
         .description
@@ -162,8 +171,7 @@ async fn every_nothing_looks_the_same_whatever_its_cause() {
     assert_eq!(shapes.len(), 1, "{shapes:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_malformed_field_is_named_and_its_value_never_repeated() {
+async fn a_malformed_field_is_named_and_its_value_never_repeated(on: On) {
     type Spoil = fn(&mut QueryRecordsRequest);
     let cases: &[(&str, Spoil)] = &[
         ("request_id", |r| r.request_id = "not-a-uuid".into()),
@@ -216,7 +224,7 @@ async fn a_malformed_field_is_named_and_its_value_never_repeated() {
         ("event_date", |r| r.event_date = Some(date(2026, 13, 1))),
         ("event_date", |r| r.event_date = None),
     ];
-    let demo = Demo::shared().unwrap();
+    let demo = Demo::shared_on(on).unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     let number = demo.numbers("provided")[0].clone();
     for (field, spoil) in cases {
@@ -240,13 +248,12 @@ async fn a_malformed_field_is_named_and_its_value_never_repeated() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn not_a_tenant_here_and_not_for_you_are_told_in_the_same_words() {
-    let demo = Demo::shared().unwrap();
+async fn not_a_tenant_here_and_not_for_you_are_told_in_the_same_words(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let number = demo.numbers("provided")[0].clone();
     let member = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     let mut elsewhere = request(&number);
-    elsewhere.municipality_code = "011002".to_owned();
+    elsewhere.municipality_code = "011002".into();
     let not_here = query(&member, elsewhere).await.expect_err("not a tenant");
 
     let mut words = BTreeSet::from([(i32::from(not_here.code()), not_here.message().to_owned())]);
@@ -262,9 +269,8 @@ async fn not_a_tenant_here_and_not_for_you_are_told_in_the_same_words() {
     assert_eq!(words.first().unwrap().0, i32::from(Code::PermissionDenied));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deadline_that_passes_first_is_said() {
-    let demo = Demo::shared().unwrap();
+async fn a_deadline_that_passes_first_is_said(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let node = demo.node(FUJISAWA).unwrap();
     // Over bare HTTP/2: tonic's own client would end the call itself.
     let config = tls::client_config(&demo.identity(YOKOHAMA, "exchange").unwrap()).unwrap();
@@ -307,9 +313,8 @@ async fn a_deadline_that_passes_first_is_said() {
     assert!(end.to_bytes().is_empty(), "bytes left after the deadline");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_oversized_request_is_refused_and_the_node_goes_on() {
-    let demo = Demo::shared().unwrap();
+async fn an_oversized_request_is_refused_and_the_node_goes_on(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     let number = demo.numbers("provided")[0].clone();
     let mut asked = request(&number);
@@ -325,9 +330,8 @@ async fn an_oversized_request_is_refused_and_the_node_goes_on() {
     told(query(&channel, request(&number)).await.unwrap()).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_retry_is_an_entry_of_its_own() {
-    let demo = Demo::shared().unwrap();
+async fn a_retry_is_an_entry_of_its_own(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     let asked = request(&demo.numbers("provided")[1]);
     let first = told(query(&channel, asked.clone()).await.unwrap()).unwrap();
@@ -336,9 +340,8 @@ async fn a_retry_is_an_entry_of_its_own() {
     assert!(again.log_index > first.log_index);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_known_log_size_is_answered_with_a_consistency_proof() {
-    let demo = Demo::shared().unwrap();
+async fn a_known_log_size_is_answered_with_a_consistency_proof(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     let vkey = vrx_tlog::VerifierKey::parse(&demo.node(FUJISAWA).unwrap().log_vkey).unwrap();
     let number = demo.numbers("provided")[2].clone();

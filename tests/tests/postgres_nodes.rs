@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use vrx_proto::v1::Receipt;
 use vrx_testkit::postgres::{DEMO, PostgresServer, ServerOptions, TestDatabase};
-use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA, wait_until};
+use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA, wait_until};
 use vrx_tests::exchange::{query, request};
 use vrx_tests::load::{Load, WhenRefused};
 use vrx_tests::log::ExportedLog;
@@ -33,7 +33,7 @@ fn demo_on(database: &TestDatabase, servers: &[&PostgresServer]) -> Demo {
         hosts.join(","),
         database.name()
     );
-    Demo::start_on(500, On::Postgres(&url)).unwrap()
+    Demo::start_at(500, &url).unwrap()
 }
 
 /// Entries of Fujisawa's log, as the server has it.

@@ -7,6 +7,7 @@
     clippy::panic
 )]
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use vrx_node::config::Config;
@@ -45,12 +46,14 @@ impl Place {
              [tls]\nfederation_ca = \"ca.pem\"\n[clusters]\n"
         );
         for (name, url) in clusters {
-            text += &format!("{name} = \"{url}\"\n");
+            writeln!(text, "{name} = \"{url}\"").unwrap();
         }
         for (code, cluster) in tenants {
-            text += &format!(
-                "[[tenant]]\ncode = \"{code}\"\nca = \"a\"\ncertificate = \"b\"\nprivate_key = \"c\"\ncluster = \"{cluster}\"\n"
-            );
+            writeln!(
+                text,
+                "[[tenant]]\ncode = \"{code}\"\nca = \"a\"\ncertificate = \"b\"\nprivate_key = \"c\"\ncluster = \"{cluster}\""
+            )
+            .unwrap();
         }
         std::fs::write(self.file(), text).unwrap();
         Config::load(&self.file()).unwrap()

@@ -12,7 +12,7 @@ use vrx_testkit::postgres::{DATABASE, DEMO, PostgresServer, ServerOptions};
 use vrx_tests::bench::load::{self, Requests, Server, Target};
 use vrx_tests::bench::report::{Report, Round};
 use vrx_tests::bench::{echo, machine, statistics};
-use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
+use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
 use vrx_tests::exchange::{request, unknown_numbers};
 use vrx_tests::tls::{self, PemFiles};
 
@@ -226,7 +226,7 @@ impl OnPostgres {
                 .setting("shared_buffers", "512MB")
                 .setting("max_wal_size", "4GB"),
         );
-        let demo = Demo::start_on(run.persons, On::Postgres(&server.url(DEMO, DATABASE)))?;
+        let demo = Demo::start_at(run.persons, &server.url(DEMO, DATABASE))?;
         let node = demo.node(FUJISAWA)?;
         let client = demo.identity(YOKOHAMA, "exchange")?;
         let channels = (0..run.connections)

@@ -99,9 +99,7 @@ async fn whoever_comes_after_a_caller_that_went_away_is_inside_no_transaction_of
                 1 => steps(count, store.lookup(&number(1))).await.map(|found| {
                     drop(found.unwrap());
                 }),
-                2 => steps(count, fixture.approve(import))
-                    .await
-                    .map(|result| drop(result)),
+                2 => steps(count, fixture.approve(import)).await.map(drop),
                 3 => steps(count, store.expire_inquiries(UnixMillis(1)))
                     .await
                     .map(|result| assert_eq!(result, Ok(0))),

@@ -144,8 +144,9 @@ impl SmallDisk {
     fn fill(&self, leave: u64) -> PathBuf {
         let path = self.0.path().join("ballast");
         let mut ballast = File::create(&path).unwrap();
+        let chunk = vec![0; 65_536];
         let mut size = 0;
-        while let Ok(count @ 1..) = ballast.write(&[0; 65_536]) {
+        while let Ok(count @ 1..) = ballast.write(&chunk) {
             size += count as u64;
         }
         ballast.set_len(size - leave).unwrap();

@@ -156,8 +156,8 @@ async fn a_deadlock_is_a_lost_try() {
         scene.database.name()
     ));
     let limits = PostgresLimits {
-        lock: Duration::from_secs(60),
-        statement: Duration::from_secs(60),
+        lock: Duration::from_mins(1),
+        statement: Duration::from_mins(1),
         ..short()
     };
     let fixture = scene.fixture(limits).await;
