@@ -1,7 +1,7 @@
 //! Readiness: every few seconds, what every answer needs is tried for real.
 //!
 //! A round tries a bounded number of tenants, in turn, so that a node of many doesn't wear its databases out with trying: up
-//! to [`A_ROUND`] tenants each is tried in every round. A tenant is ready when its own last song was well; the node is when
+//! to `A_ROUND` tenants each is tried in every round. A tenant is ready when its own last song was well; the node is when
 //! any song of its last round was: one municipality's trouble takes the others off no load balancer.
 
 use std::sync::Arc;

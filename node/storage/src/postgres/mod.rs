@@ -6,7 +6,7 @@
 //! the log four round trips and one commit, because a round trip costs more than the rows in it.
 //!
 //! No `sqlx::Transaction` is used: a future of `begin` that is dropped leaves its connection inside a transaction, and the
-//! pool hands it on (sqlx 0.8.4 to 0.9.0 lose acknowledged writes that way). [`session::Session`] closes what it can't
+//! pool hands it on (sqlx 0.8.4 to 0.9.0 lose acknowledged writes that way). `session::Session` closes what it can't
 //! account for.
 //!
 //! Start reading at [`PostgresTenant`]; the batch of the log is in `append.rs`, the hot path in `lookup.rs`, what an error
