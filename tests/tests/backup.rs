@@ -83,9 +83,14 @@ async fn a_backup_of_a_serving_node_holds_every_answer_given_before_it_and_comes
     );
     assert!(plain.stdout.starts_with(b"vrx-copy"));
 
+    comes_back_elsewhere(&home, &config, &backup, &identity, size);
+}
+
+/// Restored into an empty place: older than what was signed or not is said, and a new epoch goes on from an older one.
+fn comes_back_elsewhere(home: &Path, config: &Path, backup: &Path, identity: &Path, size: usize) {
     // Elsewhere: an empty folder for the data, and a second path of its own that keeps nothing yet.
     let elsewhere = home.join("elsewhere.toml");
-    let moved = std::fs::read_to_string(&config).unwrap();
+    let moved = std::fs::read_to_string(config).unwrap();
     let moved = moved
         .replace("state_dir = \"state\"", "state_dir = \"elsewhere\"")
         .replace(
@@ -99,7 +104,7 @@ async fn a_backup_of_a_serving_node_holds_every_answer_given_before_it_and_comes
     std::fs::write(&elsewhere, moved).unwrap();
     std::fs::create_dir(home.join("elsewhere-kept")).unwrap();
     let mut restore = vrx_node(&["restore", "--tenant", FUJISAWA], &elsewhere);
-    let restored = run(restore.arg(&backup).stdin(File::open(&identity).unwrap()));
+    let restored = run(restore.arg(backup).stdin(File::open(identity).unwrap()));
     assert!(restored.status.success(), "{}", text(&restored.stderr));
     let verified = run(vrx_node(&["log", "verify"], &elsewhere).stdin(Stdio::null()));
     // Nothing is kept there, so whether it is the newest can't be said, and isn't.
@@ -124,7 +129,7 @@ async fn a_backup_of_a_serving_node_holds_every_answer_given_before_it_and_comes
         &["restore", "--tenant", FUJISAWA, "--new-epoch"],
         &elsewhere,
     );
-    let again = run(again.arg(&backup).stdin(File::open(&identity).unwrap()));
+    let again = run(again.arg(backup).stdin(File::open(identity).unwrap()));
     assert_eq!(
         again.status.success(),
         !is_newest,
@@ -164,7 +169,7 @@ fn vrx_node(arguments: &[&str], config: &Path) -> Command {
 }
 
 fn run(command: &mut Command) -> Output {
-    let program = format!("{:?}", command.get_program());
+    let program = command.get_program().display().to_string();
     command.output().unwrap_or_else(|error| {
         panic!("{program}: {error}; tests/setup.sh installs what is missing")
     })

@@ -107,12 +107,6 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
         channels: connect(&node.address, &node.server_name)?,
     };
 
-    let postgres = if run.without_postgres {
-        None
-    } else {
-        Some(OnPostgres::start(run)?)
-    };
-
     let numbers = demo.numbers("provided");
     ensure!(!numbers.is_empty(), "the sample has nobody to ask for");
     let taken: Vec<String> = demo
@@ -121,28 +115,17 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
         .iter()
         .map(|person| person.individual_number.clone())
         .collect();
-    let provided = requests(&numbers);
-    let nothing = requests(&unknown_numbers(numbers.len().min(20_000), &taken));
-
+    let loads = Loads {
+        nothing: requests(&unknown_numbers(numbers.len().min(20_000), &taken)),
+        provided: requests(&numbers),
+        echo: echo_server,
+        node: node_server,
+        postgres: (!run.without_postgres)
+            .then(|| OnPostgres::start(run))
+            .transpose()?,
+    };
     progress("warming");
-    for (server, target, list) in [
-        (&echo_server, Target::Echo, &provided),
-        (&node_server, Target::Provided, &provided),
-        (&node_server, Target::Nothing, &nothing),
-    ] {
-        load::window(server, target, list, 64, Duration::from_secs(2)).await?;
-    }
-
-    if let Some(on) = &postgres {
-        load::window(
-            &on.node,
-            Target::OnPostgres,
-            &on.provided,
-            64,
-            Duration::from_secs(2),
-        )
-        .await?;
-    }
+    loads.round(64, Duration::from_secs(2)).await?;
 
     let folder = demo.folder();
     let load_before = machine::load();
@@ -151,37 +134,12 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
     for round in 1..=run.rounds {
         for &in_flight in &run.in_flight {
             progress(&format!("round {round}, {in_flight} in flight"));
-            rounds.push(Round {
-                echo: load::window(&echo_server, Target::Echo, &provided, in_flight, window)
-                    .await?,
-                provided: load::window(
-                    &node_server,
-                    Target::Provided,
-                    &provided,
-                    in_flight,
-                    window,
-                )
-                .await?,
-                nothing: load::window(&node_server, Target::Nothing, &nothing, in_flight, window)
-                    .await?,
-                on_postgres: match &postgres {
-                    None => None,
-                    Some(on) => Some(
-                        load::window(
-                            &on.node,
-                            Target::OnPostgres,
-                            &on.provided,
-                            in_flight,
-                            window,
-                        )
-                        .await?,
-                    ),
-                },
-            });
+            rounds.push(loads.round(in_flight, window).await?);
         }
     }
     progress("nothing against provided, interleaved");
-    let (found, empty) = load::interleaved(&node_server, &provided, &nothing, 64, window).await?;
+    let (found, empty) =
+        load::interleaved(&loads.node, &loads.provided, &loads.nothing, 64, window).await?;
     let report = Report {
         cores: machine::cores(),
         load: (load_before, machine::load()),
@@ -207,6 +165,40 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
         report.print();
     }
     Ok(())
+}
+
+/// The servers under load and what each is asked.
+struct Loads {
+    echo: Server,
+    node: Server,
+    postgres: Option<OnPostgres>,
+    provided: Requests,
+    nothing: Requests,
+}
+
+impl Loads {
+    /// One window each, one right after the other.
+    async fn round(&self, in_flight: usize, window: Duration) -> anyhow::Result<Round> {
+        let on_node = |target, list| load::window(&self.node, target, list, in_flight, window);
+        Ok(Round {
+            echo: load::window(&self.echo, Target::Echo, &self.provided, in_flight, window).await?,
+            provided: on_node(Target::Provided, &self.provided).await?,
+            nothing: on_node(Target::Nothing, &self.nothing).await?,
+            on_postgres: match &self.postgres {
+                None => None,
+                Some(on) => Some(
+                    load::window(
+                        &on.node,
+                        Target::OnPostgres,
+                        &on.provided,
+                        in_flight,
+                        window,
+                    )
+                    .await?,
+                ),
+            },
+        })
+    }
 }
 
 /// The same two municipalities on a PostgreSQL server of the run's own. The node reaches it as on a machine of its own: over
