@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::checks;
 use super::failure::failure;
+use super::passage::Passage;
 use super::url::PostgresUrl;
 use crate::StorageError;
 
@@ -51,6 +52,7 @@ const PROBE: Duration = Duration::from_secs(2);
 /// asked which of them is the primary now, and the pool leads there.
 pub struct PostgresCluster {
     url: PostgresUrl,
+    hosts: Vec<Host>,
     limits: PostgresLimits,
     pool: PgPool,
     since: Arc<FailedSince>,
@@ -72,7 +74,11 @@ impl PostgresCluster {
         url: &PostgresUrl,
         limits: PostgresLimits,
     ) -> Result<Arc<Self>, StorageError> {
-        let primary = find_primary(url, &limits).await?;
+        let hosts = url
+            .connect_options()
+            .map(|options| Host::new(session_settings(options, &limits)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let primary = find_primary(&hosts).await?;
         let since = Arc::new(FailedSince::default());
         let judge = Arc::clone(&since);
         let pool = PgPoolOptions::new()
@@ -89,6 +95,7 @@ impl PostgresCluster {
             .connect_lazy_with(primary);
         let cluster = Arc::new(Self {
             url: url.clone(),
+            hosts,
             limits,
             pool,
             since,
@@ -156,7 +163,7 @@ impl PostgresCluster {
         let Ok(_alone) = self.searching.try_lock() else {
             return;
         };
-        match find_primary(&self.url, &self.limits).await {
+        match find_primary(&self.hosts).await {
             Ok(primary) => self.pool.set_connect_options(primary),
             Err(error) => tracing::warn!(cluster = %self.url, %error, "no primary answers"),
         }
@@ -177,16 +184,25 @@ impl FailedSince {
     }
 }
 
+/// A host that may be the primary, and the way to it.
+struct Host {
+    options: PgConnectOptions,
+    passage: Option<Passage>,
+}
+
+impl Host {
+    fn new(options: PgConnectOptions) -> Result<Self, StorageError> {
+        let (options, passage) = Passage::through(options)?;
+        Ok(Self { options, passage })
+    }
+}
+
 /// The first host that takes writes, as options that connect to it.
-async fn find_primary(
-    url: &PostgresUrl,
-    limits: &PostgresLimits,
-) -> Result<PgConnectOptions, StorageError> {
+async fn find_primary(hosts: &[Host]) -> Result<PgConnectOptions, StorageError> {
     let mut why = StorageError::Unreachable("no host answers".to_owned());
-    for options in url.connect_options() {
-        let options = session_settings(options, limits);
-        match tokio::time::timeout(PROBE, is_primary(&options)).await {
-            Ok(Ok(true)) => return Ok(options),
+    for host in hosts {
+        match tokio::time::timeout(PROBE, is_primary(host)).await {
+            Ok(Ok(true)) => return Ok(host.options.clone()),
             Ok(Ok(false)) => {
                 why = StorageError::Unreachable("every host that answers is a standby".to_owned());
             }
@@ -197,8 +213,15 @@ async fn find_primary(
     Err(why)
 }
 
-async fn is_primary(options: &PgConnectOptions) -> Result<bool, StorageError> {
-    let mut connection: PgConnection = options.connect().await.map_err(|error| failure(&error))?;
+async fn is_primary(host: &Host) -> Result<bool, StorageError> {
+    if let Some(passage) = &host.passage {
+        passage.leads_somewhere().await?;
+    }
+    let mut connection: PgConnection = host
+        .options
+        .connect()
+        .await
+        .map_err(|error| failure(&error))?;
     let row = sqlx::query("-- is_primary\nSELECT pg_is_in_recovery()")
         .fetch_one(&mut connection)
         .await

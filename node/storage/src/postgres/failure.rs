@@ -66,8 +66,10 @@ fn of_code(code: &str) -> StorageError {
             StorageError::Schema("a table or column isn't there; run `vrx-node migrate`".to_owned())
         }
         // invalid_authorization, invalid_password
-        "28000" | "28P01" => StorageError::Schema("the server doesn't let this role in".to_owned()),
-        "3D000" => StorageError::Schema("there is no such database".to_owned()),
+        "28000" | "28P01" => {
+            StorageError::Unreachable("the server doesn't let this role in".to_owned())
+        }
+        "3D000" => StorageError::Unreachable("there is no such database on the server".to_owned()),
         code if code.starts_with("08") || code.starts_with("57P") => {
             StorageError::Unreachable(format!("the server went away (SQLSTATE {code})"))
         }

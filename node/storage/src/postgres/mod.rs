@@ -23,6 +23,7 @@ mod log;
 mod lookup;
 mod owner;
 mod partitions;
+mod passage;
 mod register;
 mod session;
 mod source;

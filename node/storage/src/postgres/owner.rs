@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use super::apply::column;
 use super::failure::failure;
 use super::partitions::{SCHEMA_STEP, TABLES, partition};
+use super::passage::Passage;
 use super::tenant::TenantOptions;
 use super::url::PostgresUrl;
 use crate::StorageError;
@@ -39,6 +40,8 @@ pub enum Added {
 /// A connection of the role that owns the schema.
 pub struct PostgresOwner {
     pub(super) connection: PgConnection,
+    /// Holds the way open as long as the connection.
+    _passage: Option<Passage>,
 }
 
 impl PostgresOwner {
@@ -49,8 +52,14 @@ impl PostgresOwner {
             let options = options
                 .options([("search_path", "vrx"), ("lock_timeout", LOCK)])
                 .disable_statement_logging();
-            match connect(&options).await {
-                Ok(Some(connection)) => return Ok(Self { connection }),
+            let (options, passage) = Passage::through(options)?;
+            match connect(&options, passage.as_ref()).await {
+                Ok(Some(connection)) => {
+                    return Ok(Self {
+                        connection,
+                        _passage: passage,
+                    });
+                }
                 Ok(None) => {
                     why = StorageError::Unreachable(
                         "every host that answers is a standby".to_owned(),
@@ -270,7 +279,11 @@ impl PostgresOwner {
 
 async fn connect(
     options: &sqlx::postgres::PgConnectOptions,
+    passage: Option<&Passage>,
 ) -> Result<Option<PgConnection>, StorageError> {
+    if let Some(passage) = passage {
+        passage.leads_somewhere().await?;
+    }
     let mut connection = options.connect().await.map_err(|error| failure(&error))?;
     let row = sqlx::query("-- is_primary\nSELECT pg_is_in_recovery()")
         .fetch_one(&mut connection)

@@ -3,7 +3,7 @@
 //! What a trial makes is marked by a comment in the catalogue. Nothing without that mark is ever dropped or changed.
 
 use sqlx::error::DatabaseError;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 
 use super::failure::failure;
 use super::owner::{PostgresOwner, quoted};
@@ -37,7 +37,7 @@ impl Trial<'_> {
 
 /// A connection of a role that may make databases and roles.
 pub struct PostgresTrial {
-    connection: PgConnection,
+    owner: PostgresOwner,
 }
 
 #[derive(Clone, Copy)]
@@ -49,8 +49,8 @@ enum Kind {
 impl PostgresTrial {
     /// Connects to the server.
     pub async fn connect(admin: &PostgresUrl) -> Result<Self, StorageError> {
-        let PostgresOwner { connection } = PostgresOwner::connect(admin).await?;
-        Ok(Self { connection })
+        let owner = PostgresOwner::connect(admin).await?;
+        Ok(Self { owner })
     }
 
     /// Makes the database and its roles. Those of an earlier trial are dropped first; what has the same names and was made by
@@ -108,10 +108,7 @@ impl PostgresTrial {
 
     /// Ends the connection.
     pub async fn close(self) -> Result<(), StorageError> {
-        self.connection
-            .close()
-            .await
-            .map_err(|error| failure(&error))
+        self.owner.close().await
     }
 
     /// Whether something of this name is there and was made by a trial. What was made by somebody else is refused.
@@ -128,7 +125,7 @@ impl PostgresTrial {
         };
         let row = sqlx::query(sql)
             .bind(name)
-            .fetch_optional(&mut self.connection)
+            .fetch_optional(&mut self.owner.connection)
             .await
             .map_err(|error| failure(&error))?;
         let Some(row) = row else { return Ok(false) };
@@ -151,7 +148,7 @@ impl PostgresTrial {
 
     async fn run(&mut self, sql: &str) -> Result<(), StorageError> {
         sqlx::query(AssertSqlSafe(format!("-- trial\n{sql}")))
-            .execute(&mut self.connection)
+            .execute(&mut self.owner.connection)
             .await
             .map(drop)
             .map_err(|error| refused(&error))
