@@ -3,10 +3,14 @@
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use crate::demo::{Demo, program};
+
+/// A process that refuses to serve says so and ends within this time.
+const ENDS_WITHIN: Duration = Duration::from_mins(1);
 
 /// One process of a municipality's node, with an address and a kept checkpoint of its own. Dropping it kills it.
 pub struct Process {
@@ -97,11 +101,22 @@ impl Process {
     /// Starts it and waits until it ends by itself.
     ///
     /// # Errors
-    /// If it can't be started.
+    /// If it can't be started, or serves instead of ending.
     pub async fn start_and_end(&mut self, demo: &Demo) -> anyhow::Result<ExitStatus> {
         self.spawn(demo)?;
         let mut child = self.child.take().context("it was started")?;
-        Ok(tokio::task::spawn_blocking(move || child.wait()).await??)
+        let until = tokio::time::Instant::now() + ENDS_WITHIN;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if tokio::time::Instant::now() > until {
+                child.kill()?;
+                child.wait()?;
+                bail!("{} serves instead of ending", self.address);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn spawn(&mut self, demo: &Demo) -> anyhow::Result<()> {

@@ -199,6 +199,25 @@ async fn a_standby_that_lacks_answered_entries_is_served_from_by_nobody_who_has_
         found,
         "something was appended"
     );
+    // The copy at the second path is written once a second: only what it covers can be missed by a later start.
+    let kept = demo
+        .node(FUJISAWA)
+        .unwrap()
+        .config
+        .parent()
+        .unwrap()
+        .join(format!("kept/{FUJISAWA}.checkpoint"));
+    wait_until(
+        Duration::from_mins(1),
+        "a kept checkpoint of what was lost",
+        || {
+            let note = std::fs::read_to_string(&kept)?;
+            let size: Option<u64> = note.lines().nth(1).and_then(|size| size.parse().ok());
+            Ok(size.is_some_and(|size| size > found))
+        },
+    )
+    .await
+    .unwrap();
     process.kill().unwrap();
     let ended = process.start_and_end(&demo).await.unwrap();
     assert_eq!(ended.code(), Some(74), "{}", process.said().unwrap());
