@@ -12,9 +12,7 @@ use vrx_domain::{
 };
 use zeroize::Zeroizing;
 
-use crate::StorageError;
-
-use crate::Change;
+use crate::{Change, ChangeError, StorageError};
 
 /// Most rows in one chunk of an import: one chunk is one log entry.
 pub const CHUNK_ROWS: usize = 500;
@@ -83,6 +81,55 @@ pub struct ImportRecord {
     pub chunks: u32,
     /// Log indexes of the first and the last chunk's entry.
     pub log_range: Option<(u64, u64)>,
+}
+
+/// # An import's life, the same in every database
+impl ImportRecord {
+    /// As it begins.
+    pub(crate) fn entered(header: &ImportHeader) -> Self {
+        Self {
+            header: header.clone(),
+            state: ImportState::Entered,
+            counts: ImportCounts::default(),
+            chunks: 0,
+            log_range: None,
+        }
+    }
+
+    /// Approved once, and never by whoever entered it.
+    pub(crate) fn approve(&mut self, by: &str, at: UnixMillis) -> Result<(), ChangeError> {
+        if self.state != ImportState::Entered {
+            return Err(ChangeError::State("the import is approved already"));
+        }
+        if self.header.entered_by == by {
+            return Err(ChangeError::SamePerson);
+        }
+        self.state = ImportState::Approved {
+            by: by.to_owned(),
+            at,
+        };
+        Ok(())
+    }
+
+    /// Takes a chunk's counts, unless the import is approved; `log_index` is the index of the chunk's entry.
+    pub(crate) fn add_chunk(
+        &mut self,
+        counts: &ImportCounts,
+        log_index: u64,
+    ) -> Result<(), ChangeError> {
+        if self.state != ImportState::Entered {
+            return Err(ChangeError::State(
+                "nothing can be added to an approved import",
+            ));
+        }
+        self.counts.added += counts.added;
+        self.counts.changed += counts.changed;
+        self.counts.unchanged += counts.unchanged;
+        self.chunks = self.chunks.saturating_add(1);
+        let first = self.log_range.map_or(log_index, |(first, _)| first);
+        self.log_range = Some((first, log_index));
+        Ok(())
+    }
 }
 
 /// One accepted line of a resident file.

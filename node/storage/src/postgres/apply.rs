@@ -9,7 +9,7 @@ use super::register::import;
 use super::session::{Session, Statement, statement};
 use crate::body::encode_import;
 use crate::change::{Chunk, Op, SealedDoseRevision, SealedInquiry, SealedPersonRevision};
-use crate::registry::{ImportCounts, ImportHeader, ImportRecord, ImportState, PeerCheckpoint};
+use crate::registry::{ImportHeader, ImportRecord, PeerCheckpoint};
 use crate::{ChangeError, StorageError};
 
 /// Why a change wasn't applied: refused (the batch goes on without it), or the database failed (the batch is over).
@@ -59,13 +59,7 @@ impl Applier<'_> {
         session: &mut Session,
         header: &ImportHeader,
     ) -> Result<(), NotApplied> {
-        let record = ImportRecord {
-            header: header.clone(),
-            state: ImportState::Entered,
-            counts: ImportCounts::default(),
-            chunks: 0,
-            log_range: None,
-        };
+        let record = ImportRecord::entered(header);
         let body = self.seal_import(&record)?;
         let create = statement(
             "-- create_import
@@ -85,18 +79,7 @@ impl Applier<'_> {
         at: UnixMillis,
     ) -> Result<(), NotApplied> {
         let mut record = self.import(session, id).await?;
-        if record.state != ImportState::Entered {
-            return Err(NotApplied::Refused(ChangeError::State(
-                "the import is approved already",
-            )));
-        }
-        if record.header.entered_by == by {
-            return Err(NotApplied::Refused(ChangeError::SamePerson));
-        }
-        record.state = ImportState::Approved {
-            by: by.to_owned(),
-            at,
-        };
+        record.approve(by, at).map_err(NotApplied::Refused)?;
         self.put_import(session, &record).await?;
         // Every node's next lookup sees that there is one approval more, and reads them again.
         let count = statement(
@@ -115,18 +98,10 @@ impl Applier<'_> {
         log_index: u64,
     ) -> Result<(), NotApplied> {
         let mut record = self.import(session, chunk.import).await?;
-        if record.state != ImportState::Entered {
-            return Err(NotApplied::Refused(ChangeError::State(
-                "nothing can be added to an approved import",
-            )));
-        }
+        record
+            .add_chunk(&chunk.counts, log_index)
+            .map_err(NotApplied::Refused)?;
         self.insert_rows(session, chunk, log_index).await?;
-        record.counts.added += chunk.counts.added;
-        record.counts.changed += chunk.counts.changed;
-        record.counts.unchanged += chunk.counts.unchanged;
-        record.chunks = record.chunks.saturating_add(1);
-        let first = record.log_range.map_or(log_index, |(first, _)| first);
-        record.log_range = Some((first, log_index));
         self.put_import(session, &record).await
     }
 

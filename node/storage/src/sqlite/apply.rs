@@ -9,7 +9,7 @@ use super::register::import;
 use super::sql::{Sql, failure, int, is_conflict};
 use crate::body::encode_import;
 use crate::change::{Chunk, Op, SealedInquiry};
-use crate::registry::{ImportCounts, ImportHeader, ImportRecord, ImportState, PeerCheckpoint};
+use crate::registry::{ImportHeader, ImportRecord, PeerCheckpoint};
 use crate::{ChangeError, StorageError};
 
 /// Why a change wasn't applied: refused (the batch goes on without it), or the database failed (the batch is over).
@@ -58,13 +58,7 @@ impl Applier {
     }
 
     fn create_import(&self, sql: &Sql, header: &ImportHeader) -> Result<(), NotApplied> {
-        let record = ImportRecord {
-            header: header.clone(),
-            state: ImportState::Entered,
-            counts: ImportCounts::default(),
-            chunks: 0,
-            log_range: None,
-        };
+        let record = ImportRecord::entered(header);
         let body = self.seal_import(&record)?;
         inserted(
             "an import with this id",
@@ -78,35 +72,16 @@ impl Applier {
 
     fn approve(&self, sql: &Sql, id: ImportId, by: &str, at: UnixMillis) -> Result<(), NotApplied> {
         let mut record = self.import(sql, id)?;
-        if record.state != ImportState::Entered {
-            return Err(NotApplied::Refused(ChangeError::State(
-                "the import is approved already",
-            )));
-        }
-        if record.header.entered_by == by {
-            return Err(NotApplied::Refused(ChangeError::SamePerson));
-        }
-        record.state = ImportState::Approved {
-            by: by.to_owned(),
-            at,
-        };
+        record.approve(by, at).map_err(NotApplied::Refused)?;
         self.put_import(sql, &record)
     }
 
     fn chunk(&self, sql: &Sql, chunk: &Chunk, log_index: u64) -> Result<(), NotApplied> {
         let mut record = self.import(sql, chunk.import)?;
-        if record.state != ImportState::Entered {
-            return Err(NotApplied::Refused(ChangeError::State(
-                "nothing can be added to an approved import",
-            )));
-        }
+        record
+            .add_chunk(&chunk.counts, log_index)
+            .map_err(NotApplied::Refused)?;
         self.insert_rows(sql, chunk, log_index)?;
-        record.counts.added += chunk.counts.added;
-        record.counts.changed += chunk.counts.changed;
-        record.counts.unchanged += chunk.counts.unchanged;
-        record.chunks = record.chunks.saturating_add(1);
-        let first = record.log_range.map_or(log_index, |(first, _)| first);
-        record.log_range = Some((first, log_index));
         self.put_import(sql, &record)
     }
 
