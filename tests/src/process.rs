@@ -73,6 +73,19 @@ impl Process {
         })
     }
 
+    /// From its next start on it keeps its checkpoints in this folder of its municipality's node.
+    ///
+    /// # Errors
+    /// If its configuration can't be written.
+    pub fn keep_in(&self, demo: &Demo, folder: &str) -> anyhow::Result<()> {
+        let home = demo.node(&self.code)?.config.parent();
+        let kept = home.context("a configuration has a folder")?.join(folder);
+        let mut config: toml::Table = std::fs::read_to_string(&self.config)?.parse()?;
+        let kept = kept.to_string_lossy().into_owned();
+        config.insert("kept_checkpoint_dir".to_owned(), kept.into());
+        Ok(std::fs::write(&self.config, toml::to_string(&config)?)?)
+    }
+
     /// Where it listens.
     pub fn address(&self) -> &str {
         &self.address

@@ -301,7 +301,9 @@ pub fn start_failure(error: StartError) -> Failure {
     match error {
         StartError::Storage(error) => storage_failure(error),
         StartError::Origin => Failure::configuration(format!("trust_domain: {error}")),
-        StartError::Genesis(_) | StartError::Deadline => Failure::unavailable(error.to_string()),
+        StartError::Genesis(_) | StartError::Deadline | StartError::KeptByAnother { .. } => {
+            Failure::unavailable(error.to_string())
+        }
         StartError::NothingKept { .. } => Failure::storage(format!(
             "{error} with `vrx-node serve --accept-missing-checkpoint`"
         )),

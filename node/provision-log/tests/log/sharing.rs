@@ -15,14 +15,14 @@ use crate::scene::{FakeClock, NUMBERS, Scene, Seeded, record, soon};
 const UNSETTLED: RecordError = RecordError::Unavailable(Unavailable::Unsettled);
 
 /// A tenant whose store is a database server.
-fn shared_scene() -> Scene {
+pub(crate) fn shared_scene() -> Scene {
     let scene = Scene::new();
     scene.store.is_a_server();
     scene
 }
 
 /// Another process on the scene's store. Each keeps its checkpoints on its own disk.
-async fn another(scene: &Scene, name: &str) -> ProvisionLog {
+pub(crate) async fn another(scene: &Scene, name: &str) -> ProvisionLog {
     let mut options = scene.options.clone();
     options.kept_checkpoint = scene.folder.path().join(name);
     options.missing_kept = vrx_provision_log::MissingKept::Accept;

@@ -30,7 +30,7 @@ impl Readiness {
         readiness
     }
 
-    /// The canary sang: keys open, database answers, a row was written and synced beside the log.
+    /// The canary sang: keys open, database answers, a row was written and synced beside the log, whose head is ours.
     pub async fn ready(&self) {
         self.set(ServingStatus::Serving).await;
     }
