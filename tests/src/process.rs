@@ -73,17 +73,27 @@ impl Process {
         })
     }
 
-    /// From its next start on it keeps its checkpoints in this folder of its municipality's node.
+    /// Changes its configuration; the next start reads it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn configure(&self, change: impl FnOnce(&mut toml::Table)) -> anyhow::Result<()> {
+        let mut config: toml::Table = std::fs::read_to_string(&self.config)?.parse()?;
+        change(&mut config);
+        Ok(std::fs::write(&self.config, toml::to_string(&config)?)?)
+    }
+
+    /// From its next start on it serves metrics at the address that this gives.
     ///
     /// # Errors
     /// If its configuration can't be written.
-    pub fn keep_in(&self, demo: &Demo, folder: &str) -> anyhow::Result<()> {
-        let home = demo.node(&self.code)?.config.parent();
-        let kept = home.context("a configuration has a folder")?.join(folder);
-        let mut config: toml::Table = std::fs::read_to_string(&self.config)?.parse()?;
-        let kept = kept.to_string_lossy().into_owned();
-        config.insert("kept_checkpoint_dir".to_owned(), kept.into());
-        Ok(std::fs::write(&self.config, toml::to_string(&config)?)?)
+    pub fn with_metrics(&self) -> anyhow::Result<String> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let text = address.clone();
+        self.configure(|config| {
+            config.insert("metrics".to_owned(), text.into());
+        })?;
+        Ok(address)
     }
 
     /// Where it listens.

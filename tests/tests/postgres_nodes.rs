@@ -294,7 +294,11 @@ async fn a_process_that_would_keep_its_checkpoints_where_another_does_is_refused
     let database = TestDatabase::fresh();
     let demo = demo_on(&database, &[database.server()]);
     let mut beside = Process::beside(&demo, FUJISAWA, "beside").unwrap();
-    beside.keep_in(&demo, "kept").unwrap();
+    beside
+        .configure(|config| {
+            config.insert("kept_checkpoint_dir".to_owned(), "kept".into());
+        })
+        .unwrap();
     let ended = beside.start_and_end(&demo).await.unwrap();
     let said = beside.said().unwrap();
     assert_eq!(ended.code(), Some(69), "{said}");

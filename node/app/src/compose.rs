@@ -15,7 +15,7 @@ use vrx_services::refusals::Refusals;
 use vrx_services::{
     AnswerCodec, NodeServices, PeerExchange, TenantPolicy, TenantServices, Tenants,
 };
-use vrx_storage::{LogStore, PersonStore, RegistryStore, TenantStore};
+use vrx_storage::{LogStore, PersonStore, PostgresCluster, RegistryStore, TenantStore};
 
 use crate::clock::SystemClock;
 use crate::config::{Config, TenantConfig};
@@ -124,6 +124,14 @@ impl Node {
             shared,
             clusters,
         })
+    }
+
+    /// The clusters that this node is connected to, each under one of its names in the configuration.
+    pub fn clusters<'a>(
+        &'a self,
+        config: &'a Config,
+    ) -> impl Iterator<Item = (&'a str, &'a Arc<PostgresCluster>)> {
+        self.clusters.named(config)
     }
 
     /// Closes in the reverse order. Every step of every tenant is tried; the first that fails is told.

@@ -34,6 +34,7 @@ pub struct ProvisionLog {
     reader: Arc<LogReader>,
     store: Arc<dyn LogStore>,
     random: Arc<dyn Random>,
+    epoch: u32,
     shared: Arc<Shared>,
     exchange: mpsc::Sender<Pending>,
     other: mpsc::Sender<Pending>,
@@ -119,6 +120,7 @@ impl ProvisionLog {
             reader,
             store,
             random: Arc::clone(&options.random),
+            epoch: options.epoch,
             shared,
             exchange,
             other,
@@ -230,6 +232,7 @@ impl ProvisionLog {
     pub fn measures(&self) -> Measures {
         let waiting = |lane: &mpsc::Sender<Pending>| lane.max_capacity() - lane.capacity();
         self.shared.counts.measures(
+            self.epoch,
             self.exchange.max_capacity(),
             waiting(&self.exchange),
             waiting(&self.other),

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What a log has done since it was started, and what it has before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measures {
+    /// Epoch of the log.
+    pub epoch: u32,
     /// Batches of this process that stand.
     pub batches: u64,
     /// Entries in them.
@@ -37,8 +39,15 @@ impl Counts {
         self.turned_away.fetch_add(entries, Ordering::Relaxed);
     }
 
-    pub(crate) fn measures(&self, queue: usize, exchange: usize, other: usize) -> Measures {
+    pub(crate) fn measures(
+        &self,
+        epoch: u32,
+        queue: usize,
+        exchange: usize,
+        other: usize,
+    ) -> Measures {
         Measures {
+            epoch,
             batches: self.batches.load(Ordering::Relaxed),
             entries: self.entries.load(Ordering::Relaxed),
             turned_away: self.turned_away.load(Ordering::Relaxed),

@@ -1,7 +1,6 @@
 //! One database cluster as the nodes use it: a bounded pool, and which of its hosts is the primary.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use super::checks;
 use super::failure::failure;
 use super::passage::Passage;
+use super::statistics::{StatementStatistics, StatementTimes};
 use super::url::PostgresUrl;
 use crate::StorageError;
 
@@ -58,14 +58,7 @@ pub struct PostgresCluster {
     since: Arc<FailedSince>,
     /// One search at a time.
     searching: tokio::sync::Mutex<()>,
-    counters: Counters,
-}
-
-/// Statements run, and how many of them were slow.
-#[derive(Default)]
-pub(super) struct Counters {
-    pub(super) statements: AtomicU64,
-    pub(super) slow: AtomicU64,
+    statistics: StatementStatistics,
 }
 
 impl PostgresCluster {
@@ -100,7 +93,7 @@ impl PostgresCluster {
             pool,
             since,
             searching: tokio::sync::Mutex::default(),
-            counters: Counters::default(),
+            statistics: StatementStatistics::new(limits.slow),
         });
         let mut connection = cluster.acquire().await?;
         checks::serving(&mut connection).await?;
@@ -112,12 +105,20 @@ impl PostgresCluster {
         self.pool.close().await;
     }
 
-    /// Statements run since the cluster was connected, and those that were slower than [`PostgresLimits::slow`].
-    pub fn statements(&self) -> (u64, u64) {
-        (
-            self.counters.statements.load(Ordering::Relaxed),
-            self.counters.slow.load(Ordering::Relaxed),
-        )
+    /// Statements run since the cluster was connected.
+    pub fn statements(&self) -> u64 {
+        let statements = self.statistics.snapshot();
+        statements.iter().map(|(_, times)| times.count()).sum()
+    }
+
+    /// Their times, by their names.
+    pub fn statement_times(&self) -> Vec<(&'static str, StatementTimes)> {
+        self.statistics.snapshot()
+    }
+
+    /// What this process takes of the cluster.
+    pub fn limits(&self) -> &PostgresLimits {
+        &self.limits
     }
 
     /// Connections open now, and how many of them wait for work.
@@ -129,12 +130,8 @@ impl PostgresCluster {
         &self.url
     }
 
-    pub(super) fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    pub(super) fn limits(&self) -> &PostgresLimits {
-        &self.limits
+    pub(super) fn statistics(&self) -> &StatementStatistics {
+        &self.statistics
     }
 
     /// A connection to the primary. When none can be had, the primary is looked for before the caller is told.

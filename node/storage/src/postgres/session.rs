@@ -1,7 +1,6 @@
 //! One transaction for one tenant, on a connection that goes back to the pool only when its end is accounted for.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -221,22 +220,11 @@ async fn measured<T>(
     name: &'static str,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    let counters = cluster.counters();
-    counters.statements.fetch_add(1, Ordering::Relaxed);
-    let limits = cluster.limits();
     let begun = Instant::now();
-    let result = match tokio::time::timeout(limits.statement + SLACK, work).await {
+    let result = match tokio::time::timeout(cluster.limits().statement + SLACK, work).await {
         Ok(result) => result,
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
     };
-    let took = begun.elapsed();
-    if took > limits.slow {
-        counters.slow.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(
-            statement = name,
-            milliseconds = took.as_millis(),
-            "a slow statement"
-        );
-    }
+    cluster.statistics().record(name, begun.elapsed());
     result
 }

@@ -79,7 +79,7 @@ impl TenantStore for PostgresTenant {
     }
 
     fn statements(&self) -> u64 {
-        self.cluster.statements().0
+        self.cluster.statements()
     }
 }
 
