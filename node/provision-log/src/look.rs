@@ -99,19 +99,19 @@ impl Writer {
         let rows = deadline.wait(self.store.leaves(from, count)).await;
         let rows = rows.map_err(|_| away())?.map_err(unread)?;
         if u32::try_from(rows.len()) != Ok(count) {
-            return Err(Blind::Lost(went_back(from + u64::from(count), from)));
+            return Err(Blind::Lost(astray(own.0, head.size)));
         }
         // Tens of thousands of hashes at most: a moment, but not on a thread that others wait for.
         let grown = tokio::task::spawn_blocking(move || grow(tree, &rows)).await;
         let tree = grown
             .map_err(|_| away())?
-            .ok_or_else(|| Blind::Lost(went_back(own.0, head.size)))?;
+            .ok_or_else(|| Blind::Lost(astray(own.0, head.size)))?;
         if tree.size() < head.size {
             let half_way = HalfWay { from: own, tree };
             return Ok((head, Found::FurtherAhead(half_way)));
         }
         if (tree.size(), tree.root()) != (head.size, head.root) {
-            return Err(Blind::Lost(went_back(own.0, head.size)));
+            return Err(Blind::Lost(astray(own.0, head.size)));
         }
         Ok((head, Found::Ahead(Box::new(tree))))
     }
@@ -151,11 +151,24 @@ fn unread(error: StorageError) -> Blind {
     }
 }
 
-/// What is known of a database whose log isn't the one that this node has signed, and what to do.
+/// The head isn't ahead of what this node has signed, and isn't that.
 fn went_back(signed: u64, found: u64) -> String {
     format!(
-        "the log in the database doesn't continue the one this node has written or seen: {signed} entries are signed, the database \
-         has {found}. A server without the newest entries has taken over, or an older copy was put back. Stop this process, keep \
-         everything, and put the newest database in its place, or open a new epoch of the log as the manual says"
+        "{NOT_OURS}: {signed} entries are signed, the database has {found}, and they aren't those. A server without the newest \
+         entries has taken over, or an older copy was put back. {REMEDY}"
     )
 }
+
+/// The head is ahead, and the entries up to it don't lead there from what this node has signed.
+fn astray(signed: u64, found: u64) -> String {
+    format!(
+        "{NOT_OURS}: {signed} entries are signed, the database has {found}, and they don't go on from those. A server without the \
+         newest entries has taken over and was written to, or somebody changed the database. {REMEDY}"
+    )
+}
+
+const NOT_OURS: &str =
+    "the log in the database doesn't continue the one this node has written or seen";
+
+const REMEDY: &str = "Stop this process, keep everything, and put the newest database in its place, or open a new epoch of the \
+                      log as the manual says";

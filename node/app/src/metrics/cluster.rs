@@ -26,6 +26,9 @@ impl ClusterSource {
 }
 
 pub(super) fn encode(families: &mut Families<'_>, clusters: &[ClusterSource]) -> fmt::Result {
+    if clusters.is_empty() {
+        return Ok(());
+    }
     families.gauge(
         "vrx_postgres_connections",
         "Connections of this process: open, idle among them, and how many it may have",

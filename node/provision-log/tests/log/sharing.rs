@@ -367,6 +367,10 @@ async fn whatever_a_server_does_to_two_processes_they_write_one_log_and_nothing_
                     tokio::task::yield_now().await;
                 }
             }
+            for log in &logs {
+                let looked = log.look(soon()).await;
+                assert_ne!(looked, Err(RecordError::Poisoned), "seed {seed}");
+            }
             for caller in callers {
                 match caller.await.unwrap() {
                     Ok(recorded) => held.push(recorded),
