@@ -75,6 +75,28 @@ async fn more_than_one_look_takes_over_is_taken_over_by_several_and_signed_when_
 }
 
 #[tokio::test]
+async fn what_was_read_half_way_vouches_for_nothing_that_was_signed_since() {
+    let mut scene = shared_scene();
+    let one = scene.start().await.unwrap();
+    scene.options.max_followed = 4;
+    let two = another(&scene, "second").await;
+    for _ in 0..10 {
+        record(&one, Scene::unknown()).await.unwrap();
+    }
+    two.look(soon()).await.unwrap();
+    let image = scene.store.copy();
+    record(&two, Scene::unknown()).await.unwrap();
+    // The entry just signed is lost, and others go on without it.
+    scene.store.go_back_to(&image);
+    let stale = another(&scene, "third").await;
+    for _ in 0..5 {
+        record(&stale, Scene::unknown()).await.unwrap();
+    }
+    assert_eq!(two.look(soon()).await, Err(RecordError::Poisoned));
+    assert_eq!(two.checkpoint().size(), 12);
+}
+
+#[tokio::test]
 async fn a_head_that_went_back_or_differs_makes_an_idle_process_unready_before_any_entry() {
     // Behind what it has seen; as long, and another log; longer, and another log.
     for others in [0, 2, 5] {
