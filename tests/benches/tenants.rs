@@ -63,7 +63,7 @@ struct Arguments {
     /// Connections of the node.
     #[arg(long, default_value_t = 8)]
     connections: u32,
-    /// Also prints, for each number of tenants, what the server says of its statements (pg_stat_statements).
+    /// Also prints, for each number of tenants, what the server says of its statements (`pg_stat_statements`).
     #[arg(long)]
     statements: bool,
     /// What `cargo bench` adds.
@@ -231,8 +231,9 @@ fn print_cost(what: &str, town: &Prefecture, with: &[f64], without: &[f64]) {
 
 /// What the server counted of each statement during one window.
 async fn print_statements(town: &Prefecture, in_flight: usize, window: Duration) {
-    town.database
-        .sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()");
+    town.database.sql(
+        "CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()",
+    );
     let rate = town.rate(in_flight, window).await;
     println!(
         "statements with {} tenants, {rate:.0} answers/s: calls | microseconds to plan | to execute | what",
