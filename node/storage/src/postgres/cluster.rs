@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, Postgres, Row};
 use tokio::time::Instant;
 
 use super::checks;
 use super::failure::failure;
 use super::passage::Passage;
+use super::pools::Pools;
 use super::statistics::{StatementStatistics, StatementTimes};
 use super::url::PostgresUrl;
 use crate::StorageError;
@@ -43,6 +44,17 @@ impl Default for PostgresLimits {
     }
 }
 
+/// Which of a node's connections work takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Any that is free.
+    Any,
+    /// The tenant's lane for lookups.
+    Lookups,
+    /// The tenant's lane for batches of the log.
+    Batches,
+}
+
 /// How long one host may take to answer when the primary is looked for.
 const PROBE: Duration = Duration::from_secs(2);
 
@@ -54,7 +66,7 @@ pub struct PostgresCluster {
     url: PostgresUrl,
     hosts: Vec<Host>,
     limits: PostgresLimits,
-    pool: PgPool,
+    pools: Pools,
     since: Arc<FailedSince>,
     /// One search at a time.
     searching: tokio::sync::Mutex<()>,
@@ -74,35 +86,33 @@ impl PostgresCluster {
         let primary = find_primary(&hosts).await?;
         let since = Arc::new(FailedSince::default());
         let judge = Arc::clone(&since);
-        let pool = PgPoolOptions::new()
-            .max_connections(limits.connections)
-            .acquire_timeout(limits.acquire)
-            // A ping before each use costs as much as the statement; sessions close what they can't account for.
-            .test_before_acquire(false)
-            .before_acquire(move |_, meta| {
-                let trusted = judge.trusts(meta.age);
-                Box::pin(async move { Ok(trusted) })
-            })
-            .idle_timeout(Duration::from_mins(10))
-            .max_lifetime(Duration::from_mins(30))
-            .connect_lazy_with(primary);
+        let pools = Pools::new(&limits, &primary, || {
+            let judge = Arc::clone(&judge);
+            PgPoolOptions::new()
+                // A ping before each use costs as much as the statement; sessions close what they can't account for.
+                .test_before_acquire(false)
+                .before_acquire(move |_, meta| {
+                    let trusted = judge.trusts(meta.age);
+                    Box::pin(async move { Ok(trusted) })
+                })
+        });
         let cluster = Arc::new(Self {
             url: url.clone(),
             hosts,
             limits,
-            pool,
+            pools,
             since,
             searching: tokio::sync::Mutex::default(),
             statistics: StatementStatistics::new(limits.slow),
         });
-        let mut connection = cluster.acquire().await?;
+        let mut connection = cluster.acquire(Way::Any, 0).await?;
         checks::serving(&mut connection).await?;
         Ok(cluster)
     }
 
     /// Ends all connections; whoever holds one ends first.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pools.close().await;
     }
 
     /// Statements run since the cluster was connected.
@@ -123,7 +133,7 @@ impl PostgresCluster {
 
     /// Connections open now, and how many of them wait for work.
     pub fn connections(&self) -> (u32, usize) {
-        (self.pool.size(), self.pool.num_idle())
+        self.pools.connections()
     }
 
     pub(super) fn url(&self) -> &PostgresUrl {
@@ -135,12 +145,17 @@ impl PostgresCluster {
     }
 
     /// A connection to the primary. When none can be had, the primary is looked for before the caller is told.
-    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, StorageError> {
-        match self.pool.acquire().await {
+    pub(super) async fn acquire(
+        &self,
+        way: Way,
+        tenant: i32,
+    ) -> Result<PoolConnection<Postgres>, StorageError> {
+        let pool = self.pools.of(way, tenant);
+        match pool.acquire().await {
             Ok(connection) => Ok(connection),
             Err(error) => {
                 let error = failure(&error);
-                if self.pool.num_idle() == 0 && self.pool.size() < self.limits.connections {
+                if pool.num_idle() == 0 && pool.size() < pool.options().get_max_connections() {
                     self.look_for_primary().await;
                 }
                 Err(error)
@@ -161,7 +176,7 @@ impl PostgresCluster {
             return;
         };
         match find_primary(&self.hosts).await {
-            Ok(primary) => self.pool.set_connect_options(primary),
+            Ok(primary) => self.pools.lead_to(&primary),
             Err(error) => tracing::warn!(cluster = %self.url, %error, "no primary answers"),
         }
     }
