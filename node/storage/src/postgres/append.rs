@@ -54,9 +54,10 @@ impl Append {
         items: Arc<[BatchItem]>,
         seal: SealBatch,
     ) -> Result<Prepared, AppendError> {
-        let changes = match items.iter().any(|item| item.change.is_some()) {
-            true => Changes::Some,
-            false => Changes::None,
+        let changes = if items.iter().any(|item| item.change.is_some()) {
+            Changes::Some
+        } else {
+            Changes::None
         };
         let mut session = self
             .hot
@@ -100,9 +101,12 @@ impl Append {
         let head = serving(held.head)?;
         let since = match u32::try_from(behind(expected, &head)?).unwrap_or(u32::MAX) {
             0 => Vec::new(),
-            count => leaves(session, self.tenant, expected.0, count)
-                .await
-                .map_err(before_commit)?,
+            count => {
+                session.plan_afresh().await.map_err(before_commit)?;
+                leaves(session, self.tenant, expected.0, count)
+                    .await
+                    .map_err(before_commit)?
+            }
         };
         if !is_gapless(expected.0, &head, &since) {
             return Err(AppendError::Broken(

@@ -94,6 +94,7 @@ impl Lookups {
         let (mut found, count) = self.rows_of(&mut session, batch).await?;
         if self.known.count != Some(count) {
             // The same state of the database: an import that is approved in it is whole in it.
+            session.plan_afresh().await?;
             let imports = register::imports(&mut session, self.tenant, &self.keyring).await?;
             let mut imports = approved(&imports);
             imports.insert(DECOY_IMPORT);

@@ -178,6 +178,13 @@ impl Session {
         Ok(self.rows(table, statement, read).await?.into_iter().next())
     }
 
+    /// From here on statements over partitioned tables come: a kept plan for one would lock every tenant's partition.
+    pub(super) async fn plan_afresh(&mut self) -> Result<(), StorageError> {
+        self.simple("SET LOCAL plan_cache_mode TO force_custom_plan".to_owned())
+            .await
+            .map_err(|error| failure(&error))
+    }
+
     /// A mark within the transaction to go back to.
     pub(super) async fn savepoint(&mut self) -> Result<(), StorageError> {
         self.simple("SAVEPOINT change".to_owned())
