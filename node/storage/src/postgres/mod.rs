@@ -24,6 +24,7 @@ mod lookup;
 mod owner;
 mod partitions;
 mod passage;
+mod receipts;
 mod register;
 mod session;
 mod source;
