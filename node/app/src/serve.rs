@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vrx_provision_log::{Deadline, MissingKept};
 use vrx_services::jobs::Jobs;
+use vrx_services::receipts::Recovery;
 use vrx_transport::{
     Limits, PeerClient, ProstAnswerCodec, Readiness, Shutdown, TenantFiles, TlsFiles, TlsMaterial,
 };
@@ -93,6 +94,7 @@ async fn live(
         .map_err(|why| Failure::unavailable(format!("the node can't start: {why}")))?;
     let canaries = tokio::spawn(canaries.keep_singing(readiness.clone(), shutdown.soft.clone()));
     let jobs = Jobs::start(Arc::clone(&node.tenants));
+    let recovery = Recovery::start(Arc::clone(&node.tenants));
     let mut serving = tokio::spawn(vrx_transport::serve(
         listener,
         material,
@@ -129,6 +131,7 @@ async fn live(
         }
     };
     shutdown.soft.cancel();
+    recovery.shutdown().await;
     // No more calls come in; the last counts of refusals become entries before the log closes.
     jobs.shutdown().await;
     if canaries.await.is_err() {

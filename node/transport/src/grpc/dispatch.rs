@@ -69,11 +69,18 @@ async fn serve(
     access::check_role(service, caller)?;
     let waits = timeout(request.headers());
 
-    if service == Service::Exchange {
+    // Before anything of the request is read: who isn't a member hears nothing of what it got wrong.
+    let member = if service.is_between_members() {
+        Some(access::check_member(node.members(), caller)?)
+    } else {
+        None
+    };
+    if service == Service::Exchange
+        && let Some(member) = member
+    {
         if method != "QueryRecords" {
             return Ok(tonic::Status::unimplemented("no such method in version 1").into_http());
         }
-        let member = access::check_member(node.members(), caller)?;
         let _place = place(connection)?;
         let deadline = waits.map_or(node.limits.deadline, |waits| {
             waits.min(node.limits.deadline)
