@@ -65,6 +65,7 @@ pub mod local_log;
 pub mod manual;
 pub mod migrate;
 mod progress;
+pub mod recovered;
 pub mod recovery;
 pub mod restore;
 pub mod serve;
