@@ -176,7 +176,7 @@ impl fmt::Display for Report {
             .count();
         writeln!(
             f,
-            "  {answered} of {} members answered; {entries} entries entered again.",
+            "  {answered} of {} members answered; entered again: {entries}.",
             members.len()
         )?;
         if gaps.count > 0 {
@@ -184,7 +184,7 @@ impl fmt::Display for Report {
             let more = gaps.count - shown.len() as u64;
             write!(
                 f,
-                "  No receipt came for {} entries: {}",
+                "  Entries without a receipt: {}, at {}",
                 gaps.places,
                 shown.join(", ")
             )?;
@@ -280,8 +280,8 @@ mod tests {
             "Log a log, lost from index 10 on:",
             "141003 神奈川県横浜市: answered 2023-11-15T07:13:20.000+09:00, 3 receipts, 1 of them refused",
             "131041 神奈川県横浜市: not answered yet",
-            "1 of 2 members answered; 1 entries entered again.",
-            "No receipt came for 2 entries: 10-11.",
+            "1 of 2 members answered; entered again: 1.",
+            "Entries without a receipt: 2, at 10-11.",
             "doesn't come back",
         ] {
             assert!(text.contains(part), "{part}: {text}");
