@@ -75,6 +75,9 @@ enum Command {
     /// kept at the second path. Only then does it take the place of what stood. A log older than the kept checkpoint is refused
     /// (exit 74), unless --new-epoch. Persons on the list of destroyed keys (destroyed.list in `keyring_dir`) are left out.
     ///
+    /// After --new-epoch the serving node asks the members for the receipts of the answers given since, and enters those again:
+    /// `vrx-node log recovered`.
+    ///
     /// After a lost disk: `restore-keyring` first, then this. On PostgreSQL the database must not hold the tenant yet.
     Restore(RestoreArguments),
     /// Moves tenants between databases.

@@ -227,7 +227,9 @@ mod tests {
 
     fn gaps(from: u64, seen: &[u64], size: u64) -> (u64, Vec<String>) {
         let mut gaps = Gaps::new(from);
-        seen.iter().for_each(|index| gaps.seen(*index));
+        for index in seen {
+            gaps.seen(*index);
+        }
         gaps.end(size);
         (gaps.places, gaps.shown.iter().map(place).collect())
     }

@@ -371,7 +371,9 @@ mod tests {
         let leaves = numbered(40);
         let tree_of = |leaves: &[Hash]| {
             let mut tree = Tree::new();
-            leaves.iter().for_each(|leaf| tree.append(*leaf));
+            for leaf in leaves {
+                tree.append(*leaf);
+            }
             tree.snapshot()
         };
         // What was restored goes on otherwise than what was lost.

@@ -495,7 +495,8 @@ pub mod exchange_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// One mover's records (接種記録の照会). Each call answered OK adds exactly one entry to the provider's log.
+        /// One mover's records (接種記録の照会). Each call answered OK adds exactly one entry to the provider's log. The requester keeps the
+        /// receipt of each, without the openings: a provider that lost entries asks for it (ReceiptService).
         pub async fn query_records(
             &mut self,
             request: impl tonic::IntoRequest<super::QueryRecordsRequest>,
@@ -535,7 +536,8 @@ pub mod exchange_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ExchangeServiceServer.
     #[async_trait]
     pub trait ExchangeService: std::marker::Send + std::marker::Sync + 'static {
-        /// One mover's records (接種記録の照会). Each call answered OK adds exactly one entry to the provider's log.
+        /// One mover's records (接種記録の照会). Each call answered OK adds exactly one entry to the provider's log. The requester keeps the
+        /// receipt of each, without the openings: a provider that lost entries asks for it (ReceiptService).
         async fn query_records(
             &self,
             request: tonic::Request<super::QueryRecordsRequest>,
@@ -2684,7 +2686,7 @@ pub struct ListReceiptsRequest {
     /// The municipality that is asked, a tenant of this node: 6 digits with check digit (全国地方公共団体コード).
     #[prost(string, tag = "1")]
     pub municipality_code: ::prost::alloc::string::String,
-    /// Name of the caller's own log: <trust domain>/municipality/\<caller's code>/log/<epoch>.
+    /// Name of the caller's own log: `TRUST_DOMAIN/municipality/CODE/log/EPOCH` with the caller's own code.
     #[prost(string, tag = "2")]
     pub log_origin: ::prost::alloc::string::String,
     /// The first place in that log that is asked for, from 0.

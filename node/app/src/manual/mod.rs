@@ -2,3 +2,6 @@
 
 #[doc = include_str!("postgresql.md")]
 pub mod postgresql {}
+
+#[doc = include_str!("recovery.md")]
+pub mod recovery {}

@@ -12,7 +12,7 @@ use crate::testing::{PROVIDER, REQUESTER, Resident, World, deadline, size, staff
 /// The provider's rows, with a log in them that lost its end: what a restore would have written.
 struct Lost {
     rows: Arc<dyn ReceiptStore>,
-    lost: LostLog,
+    log: LostLog,
     is_away: AtomicBool,
 }
 
@@ -32,7 +32,7 @@ impl ReceiptStore for Lost {
         if self.is_away.swap(false, Ordering::SeqCst) {
             return Err(StorageError::Busy);
         }
-        Ok(vec![self.lost.clone()])
+        Ok(vec![self.log.clone()])
     }
 
     async fn recovered(
@@ -108,6 +108,12 @@ impl Scene {
         .await
     }
 
+    /// Receipts, entries and refused ones of a member that answers now.
+    async fn answered(&self) -> (u64, u64, u64) {
+        let counts = self.ask().await.unwrap().unwrap();
+        (counts.receipts, counts.entered, counts.refused)
+    }
+
     async fn recovered(&self) -> Vec<u64> {
         let rows = &self.provider.receipts;
         let entries = rows.recovered(&self.lost.origin, 0, 1_000).await.unwrap();
@@ -142,7 +148,7 @@ fn with_lost(tenant: &Arc<TenantServices>, lost: &LostLog, is_away: bool) -> Arc
         registry: Arc::clone(&tenant.registry),
         receipts: Arc::new(Lost {
             rows: Arc::clone(&tenant.receipts),
-            lost: lost.clone(),
+            log: lost.clone(),
             is_away: AtomicBool::new(is_away),
         }),
         log: Arc::clone(&tenant.log),
@@ -151,19 +157,11 @@ fn with_lost(tenant: &Arc<TenantServices>, lost: &LostLog, is_away: bool) -> Arc
     })
 }
 
-fn counts(receipts: u64, entered: u64, refused: u64) -> Result<Option<Counts>, NotAnswered> {
-    Ok(Some(Counts {
-        receipts,
-        entered,
-        refused,
-    }))
-}
-
 #[tokio::test]
 async fn each_lost_answer_becomes_one_entry_that_says_where_it_stood_and_who_held_its_receipt() {
     let scene = Scene::new(5, 2).await;
     let before = size(&scene.provider);
-    assert_eq!(scene.ask().await, counts(3, 3, 0));
+    assert_eq!(scene.answered().await, (3, 3, 0));
     assert_eq!(scene.recovered().await, scene.answers);
     assert_eq!(size(&scene.provider), before + 3 + 1);
     let entries = scene.control(before).await;
@@ -215,7 +213,7 @@ async fn a_member_that_answered_is_not_asked_again_and_nothing_is_entered_twice(
         Err(NotAnswered::Peer(PeerError::Failed("no-connection")))
     );
     assert_eq!(scene.recovered().await, scene.answers[..2]);
-    assert_eq!(scene.ask().await, counts(3, 1, 0));
+    assert_eq!(scene.answered().await, (3, 1, 0));
     assert_eq!(scene.recovered().await, scene.answers);
     let after = size(&scene.provider);
     assert_eq!(scene.ask().await, Ok(None));
@@ -244,7 +242,7 @@ async fn a_receipt_that_isnt_believed_is_an_alarm_in_the_log_and_spares_the_othe
             Ok(reply)
         });
         let before = size(&scene.provider);
-        assert_eq!(scene.ask().await, counts(3, 2, 1));
+        assert_eq!(scene.answered().await, (3, 2, 1));
         assert_eq!(
             scene.recovered().await,
             [scene.answers[0], scene.answers[2]]
@@ -288,7 +286,7 @@ async fn a_receipt_that_contradicts_what_stands_is_an_alarm() {
     };
     enter(&scene, other.clone()).await;
     let before = size(&scene.provider);
-    assert_eq!(scene.ask().await, counts(1, 0, 1));
+    assert_eq!(scene.answered().await, (1, 0, 1));
     assert_eq!(newest(&scene, before).await, "two-leaves-at-one-place");
 
     // A checkpoint of the same size with another root was in another receipt.
@@ -300,7 +298,7 @@ async fn a_receipt_that_contradicts_what_stands_is_an_alarm() {
     };
     enter(&scene, elsewhere).await;
     let before = size(&scene.provider);
-    assert_eq!(scene.ask().await, counts(1, 0, 1));
+    assert_eq!(scene.answered().await, (1, 0, 1));
     assert_eq!(newest(&scene, before).await, "own-log-forked");
 
     // A restored entry comes back although nobody asked for it.
@@ -332,7 +330,7 @@ async fn a_receipt_that_contradicts_what_stands_is_an_alarm() {
         Ok(reply)
     });
     let before = size(&scene.provider);
-    assert_eq!(scene.ask().await, counts(1, 0, 1));
+    assert_eq!(scene.answered().await, (1, 0, 1));
     assert_eq!(newest(&scene, before).await, "receipt-not-asked-for");
 }
 

@@ -155,7 +155,7 @@ async fn receipts_and_recovery(fixture: &Fixture, round: u8) {
     }
     let (store, origin) = (&fixture.store, kept.origin.as_str());
     let held = store.receipts(kept.provider, origin, nth, 1).await.unwrap();
-    assert_eq!(held, [kept.clone()]);
+    assert_eq!(held, std::slice::from_ref(&kept));
     store.lost_logs().await.unwrap();
     assert_eq!(store.recovered(origin, nth, 1).await.unwrap().len(), 1);
     let under = store.recovered_under(origin, nth).await.unwrap();
