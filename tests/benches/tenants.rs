@@ -63,6 +63,9 @@ struct Arguments {
     /// Connections of the node.
     #[arg(long, default_value_t = 8)]
     connections: u32,
+    /// Also prints, for each number of tenants, what the server says of its statements (`pg_stat_statements`).
+    #[arg(long)]
+    statements: bool,
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -71,12 +74,16 @@ struct Arguments {
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::parse();
-    let server = Arc::new(PostgresServer::start(
-        ServerOptions::default()
-            .setting("shared_buffers", "1GB")
-            .setting("max_wal_size", "4GB")
-            .setting("max_locks_per_transaction", "1024"),
-    ));
+    let mut options = ServerOptions::default()
+        .setting("shared_buffers", "1GB")
+        .setting("max_wal_size", "4GB")
+        .setting("max_locks_per_transaction", "1024");
+    if arguments.statements {
+        options = options
+            .setting("shared_preload_libraries", "pg_stat_statements")
+            .setting("pg_stat_statements.track_planning", "on");
+    }
+    let server = Arc::new(PostgresServer::start(options));
     let load = machine::load();
     let mut towns = Vec::new();
     for count in &arguments.tenants {
@@ -115,6 +122,11 @@ async fn main() {
             median(rates_of.clone()),
             median(ratios)
         );
+    }
+    if arguments.statements {
+        for town in &towns {
+            print_statements(town, arguments.in_flight, window).await;
+        }
     }
 
     println!(
@@ -215,6 +227,23 @@ fn print_cost(what: &str, town: &Prefecture, with: &[f64], without: &[f64]) {
         median(without.to_vec()),
         median(ratios)
     );
+}
+
+/// What the server counted of each statement during one window.
+async fn print_statements(town: &Prefecture, in_flight: usize, window: Duration) {
+    town.database.sql(
+        "CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()",
+    );
+    let rate = town.rate(in_flight, window).await;
+    println!(
+        "statements with {} tenants, {rate:.0} answers/s: calls | microseconds to plan | to execute | what",
+        town.tenants.len()
+    );
+    print!("{}", town.database.sql(
+        "SELECT calls, (1000 * mean_plan_time)::int, (1000 * mean_exec_time)::int, left(translate(query, E'\\n', ' '), 60)
+         FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+         ORDER BY total_plan_time + total_exec_time DESC LIMIT 12",
+    ));
 }
 
 /// One database with many tenants in one process.

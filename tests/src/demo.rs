@@ -430,8 +430,36 @@ impl Demo {
         address: &str,
         log_file: &Path,
     ) -> anyhow::Result<()> {
+        if self.wait_for(code, address, ServingStatus::Serving).await? {
+            return Ok(());
+        }
+        let log = std::fs::read_to_string(log_file).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(20).collect();
+        bail!(
+            "{code} isn't ready after 60 s; its last log lines, newest first:\n{}",
+            tail.join("\n")
+        );
+    }
+
+    /// Waits until a process of a municipality says by the health service that it doesn't serve.
+    ///
+    /// # Errors
+    /// If it doesn't within 60 s.
+    pub async fn wait_unready_at(&self, code: &str, address: &str) -> anyhow::Result<()> {
+        let unready = self.wait_for(code, address, ServingStatus::NotServing);
+        ensure!(unready.await?, "{address} is ready after 60 s");
+        Ok(())
+    }
+
+    /// Whether the health service says this of the node within 60 s.
+    async fn wait_for(
+        &self,
+        code: &str,
+        address: &str,
+        status: ServingStatus,
+    ) -> anyhow::Result<bool> {
         let until = Instant::now() + Duration::from_mins(1);
-        loop {
+        while Instant::now() < until {
             let channel = self.channel_at(address, code, code, "operator")?;
             let answer = tokio::time::timeout(
                 Duration::from_secs(5),
@@ -439,20 +467,13 @@ impl Demo {
             )
             .await;
             if let Ok(Ok(answer)) = answer
-                && answer.into_inner().status() == ServingStatus::Serving
+                && answer.into_inner().status() == status
             {
-                return Ok(());
-            }
-            if Instant::now() > until {
-                let log = std::fs::read_to_string(log_file).unwrap_or_default();
-                let tail: Vec<&str> = log.lines().rev().take(20).collect();
-                bail!(
-                    "{code} isn't ready after 60 s; its last log lines, newest first:\n{}",
-                    tail.join("\n")
-                );
+                return Ok(true);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(false)
     }
 
     /// Runs `vrx-node` with `arguments` and a node's configuration; gives exit code, standard output and error.

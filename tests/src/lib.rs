@@ -28,6 +28,7 @@ pub mod demo;
 pub mod exchange;
 pub mod load;
 pub mod log;
+pub mod metrics;
 pub mod process;
 pub mod tls;
 pub mod trace;

@@ -73,6 +73,29 @@ impl Process {
         })
     }
 
+    /// Changes its configuration; the next start reads it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn configure(&self, change: impl FnOnce(&mut toml::Table)) -> anyhow::Result<()> {
+        let mut config: toml::Table = std::fs::read_to_string(&self.config)?.parse()?;
+        change(&mut config);
+        Ok(std::fs::write(&self.config, toml::to_string(&config)?)?)
+    }
+
+    /// From its next start on it serves metrics at the address that this gives.
+    ///
+    /// # Errors
+    /// If its configuration can't be written.
+    pub fn with_metrics(&self) -> anyhow::Result<String> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let text = address.clone();
+        self.configure(|config| {
+            config.insert("metrics".to_owned(), text.into());
+        })?;
+        Ok(address)
+    }
+
     /// Where it listens.
     pub fn address(&self) -> &str {
         &self.address

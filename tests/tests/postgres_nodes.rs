@@ -200,21 +200,10 @@ async fn a_standby_that_lacks_answered_entries_is_served_from_by_nobody_who_has_
         "something was appended"
     );
     // The copy at the second path is written once a second: only what it covers can be missed by a later start.
-    let kept = demo
-        .node(FUJISAWA)
-        .unwrap()
-        .config
-        .parent()
-        .unwrap()
-        .join(format!("kept/{FUJISAWA}.checkpoint"));
     wait_until(
         Duration::from_mins(1),
         "a kept checkpoint of what was lost",
-        || {
-            let note = std::fs::read_to_string(&kept)?;
-            let size: Option<u64> = note.lines().nth(1).and_then(|size| size.parse().ok());
-            Ok(size.is_some_and(|size| size > found))
-        },
+        || Ok(kept_size(&demo, "kept").is_some_and(|size| size > found)),
     )
     .await
     .unwrap();
@@ -250,6 +239,78 @@ async fn a_process_of_an_earlier_epoch_appends_nothing_more() {
     assert_eq!(entries(server, &database), found, "something was appended");
     server.sql(&name, "UPDATE vrx.log_head SET epoch = 1");
     assert_holds_all(&demo, &got.receipts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_process_keeps_what_the_other_wrote_and_is_unready_on_a_log_that_went_back() {
+    let database = TestDatabase::fresh();
+    let demo = demo_on(&database, &[database.server()]);
+    let processes = processes(&demo, 2).await;
+    let (server, name) = (database.server(), format!("{}_{FUJISAWA}", database.name()));
+    let older = "SELECT size, encode(root, 'hex'), last_time FROM vrx.log_head";
+    let older = server.sql(&name, older);
+    let older: Vec<&str> = older.trim().split('|').collect();
+    let load = load(&demo, &processes[..1]);
+    load.wait_for(100).await.unwrap();
+    load.stop().await.unwrap();
+    let size = entries(server, &database);
+    let both_keep = || {
+        let kept = [kept_size(&demo, "kept"), kept_size(&demo, "kept-beside-1")];
+        Ok(kept == [Some(size); 2])
+    };
+    wait_until(Duration::from_mins(1), "both keep the newest", both_keep)
+        .await
+        .unwrap();
+    assert_eq!(entries(server, &database), size, "the idle one wrote");
+
+    let [kept, root, time] = older[..] else {
+        panic!("{older:?}");
+    };
+    server.sql(
+        &name,
+        &format!(
+            "BEGIN; DELETE FROM vrx.log_entry WHERE idx >= {kept}; \
+             UPDATE vrx.log_head SET size = {kept}, root = decode('{root}', 'hex'), last_time = {time}, checkpoint = NULL; COMMIT"
+        ),
+    );
+    for process in &processes {
+        demo.wait_unready_at(FUJISAWA, process.address())
+            .await
+            .unwrap();
+        let said = process.said().unwrap();
+        assert!(
+            said.contains("Stop this process, keep everything"),
+            "{said}"
+        );
+    }
+    let says = "doesn't continue the one this node has written";
+    assert_refuses_to_append(&demo, &processes[1], says).await;
+    let found = entries(server, &database);
+    assert_eq!(found.to_string(), kept, "something was appended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_would_keep_its_checkpoints_where_another_does_is_refused() {
+    let database = TestDatabase::fresh();
+    let demo = demo_on(&database, &[database.server()]);
+    let mut beside = Process::beside(&demo, FUJISAWA, "beside").unwrap();
+    beside
+        .configure(|config| {
+            config.insert("kept_checkpoint_dir".to_owned(), "kept".into());
+        })
+        .unwrap();
+    let ended = beside.start_and_end(&demo).await.unwrap();
+    let said = beside.said().unwrap();
+    assert_eq!(ended.code(), Some(69), "{said}");
+    assert!(said.contains("kept_checkpoint_dir"), "{said}");
+}
+
+/// Entries under the checkpoint that a process of Fujisawa keeps in this folder.
+fn kept_size(demo: &Demo, folder: &str) -> Option<u64> {
+    let home = demo.node(FUJISAWA).ok()?.config.parent()?;
+    let path = home.join(folder).join(format!("{FUJISAWA}.checkpoint"));
+    let note = std::fs::read_to_string(path).ok()?;
+    note.lines().nth(1)?.parse().ok()
 }
 
 /// No question is answered, and after a while the process says why.

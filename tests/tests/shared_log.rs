@@ -65,6 +65,15 @@ async fn call(log: &ProvisionLog, stop: &AtomicBool) -> Told {
     told
 }
 
+/// Looks at the head until told to stop, as a canary does: whatever the way to the server does, what is there is this log.
+async fn look(log: &ProvisionLog, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        let looked = log.look(Deadline::after(Duration::from_secs(2))).await;
+        assert_ne!(looked, Err(RecordError::Poisoned), "{:?}", log.health());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn trouble(random: &SeededRandom) -> LinkState {
     let mut byte = [0];
     random.fill(&mut byte);
@@ -140,7 +149,8 @@ impl Process {
     }
 
     async fn calls(&self, stop: &AtomicBool) -> Vec<Told> {
-        join_all((0..6).map(|_| call(&self.log, stop))).await
+        let calls = join_all((0..6).map(|_| call(&self.log, stop)));
+        tokio::join!(calls, look(&self.log, stop)).0
     }
 
     /// It has written again, and knows of no trouble.
@@ -176,6 +186,34 @@ impl Process {
         assert!(self.log.shutdown(soon()).await);
         self.store.close().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_process_shows_the_others_entries_and_a_head_that_went_back_ends_it() {
+    let (database, folder) = (database().await, tempfile::tempdir().unwrap());
+    let (one, idle) = tokio::join!(
+        Process::start(&database, folder.path(), 3),
+        Process::start(&database, folder.path(), 4)
+    );
+    let soon = || Deadline::after(Duration::from_secs(10));
+    // Past the first full tile.
+    for _ in 0..300 {
+        one.log.record(entry(), None, (), soon()).await.unwrap();
+    }
+    idle.log.canary(soon()).await.unwrap();
+    assert_eq!(idle.log.checkpoint().note(), one.log.checkpoint().note());
+    assert_eq!(
+        idle.log.measures().entries + one.log.measures().entries,
+        301
+    );
+    let newest = idle.log.reader().entry(300, soon()).await.unwrap();
+    assert_eq!(newest.receipt.log_index, 300);
+
+    database.sql("UPDATE vrx.log_head SET size = size - 1");
+    for process in [&idle, &one] {
+        assert_eq!(process.log.canary(soon()).await, Err(RecordError::Poisoned));
+    }
+    assert_eq!(one.rows().await.len(), 301);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// 藤沢市の住民の人数 (40 以上) / residents of Fujisawa, at least 40
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     residents: usize,
-    /// 両方のノードを PostgreSQL で動かす。USER はデータベースとロールを作れること。DB の隣に <DB>_142051 と <DB>_141003 を作る /
+    /// 両方のノードを PostgreSQL で動かす。USER はデータベースとロールを作れること。DB の隣に `<DB>_142051` と `<DB>_141003` を作る /
     /// both nodes on PostgreSQL; USER may make databases and roles
     ///
     /// Makes the databases `<DB>_142051` and `<DB>_141003` on that server, and for each the roles `…_owner` and `…_node`; drops

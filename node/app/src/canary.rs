@@ -3,6 +3,9 @@
 //! A round tries a bounded number of tenants, in turn, so that a node of many doesn't wear its databases out with trying: up
 //! to `A_ROUND` tenants each is tried in every round. A tenant is ready when its own last song was well; the node is when
 //! any song of its last round was: one municipality's trouble takes the others off no load balancer.
+//!
+//! Each song looks at the head of the tenant's log in the database too: a process that is idle learns by it what others wrote,
+//! and of a database that lacks what this node has signed before it would write there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +40,7 @@ struct Canary {
     tenant: MunicipalityCode,
     /// The keys: something is sealed and opened.
     keyring: Arc<Keyring>,
-    /// The log and its database: a row is written and synced beside the log.
+    /// The log and its database: a row is written and synced beside the log, and the log's head looked at.
     log: Arc<ProvisionLog>,
     /// Nonces.
     random: Arc<dyn Random>,

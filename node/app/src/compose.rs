@@ -15,7 +15,9 @@ use vrx_services::refusals::Refusals;
 use vrx_services::{
     AnswerCodec, NodeServices, PeerExchange, TenantPolicy, TenantServices, Tenants,
 };
-use vrx_storage::{LogStore, PersonStore, ReceiptStore, RegistryStore, TenantStore};
+use vrx_storage::{
+    LogStore, PersonStore, PostgresCluster, ReceiptStore, RegistryStore, TenantStore,
+};
 
 use crate::clock::SystemClock;
 use crate::config::{Config, TenantConfig};
@@ -124,6 +126,14 @@ impl Node {
             shared,
             clusters,
         })
+    }
+
+    /// The clusters that this node is connected to, each under one of its names in the configuration.
+    pub fn clusters<'a>(
+        &'a self,
+        config: &'a Config,
+    ) -> impl Iterator<Item = (&'a str, &'a Arc<PostgresCluster>)> {
+        self.clusters.named(config)
     }
 
     /// Closes in the reverse order. Every step of every tenant is tried; the first that fails is told.
@@ -303,7 +313,9 @@ pub fn start_failure(error: StartError) -> Failure {
     match error {
         StartError::Storage(error) => storage_failure(error),
         StartError::Origin => Failure::configuration(format!("trust_domain: {error}")),
-        StartError::Genesis(_) | StartError::Deadline => Failure::unavailable(error.to_string()),
+        StartError::Genesis(_) | StartError::Deadline | StartError::KeptByAnother { .. } => {
+            Failure::unavailable(error.to_string())
+        }
         StartError::NothingKept { .. } => Failure::storage(format!(
             "{error} with `vrx-node serve --accept-missing-checkpoint`"
         )),

@@ -7,11 +7,14 @@ use std::time::Duration;
 use rustls_pki_types::UnixTime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use vrx_provision_log::{Deadline, MissingKept};
 use vrx_services::jobs::Jobs;
 use vrx_services::receipts::Recovery;
 use vrx_transport::{
-    Limits, PeerClient, ProstAnswerCodec, Readiness, Shutdown, TenantFiles, TlsFiles, TlsMaterial,
+    Limits, MetricsText, PeerClient, ProstAnswerCodec, Readiness, Served, Shutdown, TenantFiles,
+    TlsFiles, TlsMaterial, Traffic, serve_metrics,
 };
 
 use crate::canary::Canaries;
@@ -19,6 +22,7 @@ use crate::compose::{Node, Outside, World};
 use crate::config::{Config, read_members};
 use crate::failure::Failure;
 use crate::init::make_private;
+use crate::metrics::Metrics;
 
 /// How long the log may take to write out what waits, after the last call ended.
 const LAST_ENTRIES: Duration = Duration::from_secs(30);
@@ -63,8 +67,12 @@ pub async fn serve(
             config.listen
         ))
     });
-    let ended = match listener {
-        Ok(listener) => live(config, &world, &node, listener, material, &mut signals).await,
+    let listeners = match (listener, bind_metrics(config, file).await) {
+        (Ok(calls), Ok(metrics)) => Ok(Listeners { calls, metrics }),
+        (Err(failure), _) | (_, Err(failure)) => Err(failure),
+    };
+    let ended = match listeners {
+        Ok(listeners) => live(config, &world, &node, listeners, material, &mut signals).await,
         Err(failure) => Err(failure),
     };
     let closed = node.close(Deadline::after(LAST_ENTRIES)).await;
@@ -74,19 +82,43 @@ pub async fn serve(
     ended.and(closed)
 }
 
+/// Where a node can be reached.
+struct Listeners {
+    calls: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+async fn bind_metrics(config: &Config, file: &Path) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = config.metrics else {
+        return Ok(None);
+    };
+    let bound = TcpListener::bind(address).await.map_err(|error| {
+        Failure::unavailable(format!(
+            "{}: metrics: can't listen on {address}: {error}; choose a free address",
+            file.display()
+        ))
+    });
+    bound.map(Some)
+}
+
 async fn live(
     config: &Config,
     world: &World,
     node: &Node,
-    listener: TcpListener,
+    listeners: Listeners,
     material: Arc<TlsMaterial>,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
-    let address = listener
+    let Listeners { calls, metrics } = listeners;
+    let address = calls
         .local_addr()
         .map_err(|error| Failure::unavailable(format!("the listener has no address: {error}")))?;
     let shutdown = Shutdown::default();
-    let readiness = Readiness::new().await;
+    let (readiness, traffic) = (Readiness::new().await, Arc::new(Traffic::default()));
+    let scrapes = Scrapes::start(
+        metrics,
+        Metrics::of(config, node, world, readiness.clone(), Arc::clone(&traffic)),
+    );
     let canaries = Canaries::of(&node.open, world);
     canaries
         .sing(&readiness)
@@ -95,15 +127,15 @@ async fn live(
     let canaries = tokio::spawn(canaries.keep_singing(readiness.clone(), shutdown.soft.clone()));
     let jobs = Jobs::start(Arc::clone(&node.tenants));
     let recovery = Recovery::start(Arc::clone(&node.tenants));
-    let mut serving = tokio::spawn(vrx_transport::serve(
-        listener,
+    let served = Served {
         material,
-        limits(config),
-        Arc::clone(&node.tenants),
-        Arc::clone(&node.shared),
-        readiness.clone(),
-        shutdown.clone(),
-    ));
+        limits: limits(config),
+        tenants: Arc::clone(&node.tenants),
+        shared: Arc::clone(&node.shared),
+        readiness: readiness.clone(),
+        traffic,
+    };
+    let mut serving = tokio::spawn(vrx_transport::serve(calls, served, shutdown.clone()));
     for open in &node.open {
         tracing::info!(municipality = %open.tenant.code, entries = open.log.checkpoint().size(), "open");
     }
@@ -137,12 +169,51 @@ async fn live(
     if canaries.await.is_err() {
         tracing::error!("the canaries panicked");
     }
+    scrapes.end().await;
     match served {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Failure::internal(format!("serving ended: {error}"))),
         Err(_) => Err(Failure::internal(
             "serving panicked; the lines before this one say where",
         )),
+    }
+}
+
+/// The task that answers scrapes, where the configuration asks for it. It goes on until the calls have ended.
+struct Scrapes {
+    stop: CancellationToken,
+    task: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Scrapes {
+    fn start(listener: Option<TcpListener>, metrics: Metrics) -> Self {
+        let stop = CancellationToken::new();
+        let task = listener.map(|listener| {
+            let text: MetricsText = Arc::new(move || metrics.text());
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(%address, "metrics");
+            }
+            tokio::spawn(serve_metrics(listener, text, stop.clone()))
+        });
+        Self { stop, task }
+    }
+
+    async fn end(mut self) {
+        self.stop.cancel();
+        let Some(task) = self.task.take() else {
+            return;
+        };
+        match task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "metrics aren't served"),
+            Err(_) => tracing::error!("the task that serves metrics panicked"),
+        }
+    }
+}
+
+impl Drop for Scrapes {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 

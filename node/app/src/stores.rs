@@ -91,6 +91,20 @@ impl Clusters {
         Ok(Arc::new(opened.map_err(storage_failure)?))
     }
 
+    /// The connected clusters, each under the first name that leads to it.
+    pub fn named<'a>(
+        &'a self,
+        config: &'a Config,
+    ) -> impl Iterator<Item = (&'a str, &'a Arc<PostgresCluster>)> {
+        self.by_url.iter().filter_map(|(url, cluster)| {
+            let mut names = config
+                .clusters
+                .iter()
+                .filter(move |(_, named)| *named == url);
+            Some((names.next()?.0.as_str(), cluster))
+        })
+    }
+
     /// Ends all connections. What doesn't end in time ends with the process.
     pub async fn close(&self) {
         for (url, cluster) in &self.by_url {

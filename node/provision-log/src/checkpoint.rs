@@ -8,11 +8,17 @@ use vrx_tlog::{Checkpoint, Snapshot, VerifierKey, sign_note};
 pub struct SignedCheckpoint {
     note: String,
     snapshot: Snapshot,
+    last_time: u64,
 }
 
 impl SignedCheckpoint {
-    /// Signs a tree that is durable. Never called for one that isn't: a signature can't be taken back.
-    pub(crate) fn sign(snapshot: Snapshot, key: &VerifierKey, keyring: &Keyring) -> Self {
+    /// Signs a tree that is durable. Never called for one that isn't: a signature can't be taken back. `last_time` is its last entry's.
+    pub(crate) fn sign(
+        snapshot: Snapshot,
+        last_time: u64,
+        key: &VerifierKey,
+        keyring: &Keyring,
+    ) -> Self {
         let body = Checkpoint {
             origin: key.name().to_owned(),
             size: snapshot.size(),
@@ -22,7 +28,13 @@ impl SignedCheckpoint {
         Self {
             note: sign_note(&body, key, |message| keyring.sign_log(message)),
             snapshot,
+            last_time,
         }
+    }
+
+    /// Time of the last entry under it, milliseconds since 1970 (UTC); 0 of an empty log.
+    pub fn last_time(&self) -> u64 {
+        self.last_time
     }
 
     /// The signed note (C2SP tlog-checkpoint).

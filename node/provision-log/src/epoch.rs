@@ -220,7 +220,12 @@ impl NewEpoch {
             let note = std::fs::read_to_string(path).map_err(failed)?;
             kept::write(&beside(path, before.epoch), &note).map_err(failed)?;
         }
-        let checkpoint = SignedCheckpoint::sign(self.tree.snapshot(), &key, keyring);
+        let checkpoint = SignedCheckpoint::sign(
+            self.tree.snapshot(),
+            self.rows.head.last_time,
+            &key,
+            keyring,
+        );
         kept::write(path, checkpoint.note()).map_err(failed)
     }
 }

@@ -110,6 +110,15 @@ pub enum StartError {
         /// What is wrong with it.
         why: String,
     },
+    /// Another process keeps its checkpoints at the same path.
+    #[error(
+        "another process keeps its checkpoints at {path}: each process has its own place for them; give this one another \
+         kept_checkpoint_dir, or end the other"
+    )]
+    KeptByAnother {
+        /// Where.
+        path: String,
+    },
     /// The database's epoch is another one than the configuration's.
     #[error("the database holds epoch {found} of the log, the configuration says {expected}")]
     Epoch {

@@ -1,9 +1,10 @@
 //! The copy of the newest checkpoint at a second path: what a rolled-back database is recognised by.
 //!
-//! Beside it, at `<path>.gap`, a log that had to stop leaves when and why, so that the entry about the gap can be written after recovery.
+//! Beside it, `<path>.lock` is locked by the one process that keeps checkpoints there, and at `<path>.gap` a log that had to stop leaves when and why, so that the entry about the gap can be written after recovery.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,8 +89,49 @@ pub(crate) async fn keep(
         }
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
+            // What a poisoned log has signed must be known to whoever starts it next, however soon.
+            () = shared.poisoned() => {}
             () = stop.cancelled() => {}
         }
+    }
+}
+
+/// The right to keep checkpoints at a path, for as long as it lives: whoever shared it would take the other's newer copy for its own.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _lock: Option<File>,
+}
+
+/// Takes the lock of a file beside the kept checkpoint, at `<path>.lock`. A folder that isn't there is left to whoever writes into it.
+pub(crate) fn hold(path: &Path) -> Result<Held, StartError> {
+    let beside = with_suffix(path, ".lock");
+    let refused = |error: &io::Error| StartError::Kept {
+        path: beside.display().to_string(),
+        why: error.to_string(),
+    };
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&beside);
+    let file = match file {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Held { _lock: None }),
+        Err(error) => return Err(refused(&error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Held { _lock: Some(file) }),
+        Err(TryLockError::WouldBlock) => Err(StartError::KeptByAnother {
+            path: path.display().to_string(),
+        }),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            tracing::warn!(
+                path = %path.display(),
+                "this file system has no locks: see to it that no other process keeps its checkpoints here"
+            );
+            Ok(Held { _lock: None })
+        }
+        Err(TryLockError::Error(error)) => Err(refused(&error)),
     }
 }
 

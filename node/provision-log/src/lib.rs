@@ -5,7 +5,7 @@
 //! openings. The individual number isn't even in those.
 //!
 //! *Where to start*: [`ProvisionLog::record`] is what every use case calls; `writer.rs` takes batches, `commit.rs` tells the three classes of error apart;
-//! `recover.rs` is what a start does; `opening.rs` is the sealed format. *How to add one more*: a new kind of entry is a table in
+//! `look.rs` is what it learns without writing; `recover.rs` is what a start does; `opening.rs` is the sealed format. *How to add one more*: a new kind of entry is a table in
 //! `vrx_domain::audit` and no change here; a new thing to read from the log is a method of [`LogReader`] in a file of its own.
 //!
 //! **The commit point** is the return of `LogStore::append`: before it, nothing of a batch is believed; after it, nothing is taken back.
@@ -31,6 +31,8 @@ mod export;
 mod gap;
 mod kept;
 mod log;
+mod look;
+mod measures;
 mod opening;
 mod options;
 mod reader;
@@ -49,6 +51,7 @@ pub use epoch::{KeptBefore, NewEpoch, Standing, kept_before};
 pub use error::{ExportError, Fault, ReadError, RecordError, StartError, Unavailable};
 pub use export::{Bundles, Exported};
 pub use log::ProvisionLog;
+pub use measures::Measures;
 pub use opening::Opening;
 pub use options::{LogOptions, MissingKept};
 pub use reader::{LogReader, ProvedEntry, StoredEntry};

@@ -17,7 +17,9 @@ use crate::deadline::Deadline;
 use crate::entry::{Entry, Subject};
 use crate::error::{ReadError, RecordError, StartError, Unavailable};
 use crate::gap::Gap;
-use crate::kept;
+use crate::kept::{self, Held};
+use crate::look::Look;
+use crate::measures::Measures;
 use crate::options::LogOptions;
 use crate::reader::LogReader;
 use crate::recorded::Recorded;
@@ -32,13 +34,17 @@ pub struct ProvisionLog {
     reader: Arc<LogReader>,
     store: Arc<dyn LogStore>,
     random: Arc<dyn Random>,
+    epoch: u32,
     shared: Arc<Shared>,
     exchange: mpsc::Sender<Pending>,
     other: mpsc::Sender<Pending>,
+    looks: mpsc::Sender<Look>,
     stop: CancellationToken,
     stop_background: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     background: Mutex<Vec<JoinHandle<()>>>,
+    /// Let go with the log.
+    held: Mutex<Option<Held>>,
 }
 
 impl ProvisionLog {
@@ -69,9 +75,11 @@ impl ProvisionLog {
         options: LogOptions,
     ) -> Result<Self, StartError> {
         let key = options.verifier_key(&keyring.log_public_key())?;
+        let held = kept::hold(&options.kept_checkpoint)?;
         let recovered = recover(&*store, &options, &key).await?;
         let checkpoint = Arc::new(SignedCheckpoint::sign(
             recovered.tree.snapshot(),
+            recovered.head.last_time,
             &key,
             &keyring,
         ));
@@ -88,6 +96,7 @@ impl ProvisionLog {
         ));
         let (exchange, exchange_queue) = mpsc::channel(options.queue.max(1));
         let (other, other_queue) = mpsc::channel(options.queue.max(1));
+        let (looks, looks_queue) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let noted = std::fs::read_to_string(kept::gap_path(&options.kept_checkpoint));
         let writer = Writer {
@@ -99,23 +108,28 @@ impl ProvisionLog {
             tiles,
             exchange: exchange_queue,
             other: other_queue,
+            looks: looks_queue,
             stop: stop.clone(),
             finishing: TaskTracker::new(),
             last_time: recovered.head.last_time,
             tree: recovered.tree,
             gap: noted.ok().as_deref().and_then(Gap::from_line),
+            half_way: None,
         };
         let log = Self {
             reader,
             store,
             random: Arc::clone(&options.random),
+            epoch: options.epoch,
             shared,
             exchange,
             other,
+            looks,
             stop,
             stop_background: CancellationToken::new(),
             tasks: Mutex::new(vec![tokio::spawn(writer.run())]),
             background: Mutex::default(),
+            held: Mutex::new(Some(held)),
         };
         if recovered.head.size == 0 {
             log.genesis(&options).await?;
@@ -214,13 +228,40 @@ impl ProvisionLog {
         self.shared.health()
     }
 
-    /// Writes and syncs a row beside the log, if the log isn't poisoned: what readiness rests on.
+    /// What the log has done and has before it.
+    pub fn measures(&self) -> Measures {
+        let waiting = |lane: &mpsc::Sender<Pending>| lane.max_capacity() - lane.capacity();
+        self.shared.counts.measures(
+            self.epoch,
+            self.exchange.max_capacity(),
+            waiting(&self.exchange),
+            waiting(&self.other),
+        )
+    }
+
+    /// Looks at the head in the database, between two batches: entries of other processes are taken over if they continue this log, and a
+    /// checkpoint of them is signed; a head that isn't where this node's log goes on poisons the log. Of more entries than
+    /// [`LogOptions::max_followed`] the rest is left to the next look.
+    pub async fn look(&self, deadline: Deadline) -> Result<(), RecordError> {
+        if let Some(refusal) = self.shared.refusal() {
+            return Err(refusal);
+        }
+        let (reply, found) = oneshot::channel();
+        let asked = deadline.wait(self.looks.send(reply)).await;
+        let asked = asked.map_err(|_| RecordError::DeadlineExceeded)?;
+        asked.map_err(|_| self.closed())?;
+        let found = deadline.wait(found).await;
+        let found = found.map_err(|_| RecordError::DeadlineExceeded)?;
+        found.map_err(|_| self.closed())?
+    }
+
+    /// Writes and syncs a row beside the log, if the log isn't poisoned, and looks at the head: what readiness rests on.
     pub async fn canary(&self, deadline: Deadline) -> Result<(), RecordError> {
         if let Some(refusal) = self.shared.refusal() {
             return Err(refusal);
         }
         match deadline.wait(self.store.canary()).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => self.look(deadline).await,
             Ok(Err(StorageError::Full)) => Err(RecordError::Unavailable(Unavailable::StorageFull)),
             Ok(Err(_)) => Err(RecordError::Unavailable(Unavailable::Busy)),
             Err(_) => Err(RecordError::DeadlineExceeded),
@@ -235,7 +276,12 @@ impl ProvisionLog {
         let (tasks, background) = (take(&self.tasks), take(&self.background));
         let drained = join(tasks, deadline).await;
         self.stop_background.cancel();
-        join(background, deadline).await && drained
+        let ended = join(background, deadline).await && drained;
+        if ended {
+            // Nothing is kept any more: a later process may.
+            drop(self.held.lock().take());
+        }
+        ended
     }
 
     /// The first entry: whose log this is.

@@ -38,6 +38,8 @@ pub struct LogOptions {
     pub max_batch: usize,
     /// Entries a batch at most that aren't the exchange's.
     pub max_other: usize,
+    /// Entries of other processes that an idle writer takes over in one look at the head, at most.
+    pub max_followed: u32,
     /// How long the store may take for one batch, and for one reading. A batch that takes longer breaks a store whose outcome can't be
     /// known; of another the head is then read until it is.
     pub store_timeout: Duration,
@@ -65,6 +67,7 @@ impl LogOptions {
             queue: 4096,
             max_batch: 512,
             max_other: 64,
+            max_followed: 65_536,
             store_timeout: Duration::from_secs(30),
             clock,
             random,

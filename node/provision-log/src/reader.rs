@@ -53,7 +53,12 @@ impl LogReader {
     ) -> Result<Self, StartError> {
         let key = options.verifier_key(&keyring.log_public_key())?;
         let recovered = recover(&*store, options, &key).await?;
-        let checkpoint = SignedCheckpoint::sign(recovered.tree.snapshot(), &key, &keyring);
+        let checkpoint = SignedCheckpoint::sign(
+            recovered.tree.snapshot(),
+            recovered.head.last_time,
+            &key,
+            &keyring,
+        );
         let newest = watch::Sender::new(Arc::new(checkpoint)).subscribe();
         let tiles = Arc::new(Tiles::new(Arc::clone(&store)));
         Ok(Self::new(

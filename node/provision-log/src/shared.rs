@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::SignedCheckpoint;
 use crate::deadline::Deadline;
 use crate::error::{RecordError, Unavailable};
+use crate::measures::Counts;
 use crate::verify::VerifyReport;
 
 /// Whether the log takes entries.
@@ -41,6 +43,8 @@ pub struct Health {
 pub(crate) struct Shared {
     newest: watch::Sender<Arc<SignedCheckpoint>>,
     inner: RwLock<Inner>,
+    poisoned: CancellationToken,
+    pub(crate) counts: Counts,
 }
 
 struct Inner {
@@ -64,6 +68,8 @@ impl Shared {
         Self {
             newest: watch::Sender::new(first),
             inner: RwLock::new(inner),
+            poisoned: CancellationToken::new(),
+            counts: Counts::default(),
         }
     }
 
@@ -117,6 +123,12 @@ impl Shared {
         if !matches!(inner.state, LogState::Poisoned(_)) {
             inner.state = LogState::Poisoned(why);
         }
+        self.poisoned.cancel();
+    }
+
+    /// Comes when the log is poisoned.
+    pub(crate) async fn poisoned(&self) {
+        self.poisoned.cancelled().await;
     }
 
     pub(crate) fn stop(&self, by: Deadline) {

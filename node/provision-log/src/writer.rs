@@ -19,6 +19,7 @@ use crate::entry::Draft;
 use crate::error::{RecordError, Unavailable};
 use crate::gap::Gap;
 use crate::kept;
+use crate::look::{HalfWay, Look};
 use crate::options::LogOptions;
 use crate::shared::Shared;
 use crate::tiles::Tiles;
@@ -55,11 +56,19 @@ pub(crate) struct Writer {
     pub(crate) tiles: Arc<Tiles>,
     pub(crate) exchange: mpsc::Receiver<Pending>,
     pub(crate) other: mpsc::Receiver<Pending>,
+    pub(crate) looks: mpsc::Receiver<Look>,
     pub(crate) stop: CancellationToken,
     pub(crate) finishing: TaskTracker,
     pub(crate) tree: Tree,
     pub(crate) last_time: u64,
     pub(crate) gap: Option<Gap>,
+    pub(crate) half_way: Option<HalfWay>,
+}
+
+/// What the writer does next.
+enum Next {
+    Batch(Vec<Pending>),
+    Look(Look),
 }
 
 /// One batch, until it stands or is given up.
@@ -76,11 +85,17 @@ pub(crate) struct Batch {
 impl Writer {
     /// Runs until stopped and drained, or poisoned.
     pub(crate) async fn run(mut self) {
-        while let Some(arrived) = self.next().await {
-            if let Some(batch) = self.prepare(arrived)
-                && !self.write(batch).await
-            {
-                break;
+        while let Some(next) = self.next().await {
+            match next {
+                Next::Batch(arrived) => {
+                    if let Some(batch) = self.prepare(arrived)
+                        && !self.write(batch).await
+                    {
+                        break;
+                    }
+                }
+                // Who asked may have stopped waiting.
+                Next::Look(look) => drop(look.send(self.look().await)),
             }
             if matches!(self.shared.refusal(), Some(RecordError::Poisoned)) {
                 break;
@@ -88,6 +103,7 @@ impl Writer {
         }
         self.exchange.close();
         self.other.close();
+        self.looks.close();
         let refusal = self
             .shared
             .refusal()
@@ -102,17 +118,21 @@ impl Writer {
         self.finishing.wait().await;
     }
 
-    /// Waits for an entry and takes all that came with it; `None` when the log was stopped and is drained.
-    async fn next(&mut self) -> Option<Vec<Pending>> {
+    /// Waits for an entry and takes all that came with it, or for a wish to look at the head; `None` when the log was stopped and is
+    /// drained.
+    async fn next(&mut self) -> Option<Next> {
         let first = loop {
             let stopping = self.exchange.is_closed();
             tokio::select! {
                 biased;
+                // Seldom, and one reading long: a load that never ends must not put it off for ever.
+                Some(look) = self.looks.recv() => return Some(Next::Look(look)),
                 Some(pending) = self.exchange.recv() => break pending,
                 Some(pending) = self.other.recv() => break pending,
                 () = self.stop.cancelled(), if !stopping => {
                     self.exchange.close();
                     self.other.close();
+                    self.looks.close();
                 }
                 else => return None,
             }
@@ -131,7 +151,7 @@ impl Writer {
             };
             arrived.push(pending);
         }
-        Some(arrived)
+        Some(Next::Batch(arrived))
     }
 
     /// Drops what nobody waits for any more, before it gets a place in the log.
@@ -224,8 +244,8 @@ impl Writer {
     /// The batch is on the disk. From here on nothing can take it back.
     fn stands(&mut self, batch: Batch, sealed: Option<Sealed>) {
         let Some(sealed) = sealed else { return };
-        let grew =
-            sealed.tree.size() > self.tree.size() || sealed.entries.iter().any(Result::is_ok);
+        let own = sealed.entries.iter().filter(|entry| entry.is_ok()).count();
+        let grew = sealed.tree.size() > self.tree.size() || own > 0;
         self.tree = sealed.tree;
         self.last_time = sealed.time;
         self.shared.serving(None);
@@ -237,19 +257,23 @@ impl Writer {
             }));
         }
         let replies = batch.waiting.into_iter().zip(sealed.entries).collect();
+        if own > 0 {
+            self.shared.counts.batch(own as u64);
+        }
         if !grew {
             answer(replies, &self.shared.newest());
             return;
         }
         let snapshot = self.tree.snapshot();
         self.tiles.remember(snapshot.recent_tiles());
-        let (shared, keyring, key) = (
+        let (shared, keyring, key, time) = (
             Arc::clone(&self.shared),
             Arc::clone(&self.keyring),
             self.key.clone(),
+            self.last_time,
         );
         let finish = move || {
-            let checkpoint = Arc::new(SignedCheckpoint::sign(snapshot, &key, &keyring));
+            let checkpoint = Arc::new(SignedCheckpoint::sign(snapshot, time, &key, &keyring));
             shared.publish(&checkpoint);
             answer(replies, &checkpoint);
         };
@@ -268,24 +292,45 @@ impl Writer {
         } else {
             &RecordError::DeadlineExceeded
         };
-        tracing::warn!(error = %error, entries = batch.waiting.len(), "entries were turned away");
+        let turned_away = batch.waiting.len() - usize::from(batch.names_gap);
+        tracing::warn!(error = %error, entries = turned_away, "entries were turned away");
         self.shared.serving(Some(error.clone()));
-        self.note_gap(&error.to_string(), &batch);
+        self.shared.counts.turned_away(turned_away as u64);
+        self.note_gap(&error.to_string(), turned_away);
         for waiting in batch.waiting {
             waiting.refuse(error);
         }
     }
 
     async fn poison(&mut self, batch: Batch, why: String) {
-        tracing::error!(
-            why,
-            "the log's storage can't be trusted: the log is poisoned"
-        );
-        self.note_gap(&why, &batch);
-        self.shared.poison(why);
+        let turned_away = batch.waiting.len() - usize::from(batch.names_gap);
+        self.shared.counts.turned_away(turned_away as u64);
+        self.note_gap(&why, turned_away);
+        self.tell_poison(why);
         for waiting in batch.waiting {
             waiting.refuse(&RecordError::Poisoned);
         }
+        self.leave_gap().await;
+    }
+
+    /// The same when nobody waits for an entry.
+    pub(crate) async fn poison_idle(&mut self, why: String) {
+        self.note_gap(&why, 0);
+        self.tell_poison(why);
+        self.leave_gap().await;
+    }
+
+    fn tell_poison(&self, why: String) {
+        tracing::error!(
+            tenant = %self.options.tenant.code,
+            why,
+            "the log's storage can't be trusted: the log is poisoned"
+        );
+        self.shared.poison(why);
+    }
+
+    /// Leaves the gap where the log finds it that is started after recovery.
+    async fn leave_gap(&self) {
         if let Some(gap) = &self.gap {
             let marker = kept::gap_path(&self.options.kept_checkpoint);
             if let Err(why) = kept::write_in_background(marker, gap.to_line()).await {
@@ -294,14 +339,14 @@ impl Writer {
         }
     }
 
-    fn note_gap(&mut self, why: &str, batch: &Batch) {
+    fn note_gap(&mut self, why: &str, turned_away: usize) {
         let now = self.options.clock.now().0;
         let gap = self.gap.get_or_insert_with(|| Gap {
             from: now,
             why: why.to_owned(),
             refused: 0,
         });
-        gap.refused += (batch.waiting.len() - usize::from(batch.names_gap)) as u64;
+        gap.refused += turned_away as u64;
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The inverse of [`base64`], non-canonical encodings refused.
+/// The inverse of [`base64()`], non-canonical encodings refused.
 pub(crate) fn unbase64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }

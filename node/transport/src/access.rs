@@ -30,11 +30,6 @@ impl Service {
         Some((service, method))
     }
 
-    /// Whether its caller is another municipality's node, which must be a member.
-    pub(crate) fn is_between_members(self) -> bool {
-        matches!(self, Service::Exchange | Service::Receipt)
-    }
-
     /// The allow-list.
     fn admits(self, role: Role) -> bool {
         match self {

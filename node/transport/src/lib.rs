@@ -24,18 +24,22 @@ mod access;
 pub mod client;
 mod grpc;
 mod limits;
+mod metrics;
 pub mod peer;
 mod serve;
 mod status;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+mod traffic;
 mod wire;
 
 pub use client::PeerClient;
 pub use grpc::health::Readiness;
 pub use limits::Limits;
-pub use serve::{Shutdown, serve};
+pub use metrics::{MetricsText, serve_metrics};
+pub use serve::{Served, Shutdown, serve};
 pub use tls::accept::AcceptLimits;
 pub use tls::{TenantFiles, TlsError, TlsFiles, TlsMaterial};
+pub use traffic::{Traffic, TrafficSeen};
 pub use wire::answer::ProstAnswerCodec;

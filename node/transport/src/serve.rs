@@ -21,6 +21,7 @@ use crate::limits::{self, InFlight, Limits};
 use crate::peer::Peer;
 use crate::tls::accept::{Acceptor, accept_loop};
 use crate::tls::{TlsError, TlsMaterial};
+use crate::traffic::Traffic;
 
 /// How a node is told to end.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,22 @@ pub struct Shutdown {
     pub hard: CancellationToken,
 }
 
+/// What a node serves, and how.
+pub struct Served {
+    /// Certificates and CAs.
+    pub material: Arc<TlsMaterial>,
+    /// What a caller may take.
+    pub limits: Limits,
+    /// The municipalities.
+    pub tenants: Arc<Tenants>,
+    /// What they share.
+    pub shared: Arc<NodeServices>,
+    /// What health says.
+    pub readiness: Readiness,
+    /// Where connections and answers are counted.
+    pub traffic: Arc<Traffic>,
+}
+
 /// Bytes of all headers of one call together.
 const HEADERS: u32 = 16 * 1024;
 /// How often a quiet caller is probed, and how long it may take to answer.
@@ -39,13 +56,17 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::fro
 /// Serves until `shutdown.soft` and the last call's end, or until `shutdown.hard`.
 pub async fn serve(
     listener: TcpListener,
-    material: Arc<TlsMaterial>,
-    limits: Limits,
-    tenants: Arc<Tenants>,
-    shared: Arc<NodeServices>,
-    readiness: Readiness,
+    served: Served,
     shutdown: Shutdown,
 ) -> Result<(), TlsError> {
+    let Served {
+        material,
+        limits,
+        tenants,
+        shared,
+        readiness,
+        traffic,
+    } = served;
     let acceptor = Acceptor::new(&material, limits.accept.handshake_deadline)?;
     let routes = tonic::service::Routes::new(readiness.server())
         .add_service(registry::server(tenants.clone(), limits))
@@ -61,6 +82,7 @@ pub async fn serve(
         in_flight,
         connections: seats,
         routes,
+        traffic: Arc::clone(&traffic),
     });
     let connections = TaskTracker::new();
     let per_connection = {
@@ -72,6 +94,7 @@ pub async fn serve(
         acceptor,
         limits.accept,
         &connections,
+        &traffic,
         &shutdown.soft,
         per_connection,
     )
@@ -90,6 +113,7 @@ async fn converse<IO>(stream: IO, peer: Peer, node: Arc<Node>, shutdown: Shutdow
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let _open = node.traffic.connected();
     // One caller's connections, however many and however idle, leave room for everybody else's.
     let Ok(_seat) = limits::take(&node.connections.of_peer(&peer)) else {
         tracing::debug!("a caller has too many connections");
@@ -168,6 +192,7 @@ mod tests {
         world: World,
         address: SocketAddr,
         readiness: Readiness,
+        traffic: Arc<Traffic>,
         shutdown: Shutdown,
         task: JoinHandle<Result<(), TlsError>>,
         yokohama: IssuedCert,
@@ -194,20 +219,21 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (readiness, shutdown) = (Readiness::new().await, Shutdown::default());
         let tenants = Arc::new(Tenants::default());
-        let serving = serve(
-            listener,
+        let traffic = Arc::new(Traffic::default());
+        let served = Served {
             material,
-            Limits::default(),
+            limits: Limits::default(),
             tenants,
             shared,
-            readiness.clone(),
-            shutdown.clone(),
-        );
-        let task = tokio::spawn(serving);
+            readiness: readiness.clone(),
+            traffic: traffic.clone(),
+        };
+        let task = tokio::spawn(serve(listener, served, shutdown.clone()));
         Running {
             world,
             address,
             readiness,
+            traffic,
             shutdown,
             task,
             yokohama,
@@ -305,6 +331,22 @@ mod tests {
         }
         said.dedup();
         assert_eq!(said.len(), 1);
+        let seen = node.traffic.seen();
+        // Those of the exchange whose caller is understood; the first and the desk's aren't.
+        assert_eq!((seen.answered, seen.refused, seen.failed), (0, 4, 0));
+        assert_eq!(seen.handshakes_failed, 0);
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_fails_is_counted() {
+        let node = running().await;
+        drop(tokio::net::TcpStream::connect(node.address).await.unwrap());
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+        while node.traffic.seen().handshakes_failed == 0 {
+            assert!(tokio::time::Instant::now() < deadline);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(node.traffic.seen().connections, 0);
     }
 
     #[tokio::test]

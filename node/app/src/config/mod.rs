@@ -37,6 +37,8 @@ pub struct Config {
     pub trust_domain: String,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where metrics are served, a loopback address; nowhere if there is none.
+    pub metrics: Option<SocketAddr>,
     /// The folder of the tenants' databases.
     pub state_dir: PathBuf,
     /// The folder of the keyrings.
@@ -223,6 +225,10 @@ impl Config {
                 "write an address and a port, such as \"127.0.0.1:7443\"",
             )
         })?;
+        let metrics = match &raw.metrics {
+            Some(text) => Some(loopback(&blame, text)?),
+            None => None,
+        };
         let backup = backup::check(&blame, folder, &raw)?;
         let clusters = database::clusters(&blame, raw.database.as_ref(), &raw.clusters)?;
         let federation_ca = at(raw.tls.federation_ca.clone());
@@ -245,6 +251,7 @@ impl Config {
         let config = Self {
             trust_domain: raw.trust_domain,
             listen,
+            metrics,
             state_dir: at(raw.state_dir),
             keyring_dir: at(raw.keyring_dir),
             root_key_file: at(raw.root_key_file),
@@ -286,6 +293,20 @@ impl Config {
             )),
             None => Ok(()),
         }
+    }
+}
+
+/// Metrics are served without TLS and to whoever asks: on this machine alone.
+fn loopback(blame: &Blame<'_>, text: &str) -> Result<SocketAddr, ConfigError> {
+    const REMEDY: &str = "write a loopback address and a port, such as \"127.0.0.1:9464\"; a scraper on another machine comes \
+                          through a tunnel or a proxy that knows it";
+    let address = SocketAddr::from_str(text);
+    let address = address.map_err(|error| blame.value("metrics", &error, REMEDY))?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        let problem = format!("{address} can be reached from other machines");
+        Err(blame.value("metrics", &problem, REMEDY))
     }
 }
 
@@ -336,6 +357,15 @@ mod tests {
             Path::new("/etc/vrx/kept/142051.checkpoint")
         );
         assert_eq!(config.recovery_recipients.len(), 1);
+        assert_eq!(config.metrics, None);
+        for address in ["127.0.0.1:9464", "[::1]:9464"] {
+            let text = sample().replace(
+                "# metrics = \"127.0.0.1:9464\"",
+                &format!("metrics = \"{address}\""),
+            );
+            let config = parse(&text).ok().unwrap();
+            assert_eq!(config.metrics, Some(address.parse().unwrap()));
+        }
     }
 
     #[test]
@@ -372,6 +402,16 @@ mod tests {
     fn a_value_that_cannot_be_used_is_named_with_a_remedy() {
         for (from, to, key) in [
             ("127.0.0.1:7443", "localhost", "listen"),
+            (
+                "# metrics = \"127.0.0.1:9464\"",
+                "metrics = \"0.0.0.0:9464\"",
+                "metrics",
+            ),
+            (
+                "# metrics = \"127.0.0.1:9464\"",
+                "metrics = \"localhost:9464\"",
+                "metrics",
+            ),
             ("\"142051\"", "\"142052\"", "tenant.code"),
             ("\"142051\"", "\"140007\"", "tenant.code"),
             ("vrx.example", "vrx example", "trust_domain"),

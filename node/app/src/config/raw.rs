@@ -15,6 +15,7 @@ use super::{Limits, LogFormat};
 pub(super) struct RawConfig {
     pub(super) trust_domain: String,
     pub(super) listen: String,
+    pub(super) metrics: Option<String>,
     pub(super) state_dir: PathBuf,
     pub(super) database: Option<String>,
     pub(super) keyring_dir: PathBuf,

@@ -3,5 +3,8 @@
 #[doc = include_str!("postgresql.md")]
 pub mod postgresql {}
 
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}
+
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}

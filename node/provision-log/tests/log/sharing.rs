@@ -15,14 +15,14 @@ use crate::scene::{FakeClock, NUMBERS, Scene, Seeded, record, soon};
 const UNSETTLED: RecordError = RecordError::Unavailable(Unavailable::Unsettled);
 
 /// A tenant whose store is a database server.
-fn shared_scene() -> Scene {
+pub(crate) fn shared_scene() -> Scene {
     let scene = Scene::new();
     scene.store.is_a_server();
     scene
 }
 
 /// Another process on the scene's store. Each keeps its checkpoints on its own disk.
-async fn another(scene: &Scene, name: &str) -> ProvisionLog {
+pub(crate) async fn another(scene: &Scene, name: &str) -> ProvisionLog {
     let mut options = scene.options.clone();
     options.kept_checkpoint = scene.folder.path().join(name);
     options.missing_kept = vrx_provision_log::MissingKept::Accept;
@@ -366,6 +366,10 @@ async fn whatever_a_server_does_to_two_processes_they_write_one_log_and_nothing_
                 if below(&random, 8) == 0 {
                     tokio::task::yield_now().await;
                 }
+            }
+            for log in &logs {
+                let looked = log.look(soon()).await;
+                assert_ne!(looked, Err(RecordError::Poisoned), "seed {seed}");
             }
             for caller in callers {
                 match caller.await.unwrap() {

@@ -223,6 +223,7 @@ async fn what_a_start_cannot_see_the_verification_in_the_background_finds() {
         record(&log, Scene::unknown()).await.map(drop),
         Err(RecordError::Poisoned)
     );
+    drop(log);
 
     let tile = scene.store.copy();
     tile.tamper_tile(0, 1, |bytes| bytes[8000] ^= 1);

@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use sqlx::Row;
 use vrx_crypto::Keyring;
 use vrx_domain::Random;
 
 use super::apply::{Applier, NotApplied};
 use super::cluster::PostgresCluster;
 use super::failure::{at_commit, before_commit, failure};
-use super::log::{HEAD_HELD, int, leaves, read_head, subject_heads};
-use super::session::{Mode, Session, statement};
+use super::hot::{Changes, Hot};
+use super::log::{hold, int, leaves, subject_heads};
+use super::session::{Session, prepared};
 use super::tenant::TenantState;
 use crate::fit::{behind, check_fit, is_gapless};
 use crate::{
@@ -24,11 +24,25 @@ use crate::{
 /// Entries from which a batch is sealed on a thread for such work: fewer cost less than the way there.
 const SEAL_APART: usize = 16;
 
+/// Entries, tiles and head in one statement. The head moves only from where the batch was put.
+pub(super) const ADD_BATCH: &str = "-- add_batch
+     WITH entries AS (
+         INSERT INTO {log_entry} (tenant, idx, entry_id, kind, subject, subject_seq, leaf, opening_key, opening)
+         SELECT $1, e.* FROM unnest($2::bigint[], $3::bytea[], $4::smallint[], $5::bytea[], $6::bigint[],
+                                    $7::bytea[], $8::bytea[], $9::bytea[]) AS e
+     ), tiles AS (
+         INSERT INTO {log_tile} (tenant, level, idx, hashes)
+         SELECT $1, t.* FROM unnest($10::smallint[], $11::bigint[], $12::bytea[]) AS t
+     )
+     UPDATE log_head SET size = $13, root = $14, epoch = $15, last_time = $16, checkpoint = $17
+     WHERE tenant = $1 AND size = $18 AND root = $19";
+
 /// What appending needs; owned, so that it runs to its end whoever goes away meanwhile.
 pub(super) struct Append {
     pub(super) cluster: Arc<PostgresCluster>,
     pub(super) tenant: i32,
     pub(super) keyring: Arc<Keyring>,
+    pub(super) hot: Arc<Hot>,
     pub(super) random: Arc<dyn Random>,
 }
 
@@ -40,7 +54,13 @@ impl Append {
         items: Arc<[BatchItem]>,
         seal: SealBatch,
     ) -> Result<Prepared, AppendError> {
-        let mut session = Session::begin(&self.cluster, self.tenant, Mode::Write)
+        let changes = match items.iter().any(|item| item.change.is_some()) {
+            true => Changes::Some,
+            false => Changes::None,
+        };
+        let mut session = self
+            .hot
+            .batch(&self.cluster, self.tenant, changes)
             .await
             .map_err(before_commit)?;
         match self.transaction(&mut session, expected, &items, seal).await {
@@ -68,7 +88,16 @@ impl Append {
         items: &Arc<[BatchItem]>,
         seal: SealBatch,
     ) -> Result<(Prepared, Written), AppendError> {
-        let head = self.hold_head(session).await?;
+        let subjects = || items.iter().map(|item| item.subject);
+        let held = hold(
+            session,
+            self.tenant,
+            &self.hot.head_and_subjects,
+            subjects(),
+        )
+        .await
+        .map_err(before_commit)?;
+        let head = serving(held.head)?;
         let since = match u32::try_from(behind(expected, &head)?).unwrap_or(u32::MAX) {
             0 => Vec::new(),
             count => leaves(session, self.tenant, expected.0, count)
@@ -81,10 +110,14 @@ impl Append {
             ));
         }
         let results = self.apply(session, items, head.size).await?;
-        let subjects = items.iter().map(|item| item.subject);
-        let heads = subject_heads(session, self.tenant, subjects)
-            .await
-            .map_err(before_commit)?;
+        let heads = if since.is_empty() {
+            held.subjects
+        } else {
+            // Somebody else's entries came first, perhaps while the head was waited for.
+            subject_heads(session, self.tenant, &self.hot.subjects, subjects())
+                .await
+                .map_err(before_commit)?
+        };
         let prepared = Prepared {
             head,
             since,
@@ -98,20 +131,6 @@ impl Append {
         check_fit(items, &prepared, &rows)?;
         self.write(session, &prepared.head, rows).await?;
         Ok((prepared, Written::Batch))
-    }
-
-    async fn hold_head(&self, session: &mut Session) -> Result<HeadRow, AppendError> {
-        let held = session
-            .row("log_head", statement(HEAD_HELD).bind(self.tenant), |row| {
-                Ok((read_head(row)?, row.try_get::<i16, _>(5)?))
-            })
-            .await
-            .map_err(before_commit)?;
-        match held {
-            Some((head, state)) if TenantState::of(state) == Some(TenantState::Serving) => Ok(head),
-            Some(_) => Err(NotCommitted::ReadOnly.into()),
-            None => Err(NotCommitted::Inconsistent(StorageError::OtherTenant).into()),
-        }
     }
 
     async fn apply(
@@ -154,7 +173,6 @@ impl Append {
         Ok(results)
     }
 
-    /// Entries, tiles and head in one statement. The head moves only from where the batch was put.
     async fn write(
         &self,
         session: &mut Session,
@@ -171,43 +189,40 @@ impl Append {
             places.push(int(tile.index));
             hashes.push(tile.hashes);
         }
-        let batch = statement(
-            "-- add_batch
-             WITH entries AS (
-                 INSERT INTO log_entry (tenant, idx, entry_id, kind, subject, subject_seq, leaf, opening_key, opening)
-                 SELECT $1, e.* FROM unnest($2::bigint[], $3::bytea[], $4::smallint[], $5::bytea[], $6::bigint[],
-                                            $7::bytea[], $8::bytea[], $9::bytea[]) AS e
-             ), tiles AS (
-                 INSERT INTO log_tile (tenant, level, idx, hashes)
-                 SELECT $1, t.* FROM unnest($10::smallint[], $11::bigint[], $12::bytea[]) AS t
-             )
-             UPDATE log_head SET size = $13, root = $14, epoch = $15, last_time = $16, checkpoint = $17
-             WHERE tenant = $1 AND size = $18 AND root = $19",
-        )
-        .bind(self.tenant)
-        .bind(entries.index)
-        .bind(entries.id)
-        .bind(entries.kind)
-        .bind(entries.subject)
-        .bind(entries.subject_seq)
-        .bind(entries.leaf)
-        .bind(entries.opening_key)
-        .bind(entries.opening)
-        .bind(levels)
-        .bind(places)
-        .bind(hashes)
-        .bind(int(rows.head.size))
-        .bind(rows.head.root)
-        .bind(i64::from(rows.head.epoch))
-        .bind(int(rows.head.last_time))
-        .bind(rows.head.checkpoint)
-        .bind(int(onto.size))
-        .bind(onto.root);
+        let batch = prepared("add_batch", &self.hot.add_batch)
+            .bind(self.tenant)
+            .bind(entries.index)
+            .bind(entries.id)
+            .bind(entries.kind)
+            .bind(entries.subject)
+            .bind(entries.subject_seq)
+            .bind(entries.leaf)
+            .bind(entries.opening_key)
+            .bind(entries.opening)
+            .bind(levels)
+            .bind(places)
+            .bind(hashes)
+            .bind(int(rows.head.size))
+            .bind(rows.head.root)
+            .bind(i64::from(rows.head.epoch))
+            .bind(int(rows.head.last_time))
+            .bind(rows.head.checkpoint)
+            .bind(int(onto.size))
+            .bind(onto.root);
         match session.run(batch).await {
             Ok(1) => Ok(()),
             Ok(_) => Err(NotCommitted::SwapLost.into()),
             Err(error) => Err(before_commit(failure(&error))),
         }
+    }
+}
+
+/// The head of a tenant that takes entries.
+fn serving(held: Option<(HeadRow, i16)>) -> Result<HeadRow, AppendError> {
+    match held {
+        Some((head, state)) if TenantState::of(state) == Some(TenantState::Serving) => Ok(head),
+        Some(_) => Err(NotCommitted::ReadOnly.into()),
+        None => Err(NotCommitted::Inconsistent(StorageError::OtherTenant).into()),
     }
 }
 

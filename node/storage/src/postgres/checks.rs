@@ -127,6 +127,29 @@ async fn role(connection: &mut PgConnection) -> Result<(), StorageError> {
             return refuse(why);
         }
     }
+    let row = sqlx::query(
+        "-- own_rights_to_partitions
+         SELECT coalesce(bool_or(i.inhparent IN ('vrx.log_entry'::regclass, 'vrx.log_tile'::regclass)
+                        AND (has_any_column_privilege(c.oid, 'UPDATE') OR has_table_privilege(c.oid, 'DELETE, TRUNCATE'))), false),
+                coalesce(bool_and(c.relrowsecurity AND c.relforcerowsecurity), true)
+         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE c.relnamespace = 'vrx'::regnamespace AND c.relkind = 'r'",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(|error| failure(&error))?;
+    let is = |column: usize| {
+        row.try_get::<bool, _>(column)
+            .map_err(|error| failure(&error))
+    };
+    if is(0)? {
+        return refuse("may change or delete entries of the log");
+    }
+    if !is(1)? {
+        return Err(StorageError::Schema(
+            "row-level security isn't forced on every partition; run `vrx-node migrate`".to_owned(),
+        ));
+    }
     let tables: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
     let row = sqlx::query(
         "-- own_rights

@@ -1,18 +1,19 @@
 //! One database cluster as the nodes use it: a bounded pool, and which of its hosts is the primary.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, Postgres, Row};
 use tokio::time::Instant;
 
 use super::checks;
 use super::failure::failure;
 use super::passage::Passage;
+use super::pools::Pools;
+use super::statistics::{StatementStatistics, StatementTimes};
 use super::url::PostgresUrl;
 use crate::StorageError;
 
@@ -43,6 +44,17 @@ impl Default for PostgresLimits {
     }
 }
 
+/// Which of a node's connections work takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Any that is free.
+    Any,
+    /// The tenant's lane for lookups.
+    Lookups,
+    /// The tenant's lane for batches of the log.
+    Batches,
+}
+
 /// How long one host may take to answer when the primary is looked for.
 const PROBE: Duration = Duration::from_secs(2);
 
@@ -54,18 +66,11 @@ pub struct PostgresCluster {
     url: PostgresUrl,
     hosts: Vec<Host>,
     limits: PostgresLimits,
-    pool: PgPool,
+    pools: Pools,
     since: Arc<FailedSince>,
     /// One search at a time.
     searching: tokio::sync::Mutex<()>,
-    counters: Counters,
-}
-
-/// Statements run, and how many of them were slow.
-#[derive(Default)]
-pub(super) struct Counters {
-    pub(super) statements: AtomicU64,
-    pub(super) slow: AtomicU64,
+    statistics: StatementStatistics,
 }
 
 impl PostgresCluster {
@@ -81,69 +86,76 @@ impl PostgresCluster {
         let primary = find_primary(&hosts).await?;
         let since = Arc::new(FailedSince::default());
         let judge = Arc::clone(&since);
-        let pool = PgPoolOptions::new()
-            .max_connections(limits.connections)
-            .acquire_timeout(limits.acquire)
-            // A ping before each use costs as much as the statement; sessions close what they can't account for.
-            .test_before_acquire(false)
-            .before_acquire(move |_, meta| {
-                let trusted = judge.trusts(meta.age);
-                Box::pin(async move { Ok(trusted) })
-            })
-            .idle_timeout(Duration::from_mins(10))
-            .max_lifetime(Duration::from_mins(30))
-            .connect_lazy_with(primary);
+        let pools = Pools::new(&limits, &primary, || {
+            let judge = Arc::clone(&judge);
+            PgPoolOptions::new()
+                // A ping before each use costs as much as the statement; sessions close what they can't account for.
+                .test_before_acquire(false)
+                .before_acquire(move |_, meta| {
+                    let trusted = judge.trusts(meta.age);
+                    Box::pin(async move { Ok(trusted) })
+                })
+        });
         let cluster = Arc::new(Self {
             url: url.clone(),
             hosts,
             limits,
-            pool,
+            pools,
             since,
             searching: tokio::sync::Mutex::default(),
-            counters: Counters::default(),
+            statistics: StatementStatistics::new(limits.slow),
         });
-        let mut connection = cluster.acquire().await?;
+        let mut connection = cluster.acquire(Way::Any, 0).await?;
         checks::serving(&mut connection).await?;
         Ok(cluster)
     }
 
     /// Ends all connections; whoever holds one ends first.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pools.close().await;
     }
 
-    /// Statements run since the cluster was connected, and those that were slower than [`PostgresLimits::slow`].
-    pub fn statements(&self) -> (u64, u64) {
-        (
-            self.counters.statements.load(Ordering::Relaxed),
-            self.counters.slow.load(Ordering::Relaxed),
-        )
+    /// Statements run since the cluster was connected.
+    pub fn statements(&self) -> u64 {
+        let statements = self.statistics.snapshot();
+        statements.iter().map(|(_, times)| times.count()).sum()
+    }
+
+    /// Their times, by their names.
+    pub fn statement_times(&self) -> Vec<(&'static str, StatementTimes)> {
+        self.statistics.snapshot()
+    }
+
+    /// What this process takes of the cluster.
+    pub fn limits(&self) -> &PostgresLimits {
+        &self.limits
     }
 
     /// Connections open now, and how many of them wait for work.
     pub fn connections(&self) -> (u32, usize) {
-        (self.pool.size(), self.pool.num_idle())
+        self.pools.connections()
     }
 
     pub(super) fn url(&self) -> &PostgresUrl {
         &self.url
     }
 
-    pub(super) fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    pub(super) fn limits(&self) -> &PostgresLimits {
-        &self.limits
+    pub(super) fn statistics(&self) -> &StatementStatistics {
+        &self.statistics
     }
 
     /// A connection to the primary. When none can be had, the primary is looked for before the caller is told.
-    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, StorageError> {
-        match self.pool.acquire().await {
+    pub(super) async fn acquire(
+        &self,
+        way: Way,
+        tenant: i32,
+    ) -> Result<PoolConnection<Postgres>, StorageError> {
+        let pool = self.pools.of(way, tenant);
+        match pool.acquire().await {
             Ok(connection) => Ok(connection),
             Err(error) => {
                 let error = failure(&error);
-                if self.pool.num_idle() == 0 && self.pool.size() < self.limits.connections {
+                if pool.num_idle() == 0 && pool.size() < pool.options().get_max_connections() {
                     self.look_for_primary().await;
                 }
                 Err(error)
@@ -164,7 +176,7 @@ impl PostgresCluster {
             return;
         };
         match find_primary(&self.hosts).await {
-            Ok(primary) => self.pool.set_connect_options(primary),
+            Ok(primary) => self.pools.lead_to(&primary),
             Err(error) => tracing::warn!(cluster = %self.url, %error, "no primary answers"),
         }
     }

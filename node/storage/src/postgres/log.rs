@@ -1,9 +1,11 @@
 //! Reading the log's rows.
 
+use std::sync::Arc;
+
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::session::{Session, statement};
+use super::session::{Session, prepared, statement};
 use crate::{EntryRow, HeadRow, LeafRow, StorageError, SubjectHead, SubjectTag};
 
 /// Most rows of one answer; callers page on.
@@ -14,10 +16,21 @@ pub(super) const HEAD: &str = "-- log_head
     SELECT h.size, h.root, h.epoch, h.last_time, h.checkpoint, m.state
     FROM log_head h JOIN tenant_meta m ON m.tenant = h.tenant WHERE h.tenant = $1";
 
-/// The same, held until the transaction ends: whoever appends waits here for whoever appends already.
-pub(super) const HEAD_HELD: &str = "-- log_head_held
-    SELECT h.size, h.root, h.epoch, h.last_time, h.checkpoint, m.state
-    FROM log_head h JOIN tenant_meta m ON m.tenant = h.tenant WHERE h.tenant = $1 FOR UPDATE OF h";
+/// The same, held until the transaction ends (whoever appends waits here for whoever appends already), and where each
+/// subject's list of entries ends, as of the statement's beginning: whoever was waited for may have added to it since.
+pub(super) const HEAD_AND_SUBJECTS: &str = "-- log_head_held
+    WITH held AS MATERIALIZED (
+        SELECT h.size, h.root, h.epoch, h.last_time, h.checkpoint, m.state
+        FROM log_head h JOIN tenant_meta m ON m.tenant = h.tenant WHERE h.tenant = $1 FOR UPDATE OF h
+    )
+    SELECT size, root, epoch, last_time, checkpoint, state, 0::bigint AS place, NULL::bigint, NULL::bigint FROM held
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, asked.place, newest.subject_seq, newest.idx
+    FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (subject, place)
+    LEFT JOIN LATERAL (
+        SELECT subject_seq, idx FROM {log_entry}
+        WHERE tenant = $1 AND subject = asked.subject ORDER BY idx DESC LIMIT 1
+    ) newest ON true";
 
 pub(super) async fn head(session: &mut Session, tenant: i32) -> Result<HeadRow, StorageError> {
     let head = session
@@ -114,39 +127,87 @@ pub(super) async fn tiles(
     session.rows("log_tile", tiles, |row| row.try_get(0)).await
 }
 
-/// The newest entry about each subject, in the order asked: the last one of the index that begins with the subject.
+/// Where each subject's list of entries ends, in the order asked: the last one of the index that begins with the subject.
+pub(super) const SUBJECTS: &str = "-- subject_heads
+    SELECT newest.subject_seq, newest.idx
+    FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (subject, place)
+    LEFT JOIN LATERAL (
+        SELECT subject_seq, idx FROM {log_entry}
+        WHERE tenant = $1 AND subject = asked.subject ORDER BY idx DESC LIMIT 1
+    ) newest ON true
+    ORDER BY asked.place";
+
+/// The newest entry about each subject, in the order asked.
 pub(super) async fn subject_heads(
     session: &mut Session,
     tenant: i32,
+    text: &Arc<str>,
     subjects: impl Iterator<Item = SubjectTag>,
 ) -> Result<Vec<Option<SubjectHead>>, StorageError> {
     let subjects: Vec<[u8; 32]> = subjects.map(|subject| subject.0).collect();
-    let heads = statement(
-        "-- subject_heads
-         SELECT newest.subject_seq, newest.idx
-         FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (subject, place)
-         LEFT JOIN LATERAL (
-             SELECT subject_seq, idx FROM log_entry
-             WHERE tenant = $1 AND subject = asked.subject ORDER BY idx DESC LIMIT 1
-         ) newest ON true
-         ORDER BY asked.place",
-    )
-    .bind(tenant)
-    .bind(subjects);
+    let heads = prepared("subject_heads", text).bind(tenant).bind(subjects);
     session
-        .rows("log_entry", heads, |row| {
-            let seq: Option<i64> = row.try_get(0)?;
-            let last: Option<i64> = row.try_get(1)?;
-            seq.zip(last)
-                .map(|(seq, last)| {
-                    Ok(SubjectHead {
-                        seq: unsigned(seq, 0)?,
-                        last_index: unsigned(last, 1)?,
-                    })
-                })
-                .transpose()
-        })
+        .rows("log_entry", heads, |row| read_subject(row, 0))
         .await
+}
+
+/// The head, held, with the tenant's state; the subjects' newest entries as of just before.
+pub(super) struct Held {
+    pub(super) head: Option<(HeadRow, i16)>,
+    pub(super) subjects: Vec<Option<SubjectHead>>,
+}
+
+/// Holds the head and reads the subjects' newest entries, in one round trip.
+pub(super) async fn hold(
+    session: &mut Session,
+    tenant: i32,
+    text: &Arc<str>,
+    subjects: impl ExactSizeIterator<Item = SubjectTag>,
+) -> Result<Held, StorageError> {
+    let mut held = Held {
+        head: None,
+        subjects: vec![None; subjects.len()],
+    };
+    let subjects: Vec<[u8; 32]> = subjects.map(|subject| subject.0).collect();
+    let query = prepared("log_head_held", text).bind(tenant).bind(subjects);
+    let rows = session
+        .rows("log_head", query, |row| {
+            Ok(match unsigned(row.try_get::<i64, _>(6)?, 6)? {
+                0 => HeldRow::Head(read_head(row)?, row.try_get(5)?),
+                place => HeldRow::Subject(place, read_subject(row, 7)?),
+            })
+        })
+        .await?;
+    for row in rows {
+        match row {
+            HeldRow::Head(head, state) => held.head = Some((head, state)),
+            HeldRow::Subject(place, newest) => {
+                // Places count from one.
+                if let Some(subject) = held.subjects.get_mut(place - 1) {
+                    *subject = newest;
+                }
+            }
+        }
+    }
+    Ok(held)
+}
+
+enum HeldRow {
+    Head(HeadRow, i16),
+    Subject(usize, Option<SubjectHead>),
+}
+
+/// Number and place of a subject's newest entry, from a column on.
+fn read_subject(row: &PgRow, column: usize) -> Result<Option<SubjectHead>, sqlx::Error> {
+    let seq: Option<i64> = row.try_get(column)?;
+    let last: Option<i64> = row.try_get(column + 1)?;
+    let read = |(seq, last)| {
+        Ok(SubjectHead {
+            seq: unsigned(seq, column)?,
+            last_index: unsigned(last, column + 1)?,
+        })
+    };
+    seq.zip(last).map(read).transpose()
 }
 
 /// Sizes, indexes and times as PostgreSQL keeps them: signed, and never above 2^63.

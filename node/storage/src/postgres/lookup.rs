@@ -11,9 +11,10 @@ use vrx_crypto::{Keyring, Tags};
 use vrx_domain::{DoseId, ImportId, PersonId};
 
 use super::cluster::PostgresCluster;
+use super::hot::Hot;
 use super::log::unsigned;
 use super::register;
-use super::session::{Mode, Session, statement};
+use super::session::{Session, prepared};
 use crate::StorageError;
 use crate::decoys::DECOY_IMPORT;
 use crate::sealed::{DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedLookup, approved};
@@ -34,6 +35,7 @@ pub(super) struct Lookups {
     cluster: Arc<PostgresCluster>,
     tenant: i32,
     keyring: Arc<Keyring>,
+    hot: Arc<Hot>,
     known: Approvals,
 }
 
@@ -45,7 +47,12 @@ struct Approvals {
 }
 
 impl Lookups {
-    pub(super) fn new(cluster: Arc<PostgresCluster>, tenant: i32, keyring: Arc<Keyring>) -> Self {
+    pub(super) fn new(
+        cluster: Arc<PostgresCluster>,
+        tenant: i32,
+        keyring: Arc<Keyring>,
+        hot: Arc<Hot>,
+    ) -> Self {
         let known = Approvals {
             count: None,
             imports: HashSet::new(),
@@ -54,6 +61,7 @@ impl Lookups {
             cluster,
             tenant,
             keyring,
+            hot,
             known,
         }
     }
@@ -82,7 +90,7 @@ impl Lookups {
         &mut self,
         batch: &[LookupRequest],
     ) -> Result<Vec<Result<SealedLookup, StorageError>>, StorageError> {
-        let mut session = Session::begin(&self.cluster, self.tenant, Mode::Read).await?;
+        let mut session = self.hot.lookups(&self.cluster, self.tenant).await?;
         let (mut found, count) = self.rows_of(&mut session, batch).await?;
         if self.known.count != Some(count) {
             // The same state of the database: an import that is approved in it is whole in it.
@@ -120,7 +128,7 @@ impl Lookups {
         let rows = session
             .rows(
                 "person",
-                statement(LOOKUP)
+                prepared("persons_by_tags", &self.hot.lookup)
                     .bind(self.tenant)
                     .bind(places)
                     .bind(keys)
@@ -162,19 +170,19 @@ impl Lookups {
 ///
 /// Each part is a lateral subquery behind OFFSET 0 or LIMIT: the planner can't turn it into a join over a whole partition,
 /// whatever it believes of a table that has grown since it was last analysed.
-const LOOKUP: &str = "-- persons_by_tags
+pub(super) const LOOKUP: &str = "-- persons_by_tags
     WITH asked AS MATERIALIZED (
         SELECT DISTINCT ON (k.place) k.place, t.person_id AS tagged, coalesce(t.person_id, k.decoy) AS from_id
         FROM unnest($2::integer[], $3::bigint[], $4::bytea[], $5::bytea[]) AS k (place, key_id, tag, decoy)
         LEFT JOIN LATERAL (
-            SELECT person_id FROM person_tag
+            SELECT person_id FROM {person_tag}
             WHERE tenant = $1 AND kind = 1 AND key_id = k.key_id AND tag = k.tag LIMIT 1
         ) t ON true
         ORDER BY k.place, t.person_id NULLS LAST
     ), found AS MATERIALIZED (
         SELECT asked.place, asked.tagged, p.person_id, p.wrapped_key, p.number
         FROM asked CROSS JOIN LATERAL (
-            SELECT person_id, wrapped_key, number FROM person
+            SELECT person_id, wrapped_key, number FROM {person}
             WHERE tenant = $1 AND person_id >= asked.from_id ORDER BY person_id LIMIT 1
         ) p
     )
@@ -182,13 +190,13 @@ const LOOKUP: &str = "-- persons_by_tags
     UNION ALL
     SELECT 1::smallint, f.place, NULL, f.person_id, r.revision, r.import_id, NULL, r.body, 0
     FROM found f CROSS JOIN LATERAL (
-        SELECT revision, import_id, body FROM person_revision
+        SELECT revision, import_id, body FROM {person_revision}
         WHERE tenant = $1 AND person_id = f.person_id OFFSET 0
     ) r
     UNION ALL
     SELECT 2::smallint, f.place, NULL, d.dose_id, d.revision, d.import_id, NULL, d.body, 0
     FROM found f CROSS JOIN LATERAL (
-        SELECT dose_id, revision, import_id, body FROM dose_revision
+        SELECT dose_id, revision, import_id, body FROM {dose_revision}
         WHERE tenant = $1 AND person_id = f.person_id OFFSET 0
     ) d
     UNION ALL

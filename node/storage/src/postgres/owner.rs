@@ -101,7 +101,47 @@ impl PostgresOwner {
                 table.rights, table.name
             ));
         }
+        for table in TABLES.iter().filter(|table| table.direct) {
+            let partitions = self.partitions_of(table.name).await?;
+            if !partitions.is_empty() {
+                let names = partitions.join(", ");
+                statements.push(format!("GRANT {} ON {names} TO {role}", table.rights));
+            }
+        }
         self.transaction(&statements).await
+    }
+
+    /// The names of a table's partitions.
+    async fn partitions_of(&mut self, table: &str) -> Result<Vec<String>, StorageError> {
+        sqlx::query(
+            "-- partitions_of
+             SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass($1) ORDER BY 1",
+        )
+        .bind(table)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(|error| failure(&error))?
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()
+        .map_err(|error| failure(&error))
+    }
+
+    /// The roles of nodes, quoted: whoever may add to the log and doesn't own it.
+    async fn node_roles(&mut self) -> Result<Vec<String>, StorageError> {
+        sqlx::query(
+            "-- node_roles
+             SELECT a.grantee::regrole::text FROM pg_class c, aclexplode(c.relacl) a
+             WHERE c.oid = 'vrx.log_entry'::regclass AND a.privilege_type = 'INSERT' AND a.grantee NOT IN (0, c.relowner)
+             ORDER BY 1",
+        )
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(|error| failure(&error))?
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()
+        .map_err(|error| failure(&error))
     }
 
     /// Makes a tenant's partitions and first rows. A tenant that is here with another id is refused.
@@ -160,7 +200,8 @@ impl PostgresOwner {
         .map(|row| row.try_get::<String, _>(0))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failure(&error))?;
-        let statements: Vec<String> = wanted
+        let roles = self.node_roles().await?;
+        let mut statements: Vec<String> = wanted
             .iter()
             .filter(|(_, name)| !attached.contains(name))
             .flat_map(|(table, name)| {
@@ -174,6 +215,12 @@ impl PostgresOwner {
             .collect();
         if statements.is_empty() {
             return Ok(());
+        }
+        for role in roles {
+            statements.extend(TABLES.iter().filter(|table| table.direct).map(|table| {
+                let name = partition(table.name, tenant);
+                format!("GRANT {} ON {name} TO {role}", table.rights)
+            }));
         }
         self.transaction(&statements).await
     }

@@ -5,6 +5,8 @@ pub(super) struct Table {
     pub(super) name: &'static str,
     /// Whether each tenant has a partition of its own.
     pub(super) partitioned: bool,
+    /// Whether nodes also reach a tenant's partition by its own name, with the same rights (`hot.rs`).
+    pub(super) direct: bool,
     /// What the nodes' role may do: nothing else, and on leaves and tiles never more than adding.
     pub(super) rights: &'static str,
 }
@@ -13,14 +15,26 @@ const fn partitioned(name: &'static str, rights: &'static str) -> Table {
     Table {
         name,
         partitioned: true,
+        direct: false,
         rights,
     }
 }
+
+/// Rows are only ever added to it and read.
+const fn hot(name: &'static str) -> Table {
+    Table {
+        direct: true,
+        ..partitioned(name, ADD_AND_READ)
+    }
+}
+
+const ADD_AND_READ: &str = "SELECT, INSERT";
 
 const fn single(name: &'static str, rights: &'static str) -> Table {
     Table {
         name,
         partitioned: false,
+        direct: false,
         rights,
     }
 }
@@ -28,19 +42,19 @@ const fn single(name: &'static str, rights: &'static str) -> Table {
 /// Every table that holds a tenant's rows.
 pub(super) const TABLES: &[Table] = &[
     single("tenant_meta", "SELECT, UPDATE (approvals, state)"),
-    partitioned("person", "SELECT, INSERT"),
-    partitioned("person_revision", "SELECT, INSERT"),
-    partitioned("dose_revision", "SELECT, INSERT"),
-    partitioned("person_tag", "SELECT, INSERT"),
+    hot("person"),
+    hot("person_revision"),
+    hot("dose_revision"),
+    hot("person_tag"),
     partitioned("import", "SELECT, INSERT, UPDATE (body)"),
     partitioned("inquiry", "SELECT, INSERT, UPDATE, DELETE"),
     partitioned("peer_checkpoint", "SELECT, INSERT, UPDATE (size, note)"),
-    partitioned("receipt", "SELECT, INSERT"),
+    partitioned("receipt", ADD_AND_READ),
     single("lost_log", "SELECT"),
-    partitioned("recovered_entry", "SELECT, INSERT"),
-    single("recovery_answer", "SELECT, INSERT"),
-    partitioned("log_entry", "SELECT, INSERT"),
-    partitioned("log_tile", "SELECT, INSERT"),
+    partitioned("recovered_entry", ADD_AND_READ),
+    single("recovery_answer", ADD_AND_READ),
+    hot("log_entry"),
+    hot("log_tile"),
     single("log_head", "SELECT, UPDATE"),
     single("canary", "SELECT, UPDATE (written)"),
 ];

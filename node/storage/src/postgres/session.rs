@@ -1,7 +1,6 @@
 //! One transaction for one tenant, on a connection that goes back to the pool only when its end is accounted for.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -10,7 +9,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Encode, Executor, Postgres, Type};
 use tokio::time::Instant;
 
-use super::cluster::PostgresCluster;
+use super::cluster::{PostgresCluster, Way};
 use super::failure::{failure, reading};
 use crate::StorageError;
 
@@ -37,6 +36,13 @@ pub(super) fn dynamic(
     Statement { name, query }
 }
 
+/// A statement of a tenant's own: it names itself in its first line too, and connections keep it.
+pub(super) fn prepared(name: &'static str, text: &Arc<str>) -> Statement {
+    // Only constants and names that the municipality code is part of stand in these texts.
+    let query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
+    Statement { name, query }
+}
+
 impl Statement {
     /// Gives the next value, `$1` first.
     pub(super) fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(self, value: T) -> Self {
@@ -54,6 +60,15 @@ pub(super) enum Mode {
     Read,
     /// Each statement sees what was committed before it; rows it changes stay locked.
     Write,
+}
+
+/// How the statements of a transaction are planned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plans {
+    /// Anew each time, for the tenant at hand: a kept plan over a partitioned table locks every partition.
+    Fresh,
+    /// Once a connection: each statement names the one partition it reads.
+    Kept,
 }
 
 /// How much longer than the server's own limit the way to it may take.
@@ -76,7 +91,18 @@ impl Session {
         tenant: i32,
         mode: Mode,
     ) -> Result<Self, StorageError> {
-        let connection = cluster.acquire().await?;
+        Self::begin_on(cluster, Way::Any, tenant, mode, Plans::Fresh).await
+    }
+
+    /// The same on a connection that is chosen by the tenant, with plans that may be kept.
+    pub(super) async fn begin_on(
+        cluster: &Arc<PostgresCluster>,
+        way: Way,
+        tenant: i32,
+        mode: Mode,
+        plans: Plans,
+    ) -> Result<Self, StorageError> {
+        let connection = cluster.acquire(way, tenant).await?;
         let mut session = Self {
             cluster: Arc::clone(cluster),
             connection,
@@ -86,8 +112,13 @@ impl Session {
             Mode::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
             Mode::Write => "ISOLATION LEVEL READ COMMITTED READ WRITE",
         };
+        let keep = match plans {
+            Plans::Fresh => "",
+            Plans::Kept => "; SET LOCAL plan_cache_mode TO force_generic_plan",
+        };
         // A number, not a text: nothing to quote.
-        let text = format!("BEGIN {isolation}; SELECT set_config('vrx.tenant', '{tenant}', true)");
+        let text =
+            format!("BEGIN {isolation}; SELECT set_config('vrx.tenant', '{tenant}', true){keep}");
         session
             .simple(text)
             .await
@@ -221,22 +252,11 @@ async fn measured<T>(
     name: &'static str,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    let counters = cluster.counters();
-    counters.statements.fetch_add(1, Ordering::Relaxed);
-    let limits = cluster.limits();
     let begun = Instant::now();
-    let result = match tokio::time::timeout(limits.statement + SLACK, work).await {
+    let result = match tokio::time::timeout(cluster.limits().statement + SLACK, work).await {
         Ok(result) => result,
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
     };
-    let took = begun.elapsed();
-    if took > limits.slow {
-        counters.slow.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(
-            statement = name,
-            milliseconds = took.as_millis(),
-            "a slow statement"
-        );
-    }
+    cluster.statistics().record(name, begun.elapsed());
     result
 }

@@ -8,6 +8,7 @@ use vrx_crypto::Keyring;
 use vrx_domain::{Random, Tenant};
 
 use super::cluster::PostgresCluster;
+use super::hot::Hot;
 use super::lookup::{LookupRequest, Lookups};
 use super::session::{Mode, Session, statement};
 use crate::StorageError;
@@ -62,6 +63,7 @@ pub struct PostgresTenant {
     /// The municipality code as rows have it.
     pub(super) key: i32,
     /// `None` once closed.
+    pub(super) hot: Arc<Hot>,
     pub(super) lookups: parking_lot::RwLock<Option<mpsc::Sender<LookupRequest>>>,
     answering: parking_lot::Mutex<Option<JoinHandle<()>>>,
     /// Held by each batch of the log while it runs, so that closing waits for it.
@@ -77,12 +79,19 @@ impl PostgresTenant {
         let key = options.key()?;
         check_owner(&cluster, key, &options).await?;
         let (lookups, requests) = mpsc::channel(LOOKUPS);
-        let work = Lookups::new(Arc::clone(&cluster), key, Arc::clone(&options.keyring));
+        let hot = Arc::new(Hot::of(&cluster, key).await?);
+        let work = Lookups::new(
+            Arc::clone(&cluster),
+            key,
+            Arc::clone(&options.keyring),
+            Arc::clone(&hot),
+        );
         let answering = tokio::spawn(work.answer(requests));
         Ok(Self {
             cluster,
             options,
             key,
+            hot,
             lookups: parking_lot::RwLock::new(Some(lookups)),
             answering: parking_lot::Mutex::new(Some(answering)),
             appending: RwLock::default(),

@@ -79,7 +79,7 @@ impl TenantStore for PostgresTenant {
     }
 
     fn statements(&self) -> u64 {
-        self.cluster.statements().0
+        self.cluster.statements()
     }
 }
 
@@ -189,6 +189,7 @@ impl LogStore for PostgresTenant {
             cluster: Arc::clone(&self.cluster),
             tenant: self.key,
             keyring: Arc::clone(&self.options.keyring),
+            hot: Arc::clone(&self.hot),
             random: Arc::clone(&self.options.random),
         };
         // Dropped on the way, it takes its connection along: nothing after the last statement sent happens.
@@ -223,7 +224,13 @@ impl LogStore for PostgresTenant {
 
     async fn subject_head(&self, subject: SubjectTag) -> Result<Option<SubjectHead>, StorageError> {
         let mut session = self.reading().await?;
-        let heads = log::subject_heads(&mut session, self.key, std::iter::once(subject)).await?;
+        let heads = log::subject_heads(
+            &mut session,
+            self.key,
+            &self.hot.subjects,
+            std::iter::once(subject),
+        )
+        .await?;
         session.end().await?;
         Ok(heads.first().copied().flatten())
     }

@@ -10,6 +10,7 @@ use vrx_services::{NodeServices, ServiceError, TenantServices, Tenants};
 
 use crate::limits::{InFlight, Limits};
 use crate::peer::Peer;
+use crate::traffic::Traffic;
 
 /// What all connections of a node share.
 pub(crate) struct Node {
@@ -21,6 +22,7 @@ pub(crate) struct Node {
     pub(crate) connections: InFlight,
     /// Registry, audit and health, on tonic's generated servers.
     pub(crate) routes: Routes,
+    pub(crate) traffic: Arc<Traffic>,
 }
 
 impl Node {

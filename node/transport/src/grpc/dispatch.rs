@@ -7,9 +7,10 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Code;
 use tower::Service as _;
-use vrx_domain::Caller;
+use vrx_domain::{Caller, Member};
 use vrx_services::Deadline;
 use vrx_services::{ServiceError, TenantServices};
 
@@ -66,22 +67,16 @@ async fn serve(
     let node = &connection.node;
     let (service, method) =
         Service::of_path(request.uri().path()).ok_or(ServiceError::PermissionDenied)?;
-    access::check_role(service, caller)?;
     let waits = timeout(request.headers());
 
-    // Before anything of the request is read: who isn't a member hears nothing of what it got wrong.
-    let member = if service.is_between_members() {
-        Some(access::check_member(node.members(), caller)?)
-    } else {
-        None
-    };
-    if service == Service::Exchange
-        && let Some(member) = member
-    {
-        if method != "QueryRecords" {
-            return Ok(tonic::Status::unimplemented("no such method in version 1").into_http());
+    if service == Service::Exchange {
+        let admitted = admit(connection, caller, method);
+        if admitted.is_err() {
+            node.traffic.exchange(&admitted);
         }
-        let _place = place(connection)?;
+        let Some((member, _place)) = admitted? else {
+            return Ok(tonic::Status::unimplemented("no such method in version 1").into_http());
+        };
         let deadline = waits.map_or(node.limits.deadline, |waits| {
             waits.min(node.limits.deadline)
         });
@@ -96,6 +91,11 @@ async fn serve(
         .await);
     }
 
+    access::check_role(service, caller)?;
+    if service == Service::Receipt {
+        // Before anything of the request is read: who isn't a member hears nothing of what it got wrong.
+        access::check_member(node.members(), caller)?;
+    }
     let place = if service == Service::Health {
         None
     } else {
@@ -122,6 +122,20 @@ async fn serve(
     }))
 }
 
+/// A caller that may take part in the exchange, and its place; `None` when it asks for a method that isn't there.
+fn admit<'a>(
+    connection: &'a Connection,
+    caller: &Caller,
+    method: &str,
+) -> Result<Option<(&'a Member, OwnedSemaphorePermit)>, ServiceError> {
+    access::check_role(Service::Exchange, caller)?;
+    if method != "QueryRecords" {
+        return Ok(None);
+    }
+    let member = access::check_member(connection.node.members(), caller)?;
+    Ok(Some((member, place(connection)?)))
+}
+
 /// tonic answers what it can't read with statuses of its own. Here an unreadable message is bad input, not a bug.
 fn tonics_own<B>(response: &Response<B>) -> Option<ServiceError> {
     let status = response.extensions().get::<tonic::Status>()?;
@@ -137,7 +151,7 @@ fn tonics_own<B>(response: &Response<B>) -> Option<ServiceError> {
     })
 }
 
-fn place(connection: &Connection) -> Result<tokio::sync::OwnedSemaphorePermit, ServiceError> {
+fn place(connection: &Connection) -> Result<OwnedSemaphorePermit, ServiceError> {
     // Without an identity there are no places, and no call gets here.
     limits::take(
         connection

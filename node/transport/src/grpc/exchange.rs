@@ -36,7 +36,9 @@ pub(crate) async fn query_records<B>(
 where
     B: Body<Data = bytes::Bytes> + Unpin,
 {
-    match answer(node, caller, member, body, deadline, &mut tenant).await {
+    let answered = answer(node, caller, member, body, deadline, &mut tenant).await;
+    node.traffic.exchange(&answered);
+    match answered {
         Ok(response) => response,
         Err(error) => refusal(&noted(tenant, caller, error).await),
     }

@@ -1,5 +1,9 @@
 //! Readiness: the last result of the app's canary, never a constant.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
@@ -19,6 +23,14 @@ const SERVICES: [&str; 5] = [
 #[derive(Clone, Debug)]
 pub struct Readiness {
     reporter: HealthReporter,
+    said: Arc<Mutex<Said>>,
+}
+
+/// What was said last.
+#[derive(Debug, Default)]
+struct Said {
+    node: bool,
+    tenants: BTreeMap<MunicipalityCode, bool>,
 }
 
 impl Readiness {
@@ -26,12 +38,13 @@ impl Readiness {
     pub async fn new() -> Self {
         let readiness = Readiness {
             reporter: HealthReporter::new(),
+            said: Arc::default(),
         };
         readiness.not_ready().await;
         readiness
     }
 
-    /// The canary sang: keys open, database answers, a row was written and synced beside the log.
+    /// The canary sang: keys open, database answers, a row was written and synced beside the log, whose head is ours.
     pub async fn ready(&self) {
         self.set(ServingStatus::Serving).await;
     }
@@ -43,6 +56,7 @@ impl Readiness {
 
     /// This tenant's canary sang.
     pub async fn tenant_ready(&self, tenant: MunicipalityCode) {
+        self.said.lock().tenants.insert(tenant, true);
         let status = ServingStatus::Serving;
         self.reporter
             .set_service_status(tenant.to_string(), status)
@@ -51,10 +65,21 @@ impl Readiness {
 
     /// It didn't.
     pub async fn tenant_not_ready(&self, tenant: MunicipalityCode) {
+        self.said.lock().tenants.insert(tenant, false);
         let status = ServingStatus::NotServing;
         self.reporter
             .set_service_status(tenant.to_string(), status)
             .await;
+    }
+
+    /// Whether the node was said to be ready last.
+    pub fn is_ready(&self) -> bool {
+        self.said.lock().node
+    }
+
+    /// Whether this tenant was.
+    pub fn is_tenant_ready(&self, tenant: MunicipalityCode) -> bool {
+        self.said.lock().tenants.get(&tenant) == Some(&true)
     }
 
     pub(crate) fn server(&self) -> HealthServer<HealthService> {
@@ -62,6 +87,7 @@ impl Readiness {
     }
 
     async fn set(&self, status: ServingStatus) {
+        self.said.lock().node = status == ServingStatus::Serving;
         for service in SERVICES {
             self.reporter.set_service_status(service, status).await;
         }

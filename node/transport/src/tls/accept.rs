@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::names::Names;
 use super::{TlsError, TlsMaterial, server_config, speaks_h2};
 use crate::peer::Peer;
+use crate::traffic::Traffic;
 
 /// Bounds of the accepting side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +91,7 @@ pub(crate) async fn accept_loop<F, S>(
     acceptor: Acceptor,
     limits: AcceptLimits,
     tasks: &TaskTracker,
+    traffic: &Arc<Traffic>,
     stop: &CancellationToken,
     serve: S,
 ) where
@@ -108,13 +110,16 @@ pub(crate) async fn accept_loop<F, S>(
         let Some((stream, handshake, connection)) = next else {
             continue;
         };
-        let (acceptor, serve) = (acceptor.clone(), serve.clone());
+        let (acceptor, serve, traffic) = (acceptor.clone(), serve.clone(), Arc::clone(traffic));
         tasks.spawn(async move {
             let accepted = acceptor.accept(stream).await;
             drop(handshake);
             match accepted {
                 Ok((stream, peer)) => serve(stream, peer).await,
-                Err(error) => tracing::debug!(%error, "a handshake failed"),
+                Err(error) => {
+                    traffic.handshake_failed();
+                    tracing::debug!(%error, "a handshake failed");
+                }
             }
             drop(connection);
         });
