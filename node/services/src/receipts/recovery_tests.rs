@@ -393,3 +393,40 @@ async fn a_node_that_ends_doesnt_wait_for_members_that_are_away() {
     recovery.shutdown().await;
     assert!(scene.recovered().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_receipt_over_other_entries_than_the_restored_ones_is_an_alarm_although_its_signature_holds()
+ {
+    let scene = Scene::new(1, 0).await;
+    let place = scene.answers[0];
+    // What somebody with this log's key could sign: other entries before the same answer.
+    let (keyring, origin) = (
+        Arc::clone(&scene.provider.keyring),
+        scene.lost.origin.clone(),
+    );
+    scene.world.tamper_receipts(move |mut reply| {
+        let receipt = &mut reply.receipts[0].receipt;
+        let mut tree = vrx_tlog::Tree::new();
+        for index in 0..place {
+            tree.append(vrx_tlog::leaf_hash(&index.to_be_bytes()));
+        }
+        tree.append(vrx_tlog::leaf_hash(&receipt.leaf));
+        let key = vrx_tlog::VerifierKey::from_public_key(&origin, &keyring.log_public_key());
+        let body = vrx_tlog::Checkpoint {
+            origin: origin.clone(),
+            size: place + 1,
+            root: tree.root(),
+        }
+        .body();
+        let sign = |text: &[u8]| keyring.sign_log(text);
+        receipt.checkpoint = vrx_tlog::sign_note(&body, &key.unwrap(), sign);
+        let path = tree.snapshot().inclusion(place, &vrx_tlog::NoTiles);
+        receipt.inclusion_proof = path.unwrap();
+        Ok(reply)
+    });
+    let before = size(&scene.provider);
+    assert_eq!(scene.answered().await, (1, 0, 1));
+    let entries = scene.control(before).await;
+    assert_eq!(entries[0].1[0].1, "contradicts-restored-entries");
+    assert!(scene.recovered().await.is_empty());
+}
