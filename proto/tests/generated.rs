@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 4] = ["common", "exchange", "registry", "audit"];
+const FILES: [&str; 5] = ["common", "exchange", "registry", "audit", "receipt"];
 
 fn crate_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

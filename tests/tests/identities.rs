@@ -17,9 +17,11 @@ use tokio_rustls::TlsAcceptor;
 use tonic::{Code, Status};
 use vrx_certs_dev::{Federation, IdentitySpec, IssuedCert, Signer, Validity};
 use vrx_proto::v1::audit_service_client::AuditServiceClient;
+use vrx_proto::v1::receipt_service_client::ReceiptServiceClient;
 use vrx_proto::v1::registry_service_client::RegistryServiceClient;
 use vrx_proto::v1::{
     InquireMunicipalityRequest, InquiryOutcome, ListEntriesRequest, ListImportsRequest,
+    ListReceiptsRequest,
 };
 use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
 use vrx_tests::exchange::{query, request, told};
@@ -187,6 +189,13 @@ async fn each_role_reaches_its_own_service_and_no_other() {
             !registry,
             "{role} and RegistryService"
         );
+        let receipts = ReceiptServiceClient::new(channel.clone())
+            .list_receipts(ListReceiptsRequest {
+                municipality_code: code.clone(),
+                ..Default::default()
+            })
+            .await;
+        assert!(denied(receipts.err()), "{role} and ReceiptService");
         let entries = AuditServiceClient::new(channel)
             .list_entries(ListEntriesRequest {
                 municipality_code: code.clone(),

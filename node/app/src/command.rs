@@ -10,7 +10,8 @@ use vrx_storage::postgres::PostgresUrl;
 use crate::config::{Config, MEMBERS_SAMPLE, SAMPLE, TenantConfig};
 use crate::failure::Failure;
 use crate::{
-    backup, hardening, init, local_log, migrate, restore, serve, telemetry, tenant_move, trial,
+    backup, hardening, init, local_log, migrate, recovered, restore, serve, telemetry, tenant_move,
+    trial,
 };
 
 /// The node with which a municipality keeps its residents' vaccination records and exchanges them with other
@@ -73,6 +74,9 @@ enum Command {
     /// the file's hash, the rows of each table, every leaf of the log against its root, the log against the checkpoint that is
     /// kept at the second path. Only then does it take the place of what stood. A log older than the kept checkpoint is refused
     /// (exit 74), unless --new-epoch. Persons on the list of destroyed keys (destroyed.list in `keyring_dir`) are left out.
+    ///
+    /// After --new-epoch the serving node asks the members for the receipts of the answers given since, and enters those again:
+    /// `vrx-node log recovered`.
     ///
     /// After a lost disk: `restore-keyring` first, then this. On PostgreSQL the database must not hold the tenant yet.
     Restore(RestoreArguments),
@@ -237,6 +241,9 @@ enum LogCommand {
     Key(Which),
     /// Prints the newest signed checkpoint.
     Checkpoint(Which),
+    /// After `restore --new-epoch`: which members gave back their receipts of the answers that were lost, how many of those were
+    /// entered again, and for which entries no receipt came.
+    Recovered(Which),
 }
 
 /// Does what the arguments say.
@@ -377,7 +384,8 @@ fn log(command: &LogCommand) -> Result<(), Failure> {
     let (LogCommand::Verify(which)
     | LogCommand::Export { which, .. }
     | LogCommand::Key(which)
-    | LogCommand::Checkpoint(which)) = command;
+    | LogCommand::Checkpoint(which)
+    | LogCommand::Recovered(which)) = command;
     let config = Config::load(&which.config)?;
     let tenant = which.of(&config)?;
     match command {
@@ -389,6 +397,10 @@ fn log(command: &LogCommand) -> Result<(), Failure> {
             print(&runtime()?.block_on(local_log::export(&config, tenant, dir))?)
         }
         LogCommand::Key(_) => print(&format!("{}\n", local_log::key(&config, tenant)?)),
+        LogCommand::Recovered(_) => {
+            let recovered = runtime()?.block_on(recovered::recovered(&config, tenant))?;
+            print(&recovered.to_string())
+        }
         LogCommand::Checkpoint(_) => {
             print(&runtime()?.block_on(local_log::checkpoint(&config, tenant))?)
         }

@@ -15,7 +15,9 @@ use vrx_services::refusals::Refusals;
 use vrx_services::{
     AnswerCodec, NodeServices, PeerExchange, TenantPolicy, TenantServices, Tenants,
 };
-use vrx_storage::{LogStore, PersonStore, PostgresCluster, RegistryStore, TenantStore};
+use vrx_storage::{
+    LogStore, PersonStore, PostgresCluster, ReceiptStore, RegistryStore, TenantStore,
+};
 
 use crate::clock::SystemClock;
 use crate::config::{Config, TenantConfig};
@@ -177,6 +179,7 @@ impl OpenTenant {
     ) -> TenantServices {
         let persons: Arc<dyn PersonStore> = self.store.clone();
         let registry: Arc<dyn RegistryStore> = self.store.clone();
+        let receipts: Arc<dyn ReceiptStore> = self.store.clone();
         let clock = Arc::clone(&shared.clock);
         TenantServices {
             tenant: self.tenant,
@@ -184,6 +187,7 @@ impl OpenTenant {
             keyring: Arc::clone(&self.keyring),
             persons,
             registry,
+            receipts,
             log: Arc::clone(&self.log),
             refusals: Arc::new(Refusals::new(Arc::clone(&self.log), clock, own)),
             node: Arc::clone(shared),

@@ -37,7 +37,8 @@
 //! [`compose`] (how a node is put together) and [`serve`] (how it lives and ends). [`config`] is one file parsed whole;
 //! `src/config/node.toml` documents every key.
 //!
-//! The operator's pages: [`manual`], on PostgreSQL [`manual::postgresql`], on metrics [`manual::metrics`].
+//! The operator's pages: [`manual`], on PostgreSQL [`manual::postgresql`], on metrics [`manual::metrics`], after a lost disk
+//! [`manual::recovery`].
 //!
 //! To add a verb: a variant in [`command`] and a module named after it. To add a key: a field of the raw and of the
 //! checked configuration, a commented line in the sample, a test with a wrong value.
@@ -66,6 +67,7 @@ pub mod manual;
 pub mod metrics;
 pub mod migrate;
 mod progress;
+pub mod recovered;
 pub mod recovery;
 pub mod restore;
 pub mod serve;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vrx_provision_log::{Deadline, MissingKept};
 use vrx_services::jobs::Jobs;
+use vrx_services::receipts::Recovery;
 use vrx_transport::{
     Limits, MetricsText, PeerClient, ProstAnswerCodec, Readiness, Served, Shutdown, TenantFiles,
     TlsFiles, TlsMaterial, Traffic, serve_metrics,
@@ -125,6 +126,7 @@ async fn live(
         .map_err(|why| Failure::unavailable(format!("the node can't start: {why}")))?;
     let canaries = tokio::spawn(canaries.keep_singing(readiness.clone(), shutdown.soft.clone()));
     let jobs = Jobs::start(Arc::clone(&node.tenants));
+    let recovery = Recovery::start(Arc::clone(&node.tenants));
     let served = Served {
         material,
         limits: limits(config),
@@ -161,6 +163,7 @@ async fn live(
         }
     };
     shutdown.soft.cancel();
+    recovery.shutdown().await;
     // No more calls come in; the last counts of refusals become entries before the log closes.
     jobs.shutdown().await;
     if canaries.await.is_err() {

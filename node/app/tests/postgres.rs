@@ -237,3 +237,40 @@ fn password_of(file: &Path, role: &str) -> String {
         .rfind(|line| line.contains(&format!(":{role}:")));
     line.unwrap().rsplit(':').next().unwrap().to_owned()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrating_from_the_version_before_gives_tenants_that_are_there_the_new_tables_partitions()
+{
+    let (place, database) = (Place::new(), TestDatabase::fresh());
+    let tenants = [(FUJISAWA, "one"), (YOKOHAMA, "one")];
+    let config = place.configure(&[("one", database.node_url())], &tenants);
+    let owner = url(&database.owner_url());
+    let owner = Some(Owner {
+        url: &owner,
+        config_file: &place.file(),
+    });
+    init::init(&config, owner).await.unwrap();
+    // What the version before had made.
+    database.sql(
+        "DROP TABLE vrx.receipt, vrx.lost_log, vrx.recovered_entry, vrx.recovery_answer; \
+         DELETE FROM vrx.schema_step WHERE version = 2; DELETE FROM vrx._sqlx_migrations WHERE version = 2",
+    );
+    let refused = open_as_node(&config).await.err().unwrap();
+    assert!(
+        refused.message.contains("needs 2 or later"),
+        "{}",
+        refused.message
+    );
+    let done = place.migrate(&config, &database).await.unwrap();
+    assert!(done.contains("from version 1 to 2"), "{done}");
+    assert!(done.contains("there already"), "{done}");
+    for code in [FUJISAWA, YOKOHAMA] {
+        for table in ["receipt", "recovered_entry"] {
+            let partition = database.sql(&format!(
+                "SELECT relrowsecurity AND relforcerowsecurity FROM pg_class WHERE relname = '{table}_{code}' AND relispartition"
+            ));
+            assert_eq!(partition.trim(), "t", "{table} {code}");
+        }
+    }
+    open_as_node(&config).await.unwrap();
+}

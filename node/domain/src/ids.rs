@@ -103,17 +103,22 @@ pub struct RequestId(Uuid);
 impl RequestId {
     /// Parses the hyphenated form, in lower or upper case; refuses the nil UUID.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        let id = hyphenated(text)?;
-        if id.is_nil() {
-            Err(IdError::Nil)
-        } else {
-            Ok(Self(id))
-        }
+        Self::from_bytes(hyphenated(text)?.into_bytes())
     }
 
     /// A new id.
     pub fn random(random: &dyn Random) -> Self {
         Self(random_uuid(random))
+    }
+
+    /// The id of these bytes, as a row has them; refuses the nil UUID.
+    pub fn from_bytes(bytes: [u8; 16]) -> Result<Self, IdError> {
+        let id = Uuid::from_bytes(bytes);
+        if id.is_nil() {
+            Err(IdError::Nil)
+        } else {
+            Ok(Self(id))
+        }
     }
 
     /// The sixteen bytes.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use vrx_crypto::Keyring;
 use vrx_domain::EntryKind;
 use vrx_domain::audit::desk_content;
-use vrx_storage::{BatchRows, HeadRow, Prepared};
+use vrx_storage::{BatchRows, HeadRow, LostLog, Prepared};
 use vrx_tlog::{Checkpoint, SignedNote, Tree, VerifierKey};
 
 use crate::batch::{CLOCK_TOLERANCE, Job};
@@ -77,6 +77,8 @@ pub enum Standing {
 pub struct NewEpoch {
     /// Its entry, the tiles that it fills, the head after it.
     pub rows: BatchRows,
+    /// The epochs that lost entries: what the members are asked for.
+    pub lost: Vec<LostLog>,
     tree: Tree,
 }
 
@@ -139,6 +141,9 @@ impl CheckedLog {
             size: self.head.size,
             root: self.head.root,
         };
+        let lost = (self.head.epoch..epoch)
+            .map(|nth| self.lost_log(options, keyring, kept, nth))
+            .collect::<Result<_, _>>()?;
         let kept = kept.map_or_else(String::new, |kept| kept.checkpoint.body());
         let entry = Entry {
             kind: EntryKind::Control,
@@ -173,7 +178,25 @@ impl CheckedLog {
         rows.head.epoch = epoch;
         Ok(NewEpoch {
             rows,
+            lost,
             tree: sealed.tree,
+        })
+    }
+
+    /// What a known epoch lost: of the restored one what came after it; of a later one, opened by an earlier restore, everything.
+    fn lost_log(
+        &self,
+        options: &LogOptions,
+        keyring: &Keyring,
+        kept: Option<&KeptBefore>,
+        epoch: u32,
+    ) -> Result<LostLog, StartError> {
+        let restored = epoch == self.head.epoch;
+        let signed = kept.filter(|kept| kept.epoch == epoch);
+        Ok(LostLog {
+            origin: epoch_key(options, keyring, epoch)?.name().to_owned(),
+            from_index: if restored { self.head.size } else { 0 },
+            signed: signed.map(|kept| (kept.checkpoint.size, kept.checkpoint.root)),
         })
     }
 }

@@ -135,6 +135,23 @@ impl LogReader {
         Ok(snapshot.inclusion(index, &tiles)?)
     }
 
+    /// Whether a receipt of another epoch of this log, whose checkpoint has `size` entries, goes past the same nodes as this log has over
+    /// its first `shared` entries, as far as its path says anything about them.
+    pub async fn shares_beginning(
+        &self,
+        shared: u64,
+        receipt: &Receipt,
+        size: u64,
+        deadline: Deadline,
+    ) -> Result<bool, ReadError> {
+        let checkpoint = self.checkpoint();
+        let snapshot = checkpoint.snapshot();
+        let place = (receipt.log_index, size);
+        let missing = snapshot.missing_for_shared_path(shared, place.0, place.1);
+        let tiles = self.tiles.load(&missing, deadline).await?;
+        Ok(snapshot.shares_path(shared, place, &receipt.inclusion_proof, &tiles)?)
+    }
+
     /// One entry with its opening and the proof that it stands under the newest checkpoint.
     pub async fn entry(&self, index: u64, deadline: Deadline) -> Result<ProvedEntry, ReadError> {
         let checkpoint = self.checkpoint();

@@ -30,6 +30,7 @@ pub mod import;
 pub mod jobs;
 pub mod policy;
 pub mod ports;
+pub mod receipts;
 mod record;
 pub mod refusals;
 pub mod registry;
@@ -39,7 +40,10 @@ mod testing;
 
 pub use error::ServiceError;
 pub use policy::TenantPolicy;
-pub use ports::{AnswerCodec, CodecError, PeerError, PeerExchange, PeerOutcome, PeerReply};
+pub use ports::{
+    AnswerCodec, CodecError, GivenReceipt, PeerError, PeerExchange, PeerOutcome, PeerReply,
+    ReceiptsQuery, ReceiptsReply,
+};
 pub use tenants::{NodeServices, TenantServices, Tenants};
 /// What `transport` needs of the provision log, which is below this room.
 pub use vrx_provision_log::{Deadline, Openings, Recorded};

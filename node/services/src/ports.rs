@@ -1,10 +1,10 @@
 //! Ports: what this room needs from the outside and doesn't know how to do.
 //!
-//! `transport` implements both traits: the wire's encoding of an `Answer`, and the call to another municipality's node.
+//! `transport` implements both traits: the wire's encoding of an `Answer`, and the calls to another municipality's node.
 
 use async_trait::async_trait;
 use thiserror::Error;
-use vrx_domain::{Caller, Member, Tenant};
+use vrx_domain::{Caller, Member, RequestId, Tenant};
 use vrx_provision_log::Deadline;
 use vrx_tlog::Receipt;
 use zeroize::Zeroizing;
@@ -48,6 +48,45 @@ pub trait PeerExchange: Send + Sync {
         query: &ExchangeQuery,
         deadline: Deadline,
     ) -> Result<PeerReply, PeerError>;
+
+    /// One `ListReceipts` call: a page of the receipts that `member` holds of `tenant`'s own log. The peer has shown the same as for
+    /// [`PeerExchange::query`].
+    async fn receipts(
+        &self,
+        tenant: &Tenant,
+        member: &Member,
+        query: &ReceiptsQuery,
+        deadline: Deadline,
+    ) -> Result<ReceiptsReply, PeerError>;
+}
+
+/// Which receipts a member is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptsQuery {
+    /// Name of the asking tenant's own log, with its epoch.
+    pub log_origin: String,
+    /// The first place in it.
+    pub from_index: u64,
+    /// Empty for the first page, then what the last reply gave.
+    pub page_token: String,
+}
+
+/// A page of receipts as it came, unchecked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptsReply {
+    /// By place in the log, if the peer is honest.
+    pub receipts: Vec<GivenReceipt>,
+    /// Empty on the last page.
+    pub next_page_token: String,
+}
+
+/// A receipt that a member gave back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenReceipt {
+    /// The request that was answered, as the member says: the leaf commits to it, with a key that this node no longer has.
+    pub request_id: RequestId,
+    /// The receipt.
+    pub receipt: Receipt,
 }
 
 /// What came back with status OK, unchecked.

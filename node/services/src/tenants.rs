@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use vrx_crypto::Keyring;
 use vrx_domain::{Clock, Members, MunicipalityCode, Random, Tenant};
 use vrx_provision_log::ProvisionLog;
-use vrx_storage::{PersonStore, RegistryStore};
+use vrx_storage::{PersonStore, ReceiptStore, RegistryStore};
 
 use crate::{
     error::ServiceError,
@@ -40,6 +40,8 @@ pub struct TenantServices {
     pub persons: Arc<dyn PersonStore>,
     /// Imports, approvals, inquiries, adopted doses.
     pub registry: Arc<dyn RegistryStore>,
+    /// Receipts of others' answers, and how far a recovery of the own log is.
+    pub receipts: Arc<dyn ReceiptStore>,
     /// The one writer of its provision log.
     pub log: Arc<ProvisionLog>,
     /// Entries and counts of refused calls.

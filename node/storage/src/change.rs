@@ -6,6 +6,7 @@
 use vrx_crypto::{KeyId, Tag, TagKind};
 use vrx_domain::{DoseId, ImportId, InquiryId, PersonId, UnixMillis};
 
+use crate::receipts::{KeptReceipt, RecoveredEntry, RecoveryAnswer};
 use crate::registry::{ImportCounts, ImportHeader, PeerCheckpoint};
 
 /// What is done to the register together with one log entry. Carries no plaintext of a resident: its rows are sealed.
@@ -27,6 +28,21 @@ impl Change {
         Self(Op::KeepPeerCheckpoint(checkpoint))
     }
 
+    /// Keeps the receipt of an answer; conflicts if one of that place in the provider's log is held already.
+    pub fn keep_receipt(receipt: KeptReceipt) -> Self {
+        Self(Op::KeepReceipt(Box::new(receipt)))
+    }
+
+    /// Remembers that the entry which carries this change stands for a lost one; conflicts if one does already.
+    pub fn recover_entry(entry: RecoveredEntry) -> Self {
+        Self(Op::RecoverEntry(Box::new(entry)))
+    }
+
+    /// Remembers that a member gave back all its receipts of a lost log; conflicts if that is known already.
+    pub fn recovery_answered(answer: RecoveryAnswer) -> Self {
+        Self(Op::RecoveryAnswered(answer))
+    }
+
     /// Several changes as one: all are taken or none.
     pub fn all(changes: Vec<Self>) -> Self {
         Self(Op::All(changes.into_iter().map(|c| c.0).collect()))
@@ -43,6 +59,9 @@ pub(crate) enum Op {
     },
     PutInquiry(SealedInquiry),
     KeepPeerCheckpoint(PeerCheckpoint),
+    KeepReceipt(Box<KeptReceipt>),
+    RecoverEntry(Box<RecoveredEntry>),
+    RecoveryAnswered(RecoveryAnswer),
     All(Vec<Op>),
 }
 

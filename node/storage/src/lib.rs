@@ -1,6 +1,6 @@
 //! The room where a tenant's sealed rows live: one small trait a noun, and the databases behind them.
 //!
-//! - **Here:** the traits ([`PersonStore`], [`RegistryStore`], [`LogStore`]), the binary forms of sealed bodies (`body/`),
+//! - **Here:** the traits ([`PersonStore`], [`RegistryStore`], [`ReceiptStore`], [`LogStore`]), the binary forms of sealed bodies (`body/`),
 //!   comparing and sealing an import's rows (`prepare/`), opening rows (`sealed.rs`), copying a tenant (`copy/`), SQLite (`sqlite/`), migrations.
 //!   Plaintext enters and leaves storage only in this room.
 //! - **Never here:** who may see what, what an answer says, what a log entry means.
@@ -30,6 +30,7 @@ mod log;
 mod persons;
 pub mod postgres;
 mod prepare;
+mod receipts;
 mod registry;
 mod sealed;
 pub mod sqlite;
@@ -46,6 +47,7 @@ pub use postgres::{
     Arrival, PostgresArrival, PostgresCluster, PostgresLimits, PostgresMoving, PostgresOwner,
     PostgresSource, PostgresTenant, PostgresUrl, PostgresUrlError, TenantOptions,
 };
+pub use receipts::{KeptReceipt, LostLog, ReceiptStore, RecoveredEntry, RecoveryAnswer};
 pub use registry::{
     Adoption, CHUNK_ROWS, Counts, DoseRow, ImportCounts, ImportHeader, ImportKind, ImportRecord,
     ImportState, InquiryRecord, PeerCheckpoint, PersonRow, PreparedChunk, RegistryStore,

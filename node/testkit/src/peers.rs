@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use vrx_domain::{Caller, Member, Tenant};
 use vrx_services::exchange::ExchangeQuery;
-use vrx_services::{Deadline, PeerError, PeerExchange, PeerReply};
+use vrx_services::{Deadline, PeerError, PeerExchange, PeerReply, ReceiptsQuery, ReceiptsReply};
 
 /// No other node can be reached: every inquiry fails.
 pub struct NoPeers;
@@ -21,6 +21,16 @@ impl PeerExchange for NoPeers {
         _: &ExchangeQuery,
         _: Deadline,
     ) -> Result<PeerReply, PeerError> {
+        Err(PeerError::Failed("no peers in this test"))
+    }
+
+    async fn receipts(
+        &self,
+        _: &Tenant,
+        _: &Member,
+        _: &ReceiptsQuery,
+        _: Deadline,
+    ) -> Result<ReceiptsReply, PeerError> {
         Err(PeerError::Failed("no peers in this test"))
     }
 }

@@ -12,8 +12,8 @@ use vrx_provision_log::{Deadline, LogOptions, ProvisionLog};
 use vrx_services::refusals::Refusals;
 use vrx_services::{NodeServices, PeerExchange, TenantPolicy, TenantServices};
 use vrx_storage::{
-    LogStore, PersonStore, PostgresCluster, PostgresOwner, PostgresTenant, RegistryStore,
-    SqliteOptions, SqliteTenant, TenantOptions, TenantStore,
+    LogStore, PersonStore, PostgresCluster, PostgresOwner, PostgresTenant, ReceiptStore,
+    RegistryStore, SqliteOptions, SqliteTenant, TenantOptions, TenantStore,
 };
 use vrx_transport::ProstAnswerCodec;
 
@@ -228,6 +228,7 @@ impl TestTenant {
         };
         let persons: Arc<dyn PersonStore> = store.clone();
         let registry: Arc<dyn RegistryStore> = store.clone();
+        let receipts: Arc<dyn ReceiptStore> = store.clone();
         let node = NodeServices {
             clock: time.clone(),
             random: chance,
@@ -241,6 +242,7 @@ impl TestTenant {
             keyring,
             persons,
             registry,
+            receipts,
             refusals: Arc::new(Refusals::new(Arc::clone(&log), time, own)),
             log,
             node: Arc::new(node),

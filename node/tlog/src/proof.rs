@@ -366,6 +366,45 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_path_of_a_longer_tree_is_told_from_one_over_other_first_leaves() {
+        let leaves = numbered(40);
+        let tree_of = |leaves: &[Hash]| {
+            let mut tree = Tree::new();
+            for leaf in leaves {
+                tree.append(*leaf);
+            }
+            tree.snapshot()
+        };
+        // What was restored goes on otherwise than what was lost.
+        let shared = 21;
+        let mut continued = leaves[..shared].to_vec();
+        continued.extend(numbered(60).iter().skip(50));
+        let restored = tree_of(&continued);
+        let mut other = leaves.clone();
+        other[3] = leaf_hash(b"another");
+        for size in shared + 1..=leaves.len() {
+            let (lost, forked) = (tree_of(&leaves[..size]), tree_of(&other[..size]));
+            for index in shared..size {
+                let at = (index as u64, size as u64);
+                let path = lost.inclusion(at.0, &NoTiles).unwrap();
+                let shares = |path: &[Hash]| {
+                    restored
+                        .shares_path(shared as u64, at, path, &NoTiles)
+                        .unwrap()
+                };
+                assert!(shares(&path), "{at:?}");
+                // A node over the first sixteen leaves stands in the path as long as it is no part of a larger one.
+                let told = index < 32;
+                let forked = forked.inclusion(at.0, &NoTiles).unwrap();
+                assert_eq!(shares(&forked), !told, "{at:?}");
+                assert!(!told || !shares(&[]), "{at:?}");
+            }
+        }
+        assert!(restored.shares_path(21, (5, 5), &[], &NoTiles).is_err());
+        assert!(restored.shares_path(32, (33, 34), &[], &NoTiles).is_err());
+    }
+
     fn flips(hash: &Hash) -> impl Iterator<Item = Hash> {
         (0..256).map(move |bit| {
             let mut changed = *hash;

@@ -122,6 +122,44 @@ impl Snapshot {
         }
     }
 
+    /// Whether an audit path to `index` in a tree of `size` leaves goes past the same nodes as this tree has over its first `shared`
+    /// leaves. Nodes that reach beyond those say nothing, so a path far beyond them may prove little.
+    pub fn shares_path(
+        &self,
+        shared: u64,
+        (index, size): (u64, u64),
+        path: &[Hash],
+        tiles: &dyn TileSource,
+    ) -> Result<bool, ProofError> {
+        for (nth, range) in self.shared_ranges(shared, index, size)? {
+            if path.get(nth) != Some(&self.hash(range, tiles)?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Tiles that [`Snapshot::shares_path`] will ask its source for.
+    pub fn missing_for_shared_path(&self, shared: u64, index: u64, size: u64) -> Vec<TileId> {
+        self.shared_ranges(shared, index, size)
+            .map(|ranges| self.missing(ranges.into_iter().map(|(_, range)| range).collect()))
+            .unwrap_or_default()
+    }
+
+    /// The nodes of an audit path that lie within the first `shared` leaves, with their places in it.
+    fn shared_ranges(
+        &self,
+        shared: u64,
+        index: u64,
+        size: u64,
+    ) -> Result<Vec<(usize, Range)>, ProofError> {
+        if index >= size || shared > self.size {
+            return Err(ProofError::IndexOutOfRange);
+        }
+        let ranges = ranges::of_inclusion(index, size).into_iter().enumerate();
+        Ok(ranges.filter(|(_, (_, to))| *to <= shared).collect())
+    }
+
     fn inclusion_ranges(&self, index: u64) -> Result<Vec<Range>, ProofError> {
         if index >= self.size {
             Err(ProofError::IndexOutOfRange)

@@ -11,6 +11,7 @@ pub(crate) enum Service {
     Exchange,
     Registry,
     Audit,
+    Receipt,
     Health,
 }
 
@@ -22,6 +23,7 @@ impl Service {
             "vrx.v1.ExchangeService" => Service::Exchange,
             "vrx.v1.RegistryService" => Service::Registry,
             "vrx.v1.AuditService" => Service::Audit,
+            "vrx.v1.ReceiptService" => Service::Receipt,
             "grpc.health.v1.Health" => Service::Health,
             _ => return None,
         };
@@ -31,7 +33,7 @@ impl Service {
     /// The allow-list.
     fn admits(self, role: Role) -> bool {
         match self {
-            Service::Exchange => role == Role::Exchange,
+            Service::Exchange | Service::Receipt => role == Role::Exchange,
             Service::Registry => role == Role::Staff,
             Service::Audit => role == Role::Officer,
             Service::Health => true,
@@ -111,6 +113,7 @@ mod tests {
     fn each_service_admits_one_role_and_health_all() {
         for role in Role::ALL.iter().copied() {
             assert_eq!(Service::Exchange.admits(role), role == Role::Exchange);
+            assert_eq!(Service::Receipt.admits(role), role == Role::Exchange);
             assert_eq!(Service::Registry.admits(role), role == Role::Staff);
             assert_eq!(Service::Audit.admits(role), role == Role::Officer);
             assert!(Service::Health.admits(role));

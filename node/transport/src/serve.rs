@@ -16,7 +16,7 @@ use vrx_services::{NodeServices, Tenants};
 use crate::grpc::call::{Connection, Node};
 use crate::grpc::dispatch;
 use crate::grpc::health::Readiness;
-use crate::grpc::{audit, registry};
+use crate::grpc::{audit, receipts, registry};
 use crate::limits::{self, InFlight, Limits};
 use crate::peer::Peer;
 use crate::tls::accept::{Acceptor, accept_loop};
@@ -71,6 +71,7 @@ pub async fn serve(
     let routes = tonic::service::Routes::new(readiness.server())
         .add_service(registry::server(tenants.clone(), limits))
         .add_service(audit::server(tenants.clone(), limits))
+        .add_service(receipts::server(tenants.clone(), shared.clone(), limits))
         .prepare();
     let in_flight = InFlight::new(limits.in_flight_per_caller);
     let seats = InFlight::new(limits.connections_per_caller);
@@ -271,6 +272,7 @@ mod tests {
     }
 
     const QUERY: &str = "/vrx.v1.ExchangeService/QueryRecords";
+    const RECEIPTS: &str = "/vrx.v1.ReceiptService/ListReceipts";
 
     #[tokio::test]
     async fn refusals_come_in_their_order_and_sound_the_same() {
@@ -304,6 +306,13 @@ mod tests {
                 "role: officers import",
                 &officer,
                 "/vrx.v1.RegistryService/ApproveImport",
+            ),
+            ("role: staff ask for receipts", &staff, RECEIPTS),
+            ("not a member asks for receipts", &stranger, RECEIPTS),
+            (
+                "a key that isn't pinned asks for receipts",
+                &other_key,
+                RECEIPTS,
             ),
             ("not a member", &stranger, QUERY),
             ("a member with a key that isn't pinned", &other_key, QUERY),

@@ -495,7 +495,8 @@ pub mod exchange_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// One mover's records (接種記録の照会). Each call answered OK adds exactly one entry to the provider's log.
+        /// One mover's records (接種記録の照会). Each call answered OK adds exactly one entry to the provider's log. The requester keeps the
+        /// receipt of each, without the openings: a provider that lost entries asks for it (ReceiptService).
         pub async fn query_records(
             &mut self,
             request: impl tonic::IntoRequest<super::QueryRecordsRequest>,
@@ -535,7 +536,8 @@ pub mod exchange_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ExchangeServiceServer.
     #[async_trait]
     pub trait ExchangeService: std::marker::Send + std::marker::Sync + 'static {
-        /// One mover's records (接種記録の照会). Each call answered OK adds exactly one entry to the provider's log.
+        /// One mover's records (接種記録の照会). Each call answered OK adds exactly one entry to the provider's log. The requester keeps the
+        /// receipt of each, without the openings: a provider that lost entries asks for it (ReceiptService).
         async fn query_records(
             &self,
             request: tonic::Request<super::QueryRecordsRequest>,
@@ -2675,6 +2677,342 @@ pub mod audit_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "vrx.v1.AuditService";
     impl<T> tonic::server::NamedService for AuditServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Asks for a page of receipts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListReceiptsRequest {
+    /// The municipality that is asked, a tenant of this node: 6 digits with check digit (全国地方公共団体コード).
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// Name of the caller's own log: `TRUST_DOMAIN/municipality/CODE/log/EPOCH` with the caller's own code.
+    #[prost(string, tag = "2")]
+    pub log_origin: ::prost::alloc::string::String,
+    /// The first place in that log that is asked for, from 0.
+    #[prost(uint64, tag = "3")]
+    pub from_index: u64,
+    /// At most this many, 1 to 500; 0 for 50.
+    #[prost(uint32, tag = "4")]
+    pub page_size: u32,
+    /// Empty for the first page, then what the last answer gave, with the same log_origin and from_index.
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of receipts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListReceiptsResponse {
+    /// By log_index, rising. Empty only on the last page.
+    #[prost(message, repeated, tag = "1")]
+    pub receipts: ::prost::alloc::vec::Vec<KeptReceipt>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// One receipt as its requester keeps it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptReceipt {
+    /// The id of the request that was answered, hyphenated, lower case. The leaf commits to it.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// When the requester kept it.
+    #[prost(message, optional, tag = "2")]
+    pub entered_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The receipt. Its consistency proof is empty: it led from a checkpoint that was known then.
+    #[prost(message, optional, tag = "3")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// Generated client implementations.
+pub mod receipt_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Asked by the node of another member municipality (role `exchange`), for receipts of its own log.
+    #[derive(Debug, Clone)]
+    pub struct ReceiptServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ReceiptServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ReceiptServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ReceiptServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// A page of the receipts that the asked municipality holds of the caller's log, by place in it. Each call answered OK adds
+        /// exactly one entry to the asked municipality's log.
+        pub async fn list_receipts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListReceiptsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListReceiptsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.ReceiptService/ListReceipts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.ReceiptService", "ListReceipts"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod receipt_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ReceiptServiceServer.
+    #[async_trait]
+    pub trait ReceiptService: std::marker::Send + std::marker::Sync + 'static {
+        /// A page of the receipts that the asked municipality holds of the caller's log, by place in it. Each call answered OK adds
+        /// exactly one entry to the asked municipality's log.
+        async fn list_receipts(
+            &self,
+            request: tonic::Request<super::ListReceiptsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListReceiptsResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Asked by the node of another member municipality (role `exchange`), for receipts of its own log.
+    #[derive(Debug)]
+    pub struct ReceiptServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ReceiptServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ReceiptServiceServer<T>
+    where
+        T: ReceiptService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/vrx.v1.ReceiptService/ListReceipts" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListReceiptsSvc<T: ReceiptService>(pub Arc<T>);
+                    impl<
+                        T: ReceiptService,
+                    > tonic::server::UnaryService<super::ListReceiptsRequest>
+                    for ListReceiptsSvc<T> {
+                        type Response = super::ListReceiptsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListReceiptsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReceiptService>::list_receipts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListReceiptsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ReceiptServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "vrx.v1.ReceiptService";
+    impl<T> tonic::server::NamedService for ReceiptServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

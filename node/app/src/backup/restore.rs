@@ -11,8 +11,8 @@ use vrx_crypto::Keyring;
 use vrx_domain::Tenant;
 use vrx_provision_log::{CopiedFault, CopiedLog, LogOptions, NewEpoch, Standing, kept_before};
 use vrx_storage::copy::{
-    LOG_ENTRY, LOG_HEAD, LOG_TILE, Next, RowCounts, TABLES, TenantSink, entry_row, head_row,
-    tile_row,
+    LOG_ENTRY, LOG_HEAD, LOG_TILE, LOST_LOG, Next, RowCounts, TABLES, TenantSink, entry_row,
+    head_row, lost_row, tile_row,
 };
 use vrx_storage::{HeadRow, StorageError};
 use zeroize::Zeroizing;
@@ -94,7 +94,8 @@ impl fmt::Display for Restored {
             writeln!(
                 f,
                 "The log goes on in epoch {}, which names the state it continues. Its key has another name now: send the line that \
-                 `vrx-node log key` prints to the other municipalities, for their members files.",
+                 `vrx-node log key` prints to the other municipalities, for their members files. The node that serves asks them for \
+                 the receipts of the lost answers and enters these again; `vrx-node log recovered` shows how far it is.",
                 epoch.head().epoch
             )?;
         } else if self.standing == Standing::NothingKept {
@@ -308,6 +309,8 @@ async fn put_head(
     let Some(epoch) = new_epoch else {
         return sink.put(LOG_HEAD, &[head_row(head)]).await;
     };
+    let lost: Vec<_> = epoch.lost.iter().map(lost_row).collect();
+    sink.put(LOST_LOG, &lost).await?;
     let entries: Vec<_> = epoch.rows.entries.iter().map(entry_row).collect();
     sink.put(LOG_ENTRY, &entries).await?;
     let tiles: Vec<_> = epoch.rows.tiles.iter().map(tile_row).collect();

@@ -12,8 +12,8 @@ use vrx_provision_log::{
 use vrx_storage::conformance::{CHIEF, CLERK, dose_row, number, row};
 use vrx_storage::copy::{Key, LOG_ENTRY, Row, TABLES, Table, TenantSource, Value};
 use vrx_storage::{
-    Change, ImportHeader, ImportKind, LogStore, Lookup, PersonStore, SqliteOptions,
-    SqliteReplacement, SqliteSource, SqliteTenant, StorageError,
+    Change, ImportHeader, ImportKind, LogStore, Lookup, LostLog, PersonStore, ReceiptStore,
+    SqliteOptions, SqliteReplacement, SqliteSource, SqliteTenant, StorageError,
 };
 use vrx_testkit::TestTenant;
 
@@ -392,6 +392,13 @@ async fn an_older_log_goes_on_only_in_a_new_epoch_that_names_the_old_one() {
     let store = world.open(folder.path()).await;
     let head = store.head().await.unwrap();
     assert_eq!((head.size, head.epoch, head.checkpoint), (302, 2, None));
+    let lost = |epoch: u32, from_index, signed| LostLog {
+        origin: format!("vrx.test/municipality/142051/log/{epoch}"),
+        from_index,
+        signed,
+    };
+    let first = lost(1, 301, Some((351, signed.root())));
+    assert_eq!(store.lost_logs().await.unwrap(), [first]);
     let mut options = world.log();
     options.epoch = 2;
     let log_store: Arc<dyn LogStore> = store.clone();
@@ -444,6 +451,16 @@ async fn an_older_log_goes_on_only_in_a_new_epoch_that_names_the_old_one() {
         .await
         .unwrap();
     assert!(restored.to_string().contains("epoch 3"), "{restored}");
+    // Of both epochs entries are gone: of the first those after the backup, of the second all.
+    let store = world.open(again.path()).await;
+    let mut logs = store.lost_logs().await.unwrap();
+    let second = logs.remove(1);
+    assert_eq!(logs, [lost(1, 301, None)]);
+    assert_eq!(
+        (second.origin, second.from_index),
+        (lost(2, 0, None).origin, 0)
+    );
+    assert_eq!(second.signed.unwrap().0, 302);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,3 +5,6 @@ pub mod postgresql {}
 
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
+
+#[doc = include_str!("recovery.md")]
+pub mod recovery {}

@@ -191,6 +191,14 @@ impl Keyring {
         self.log_signing.active().prepared.public_key()
     }
 
+    /// Every key with which checkpoints of this tenant's log may have been signed: the active one, then retired ones.
+    pub fn log_public_keys(&self) -> Vec<[u8; 32]> {
+        std::iter::once(self.log_signing.active())
+            .chain(self.log_signing.retired())
+            .map(|version| version.prepared.public_key())
+            .collect()
+    }
+
     /// The version of the log signing key: the key epoch of a leaf.
     pub fn log_key_id(&self) -> KeyId {
         self.log_signing.active().id

@@ -8,7 +8,7 @@ use vrx_domain::{
     Caller, Date, Dose, EntryKind, IndividualNumber, InquiryId, Member, Person, Role, UnixMillis,
 };
 use vrx_provision_log::{Deadline, Recorded};
-use vrx_storage::{Change, InquiryRecord, Lookup};
+use vrx_storage::{Change, ChangeError, InquiryRecord, Lookup};
 use vrx_tlog::{Checkpoint, VerifierKey};
 use zeroize::Zeroizing;
 
@@ -23,6 +23,7 @@ use crate::{
     exchange::{AnswerBytes, ExchangeQuery},
     policy::{HardToObtain, check_evidence, check_role},
     ports::{PeerError, PeerReply},
+    receipts::kept_receipt,
     record::{Act, NotRecorded, hex, own_deadline, pairs, storage_error},
     tenants::TenantServices,
 };
@@ -263,32 +264,51 @@ impl<'a> Inquiry<'a> {
                 result = self.alarm("provider-log-forked");
             }
         }
-        let (report, content) = self.report(&result);
-        let change = match &result {
-            Judged::Held(checked) => Some(self.keep(checked, report.expires_at).await?),
+        match self.record_judged(&result).await {
+            // Another answer has this place in the provider's log: one of the two isn't in it.
+            Err(NotRecorded::Change(ChangeError::Conflict(_))) => {
+                self.record_judged(&self.alarm("provider-log-forked")).await
+            }
+            recorded => recorded,
+        }
+        .map_err(NotRecorded::into_service)
+    }
+
+    async fn record_judged(&self, result: &Judged) -> Result<Recorded<InquiryReport>, NotRecorded> {
+        let (report, content) = self.report(result);
+        let change = match result {
+            Judged::Held(checked) => {
+                let kept = self.keep(checked, report.expires_at).await;
+                Some(kept.map_err(NotRecorded::Service)?)
+            }
             _ => None,
         };
         // The caller's time may be over; the outcome is recorded all the same.
         let deadline = own_deadline();
-        let recorded = self
-            .act(&pairs(&content))
+        self.act(&pairs(&content))
             .record(self.ctx, change, report, deadline)
-            .await;
-        recorded.map_err(NotRecorded::into_service)
+            .await
     }
 
-    /// The change that keeps a checked answer and the provider's checkpoint.
+    /// The change that keeps a checked answer, its receipt, and the provider's checkpoint. The receipt is kept of a *nothing* too:
+    /// the provider may come to need it (see [`crate::receipts`]).
     async fn keep(
         &self,
         checked: &Checked,
         expires_at: Option<UnixMillis>,
     ) -> Result<Change, ServiceError> {
         let note = checked.receipt.checkpoint.clone();
-        let mut changes = vec![known_checkpoint::keep(
-            self.provider,
-            &checked.checkpoint,
-            note,
-        )];
+        let receipt = kept_receipt(
+            self.provider.code,
+            &self.key,
+            self.query.request_id,
+            self.ctx.node.clock.now(),
+            &checked.receipt,
+        );
+        let mut changes = vec![
+            known_checkpoint::keep(self.provider, &checked.checkpoint, note),
+            Change::keep_receipt(receipt),
+        ];
         if let (Some((bytes, answer)), Some(expires_at)) = (&checked.answer, expires_at) {
             let kept = KeptAnswer {
                 number: duplicate(self.ctx, &self.query.number)?,

@@ -455,3 +455,58 @@ async fn only_staff_of_this_very_tenant_may_inquire() {
     }
     assert_eq!(world.line.calls.load(Ordering::SeqCst), 0);
 }
+
+#[tokio::test]
+async fn an_answer_at_a_place_whose_receipt_is_held_already_is_a_fork_and_not_adoptable() {
+    let world = populated().await;
+    let place = size(&world.provider);
+    let provider = world
+        .requester
+        .node
+        .members
+        .get(PROVIDER.parse().unwrap())
+        .unwrap();
+    let held = vrx_storage::KeptReceipt {
+        provider: provider.code,
+        origin: VerifierKey::parse(&provider.log_vkey)
+            .unwrap()
+            .name()
+            .to_owned(),
+        log_index: place,
+        entered_at: world.clock.now(),
+        request_id: world.inquiry(1).request_id,
+        leaf: [0; 134],
+        note: String::new(),
+        proof: Vec::new(),
+    };
+    let act = Act {
+        kind: EntryKind::Control,
+        caller: &staff(&world.requester, "sato"),
+        action: "test",
+        about: None,
+        content: &[],
+    };
+    let keep = Some(Change::keep_receipt(held));
+    assert!(
+        act.record(&world.requester, keep, (), deadline())
+            .await
+            .is_ok()
+    );
+    let before = size(&world.requester);
+    let report = asked(&world, world.inquiry(1)).await;
+    assert_eq!(
+        (report.word, report.reason),
+        (InquiryWord::Failed, Some("provider-log-forked"))
+    );
+    assert_eq!(size(&world.requester), before + 2, "sent, and its outcome");
+    let kept = world
+        .requester
+        .registry
+        .inquiry(report.inquiry, world.clock.now())
+        .await
+        .unwrap();
+    assert!(kept.is_none());
+    // The next answer has a place of its own.
+    let report = asked(&world, world.inquiry(1)).await;
+    assert_eq!(report.word, InquiryWord::Found);
+}

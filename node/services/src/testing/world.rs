@@ -17,7 +17,7 @@ use vrx_crypto::Keyring;
 use vrx_domain::{Caller, Member, Members, Random, RequestId, Role, Tenant, TenantId};
 use vrx_provision_log::{Deadline, LogOptions, ProvisionLog};
 use vrx_storage::{SqliteOptions, SqliteTenant};
-use vrx_tlog::VerifierKey;
+use vrx_tlog::{Receipt, VerifierKey};
 use zeroize::Zeroizing;
 
 use super::{
@@ -27,7 +27,10 @@ use super::{
 use crate::{
     NodeServices, ServiceError, TenantPolicy, TenantServices,
     exchange::{AnswerBytes, ExchangeAnswer, ExchangeQuery, provide},
-    ports::{PeerError, PeerExchange, PeerOutcome, PeerReply},
+    ports::{
+        GivenReceipt, PeerError, PeerExchange, PeerOutcome, PeerReply, ReceiptsQuery, ReceiptsReply,
+    },
+    receipts::{ListReceipts, list_receipts},
     refusals::Refusals,
     registry::{
         ImportEvent, ImportRequest, ImportSummary, InquireRequest, approve_import, import_doses,
@@ -38,11 +41,15 @@ use crate::{
 pub(crate) const PROVIDER: &str = "142051";
 pub(crate) const REQUESTER: &str = "141003";
 
+type TamperPage = Box<dyn FnMut(ReceiptsReply) -> Result<ReceiptsReply, PeerError> + Send>;
 type Tamper = Box<dyn FnMut(PeerReply) -> Result<PeerReply, PeerError> + Send>;
 
 /// The line between the two: calls the provider's use case as its transport would.
 pub(crate) struct Line {
     provider: OnceLock<Arc<TenantServices>>,
+    requester: OnceLock<Arc<TenantServices>>,
+    /// Changes each page of receipts on its way back.
+    receipts: Mutex<Option<TamperPage>>,
     tamper: Mutex<Option<Tamper>>,
     /// Called before a byte of the request leaves.
     before: Mutex<Option<Box<dyn Fn() + Send>>>,
@@ -107,6 +114,54 @@ impl PeerExchange for Line {
             None => Ok(reply),
         }
     }
+
+    async fn receipts(
+        &self,
+        tenant: &Tenant,
+        _member: &Member,
+        query: &ReceiptsQuery,
+        deadline: Deadline,
+    ) -> Result<ReceiptsReply, PeerError> {
+        let requester = Arc::clone(self.requester.get().unwrap());
+        let presented = self.identity(tenant)?;
+        let member = requester.node.members.get(tenant.code).unwrap().clone();
+        let request = ListReceipts {
+            log_origin: query.log_origin.clone(),
+            from_index: query.from_index,
+            page_size: 2,
+            page_token: unhex(&query.page_token),
+        };
+        let page = list_receipts(&requester, &presented, &member, request, deadline).await;
+        let page = page
+            .map_err(|_| PeerError::Failed("unavailable"))?
+            .into_parts()
+            .0;
+        let receipts = page.receipts.into_iter().map(|kept| GivenReceipt {
+            request_id: kept.request_id,
+            receipt: Receipt {
+                log_index: kept.log_index,
+                leaf: kept.leaf,
+                checkpoint: kept.note,
+                inclusion_proof: kept.proof,
+                consistency_proof: Vec::new(),
+            },
+        });
+        let reply = ReceiptsReply {
+            receipts: receipts.collect(),
+            next_page_token: crate::record::hex(&page.next_page_token),
+        };
+        match &mut *self.receipts.lock() {
+            Some(tamper) => tamper(reply),
+            None => Ok(reply),
+        }
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2);
+    digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 /// Provider (Fujisawa) and requester (Yokohama).
@@ -137,6 +192,8 @@ impl World {
         let random: Arc<dyn Random> = Arc::new(Seeded::new(1));
         let line = Arc::new(Line {
             provider: OnceLock::new(),
+            requester: OnceLock::new(),
+            receipts: Mutex::new(None),
             tamper: Mutex::new(None),
             before: Mutex::new(None),
             calls: AtomicU64::new(0),
@@ -158,6 +215,7 @@ impl World {
         let provider = first.services(&node, provider);
         let requester = second.services(&node, requester);
         assert!(line.provider.set(Arc::clone(&provider)).is_ok());
+        assert!(line.requester.set(Arc::clone(&requester)).is_ok());
         Self {
             provider,
             requester,
@@ -173,6 +231,14 @@ impl World {
         tamper: impl FnMut(PeerReply) -> Result<PeerReply, PeerError> + Send + 'static,
     ) {
         *self.line.tamper.lock() = Some(Box::new(tamper));
+    }
+
+    /// Changes each page of receipts on its way back.
+    pub(crate) fn tamper_receipts(
+        &self,
+        tamper: impl FnMut(ReceiptsReply) -> Result<ReceiptsReply, PeerError> + Send + 'static,
+    ) {
+        *self.line.receipts.lock() = Some(Box::new(tamper));
     }
 
     pub(crate) fn before_sending(&self, look: impl Fn() + Send + 'static) {
@@ -298,7 +364,8 @@ impl Parts {
             policy,
             keyring: self.keyring,
             persons: Arc::clone(&self.store) as _,
-            registry: self.store as _,
+            registry: Arc::clone(&self.store) as _,
+            receipts: self.store as _,
             log: self.log,
             refusals: Arc::new(refusals),
             node: Arc::clone(node),

@@ -15,6 +15,7 @@ mod fixture;
 pub mod inquiries;
 pub mod log;
 pub mod lookups;
+pub mod receipts;
 pub mod register;
 pub mod sharing;
 
@@ -70,6 +71,14 @@ macro_rules! conformance_suite {
             what_expires_takes_nothing_else_along,
             the_largest_times_and_sizes_come_back,
             a_checkpoint_of_a_peer_never_goes_back,
+        );
+        $crate::conformance_suite!($fresh, receipts:
+            receipts_come_back_by_place_in_the_providers_log,
+            a_second_receipt_of_one_place_conflicts,
+            a_change_whose_receipt_conflicts_leaves_nothing,
+            a_lost_entry_is_entered_again_once,
+            of_two_that_enter_one_lost_entry_in_a_batch_one_is_refused,
+            a_members_answer_is_remembered_once,
         );
         $crate::conformance_suite!($fresh, sharing:
             two_handles_append_to_one_order,

@@ -2,8 +2,8 @@
 
 use super::row::{Row, Value};
 use super::tables::LOG_HEAD;
-use super::{LOG_ENTRY, LOG_TILE, TenantSource};
-use crate::{EntryRow, HeadRow, StorageError, TileRow};
+use super::{LOG_ENTRY, LOG_TILE, LOST_LOG, TenantSource};
+use crate::{EntryRow, HeadRow, LostLog, StorageError, TileRow};
 
 /// Where a copied log stands.
 pub async fn head(source: &mut dyn TenantSource) -> Result<HeadRow, StorageError> {
@@ -64,6 +64,21 @@ pub fn tile_row(tile: &TileRow) -> Row {
         integer(tile.level.into()),
         integer(tile.index),
         Value::Bytes(tile.hashes.clone()),
+    ])
+}
+
+/// A log that lost its end as a row of [`LOST_LOG`].
+pub fn lost_row(lost: &LostLog) -> Row {
+    debug_assert_eq!(LOST_LOG.columns.len(), 4);
+    let (size, root) = match lost.signed {
+        Some((size, root)) => (size, Value::Bytes(root.to_vec())),
+        None => (0, Value::Null),
+    };
+    Row(vec![
+        Value::Text(lost.origin.clone()),
+        integer(lost.from_index),
+        integer(size),
+        root,
     ])
 }
 

@@ -5,7 +5,7 @@
 //! key's order within one snapshot, a [`TenantSink`] takes them and can be asked where it stands, so that an interrupted
 //! copy goes on where it ended. [`StreamWriter`] and [`StreamReader`] hold the same rows as bytes.
 //!
-//! To copy one more table: an entry in [`TABLES`] with a number of its own.
+//! To copy one more table: an entry in [`TABLES`] with a number of its own, and a next format of the stream that has it.
 
 mod log_rows;
 mod row;
@@ -17,10 +17,12 @@ use vrx_domain::Tenant;
 
 use crate::StorageError;
 
-pub use log_rows::{entry_row, head, head_of, head_row, tile_row};
+pub use log_rows::{entry_row, head, head_of, head_row, lost_row, tile_row};
 pub use row::{Key, Malformed, Row, Value};
 pub use stream::{Next, RowCounts, StreamError, StreamReader, StreamWriter};
-pub use tables::{Column, Kind, LOG_ENTRY, LOG_HEAD, LOG_TILE, TABLES, TENANT_META, Table};
+pub use tables::{
+    Column, Kind, LOG_ENTRY, LOG_HEAD, LOG_TILE, LOST_LOG, TABLES, TENANT_META, Table,
+};
 
 /// Rows read and written at once.
 pub const CHUNK: usize = 512;

@@ -1,21 +1,22 @@
 //! A copy as one stream of bytes: what a backup encrypts.
 //!
 //! ```text
-//! "vrx-copy" | format u8 = 1 | municipality code u32 | tenant uuid 16
+//! "vrx-copy" | format u8 = 2 | municipality code u32 | tenant uuid 16
 //! frames: 1 | table u8 | rows u32 | length u32 | the rows' bytes
 //! end:    2 | for each table in their order: rows u64
 //! ```
-//! Nothing follows the end, and a stream without it isn't a copy. Integers are big-endian.
+//! Nothing follows the end, and a stream without it isn't a copy. Integers are big-endian. A stream of format 1, which the version
+//! before wrote, is read too: it has fewer tables.
 
 use std::io::{self, Read, Write};
 
 use vrx_domain::{MunicipalityCode, Tenant, TenantId};
 
 use super::row::{Malformed, Row, take};
-use super::tables::{TABLES, Table};
+use super::tables::{LAST_OF_FORMAT, TABLES, Table};
 
 const MAGIC: &[u8; 8] = b"vrx-copy";
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const ROWS: u8 = 1;
 const END: u8 = 2;
 /// Most bytes of one frame: what a reader has to hold of a stream that anybody may have written.
@@ -133,6 +134,8 @@ impl<W: Write> StreamWriter<W> {
 pub struct StreamReader<R> {
     from: R,
     tenant: Tenant,
+    /// The greatest number of a table in this format.
+    last_table: u8,
     counts: RowCounts,
     /// The place in [`TABLES`] of the table being read: none before it comes again.
     table: usize,
@@ -154,9 +157,13 @@ impl<R: Read> StreamReader<R> {
         if &take::<8>(&mut rest)? != MAGIC {
             return Err(Malformed("it doesn't begin as a copy").into());
         }
-        if take(&mut rest)? != [FORMAT] {
-            return Err(Malformed("it is of another format; use the version that wrote it").into());
-        }
+        let [format] = take(&mut rest)?;
+        let last_table = usize::from(format)
+            .checked_sub(1)
+            .and_then(|nth| LAST_OF_FORMAT.get(nth))
+            .ok_or(Malformed(
+                "it is of another format; use the version that wrote it",
+            ))?;
         let code = MunicipalityCode::try_from(u32::from_be_bytes(take(&mut rest)?))
             .map_err(|_| Malformed("it is of no municipality"))?;
         let tenant = Tenant {
@@ -166,6 +173,7 @@ impl<R: Read> StreamReader<R> {
         Ok(Self {
             from,
             tenant,
+            last_table: *last_table,
             counts: RowCounts::default(),
             table: 0,
         })
@@ -197,7 +205,7 @@ impl<R: Read> StreamReader<R> {
         let later = TABLES.iter().enumerate().skip(self.table);
         let (at, table) = later
             .map(|(at, table)| (at, *table))
-            .find(|(_, table)| table.number == number)
+            .find(|(_, table)| table.number == number && number <= self.last_table)
             .ok_or(Malformed("a table is unknown or out of order"))?;
         let bytes = bounded(&mut self.from, length)?;
         let mut rest = bytes.as_slice();
@@ -214,7 +222,9 @@ impl<R: Read> StreamReader<R> {
     }
 
     fn end(&mut self) -> Result<Next, StreamError> {
-        for read in self.counts.0 {
+        let last = self.last_table;
+        let of_format = self.counts.iter().filter(|(table, _)| table.number <= last);
+        for (_, read) in of_format {
             if u64::from_be_bytes(exactly(&mut self.from)?) != read {
                 return Err(Malformed("rows are missing").into());
             }
@@ -327,6 +337,28 @@ mod tests {
         let meta = Row(vec![Value::Bytes(vec![1; 16]), Value::Integer(16)]);
         writer.rows(TENANT_META, &[meta]).unwrap();
         assert!(read(&writer.end().unwrap().0).is_err());
+    }
+
+    #[test]
+    fn a_copy_of_the_format_before_is_read_and_one_to_come_is_not() {
+        let mut bytes = stream();
+        let counts_at = bytes.len() - 8 * TABLES.len();
+        let counts: Vec<u8> = TABLES
+            .iter()
+            .zip(bytes[counts_at..].chunks(8))
+            .filter(|(table, _)| table.number <= LAST_OF_FORMAT[0])
+            .flat_map(|(_, count)| count.to_vec())
+            .collect();
+        assert!(counts.len() < 8 * TABLES.len());
+        bytes.truncate(counts_at);
+        bytes.extend(counts);
+        assert!(read(&bytes).is_err(), "the counts are of another format");
+        bytes[8] = 1;
+        assert_eq!(read(&bytes).unwrap().of(LOG_TILE), 300);
+        for unknown in [0, FORMAT + 1] {
+            bytes[8] = unknown;
+            assert!(StreamReader::begin(bytes.as_slice()).is_err());
+        }
     }
 
     #[test]

@@ -114,8 +114,26 @@ pub const LOG_HEAD: &Table = &Table {
     person: None,
 };
 
+/// The own logs that lost their end.
+pub const LOST_LOG: &Table = &Table {
+    number: 13,
+    name: "lost_log",
+    columns: &[
+        column("origin", Kind::Text),
+        column("from_index", Kind::Big),
+        column("signed_size", Kind::Big),
+        Column {
+            name: "signed_root",
+            kind: Kind::Bytes,
+            nullable: true,
+        },
+    ],
+    key: 1,
+    person: None,
+};
+
 /// All tables, in the order in which they are copied: whose it is first, the log's head last.
-pub const TABLES: [&Table; 11] = [
+pub const TABLES: [&Table; 15] = [
     TENANT_META,
     &Table {
         number: 2,
@@ -201,10 +219,61 @@ pub const TABLES: [&Table; 11] = [
         key: 1,
         person: None,
     },
+    &Table {
+        number: 12,
+        name: "receipt",
+        columns: &[
+            column("provider", Kind::Integer),
+            column("origin", Kind::Text),
+            column("log_index", Kind::Big),
+            column("entered_at", Kind::Big),
+            column("request_id", Kind::Bytes),
+            column("leaf", Kind::Bytes),
+            column("note", Kind::Text),
+            column("proof", Kind::Bytes),
+        ],
+        key: 3,
+        person: None,
+    },
+    LOST_LOG,
+    &Table {
+        number: 14,
+        name: "recovered_entry",
+        columns: &[
+            column("origin", Kind::Text),
+            column("log_index", Kind::Big),
+            column("leaf", Kind::Bytes),
+            column("tree_size", Kind::Big),
+            column("tree_root", Kind::Bytes),
+            column("member", Kind::Integer),
+            column("request_id", Kind::Bytes),
+            column("entered_index", Kind::Big),
+        ],
+        key: 2,
+        person: None,
+    },
+    &Table {
+        number: 15,
+        name: "recovery_answer",
+        columns: &[
+            column("origin", Kind::Text),
+            column("member", Kind::Integer),
+            column("answered_at", Kind::Big),
+            column("receipts", Kind::Big),
+            column("refused", Kind::Big),
+            column("entered_index", Kind::Big),
+        ],
+        key: 2,
+        person: None,
+    },
     LOG_ENTRY,
     LOG_TILE,
     LOG_HEAD,
 ];
+
+/// The tables with the greatest number in copies of each format, the first format first: an earlier version's backup holds
+/// fewer.
+pub(crate) const LAST_OF_FORMAT: [u8; 2] = [11, 15];
 
 impl Table {
     /// The table of this number.
@@ -263,8 +332,14 @@ mod tests {
             ("tenant_meta", "state"),
         ];
         for schema in [
-            include_str!("../../../../migrations/sqlite/0001_initial.sql"),
-            include_str!("../../../../migrations/postgres/0001_initial.sql"),
+            concat!(
+                include_str!("../../../../migrations/sqlite/0001_initial.sql"),
+                include_str!("../../../../migrations/sqlite/0002_receipts.sql"),
+            ),
+            concat!(
+                include_str!("../../../../migrations/postgres/0001_initial.sql"),
+                include_str!("../../../../migrations/postgres/0002_receipts.sql"),
+            ),
         ] {
             let mut seen = 0;
             for (name, columns) in columns_of(schema) {
@@ -296,5 +371,7 @@ mod tests {
             assert_eq!(Table::numbered(table.number), Some(table));
         }
         assert_eq!(Table::numbered(0), None);
+        let last = TABLES.iter().map(|table| table.number).max();
+        assert_eq!(last, LAST_OF_FORMAT.last().copied());
     }
 }

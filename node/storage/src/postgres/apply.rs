@@ -5,6 +5,7 @@ use vrx_domain::{ImportId, Random, UnixMillis};
 
 use super::failure::failure;
 use super::log::int;
+use super::receipts;
 use super::register::import;
 use super::session::{Session, Statement, statement};
 use crate::body::encode_import;
@@ -51,6 +52,13 @@ impl Applier<'_> {
             Op::ApproveImport { import, by, at } => self.approve(session, *import, by, *at).await,
             Op::PutInquiry(inquiry) => self.put_inquiry(session, inquiry).await,
             Op::KeepPeerCheckpoint(checkpoint) => self.keep_checkpoint(session, checkpoint).await,
+            Op::KeepReceipt(receipt) => receipts::keep(session, self.tenant, receipt).await,
+            Op::RecoverEntry(entry) => {
+                receipts::recover(session, self.tenant, entry, log_index).await
+            }
+            Op::RecoveryAnswered(answer) => {
+                receipts::answered(session, self.tenant, answer, log_index).await
+            }
         }
     }
 
@@ -289,7 +297,7 @@ fn add_dose_revisions(
 }
 
 /// Runs a statement that must add or change so many rows; fewer is a conflict over `what`.
-async fn inserted(
+pub(super) async fn inserted(
     session: &mut Session,
     what: &'static str,
     rows: usize,

@@ -26,6 +26,7 @@ mod owner;
 mod partitions;
 mod passage;
 mod pools;
+mod receipts;
 mod register;
 mod session;
 mod source;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use vrx_crypto::{Context, Keyring};
 use vrx_domain::{ImportId, Random, UnixMillis};
 
+use super::receipts;
 use super::register::import;
 use super::sql::{Sql, failure, int, is_conflict};
 use crate::body::encode_import;
@@ -51,6 +52,9 @@ impl Applier {
             }
             Op::PutInquiry(inquiry) => self.put_inquiry(sql, inquiry),
             Op::KeepPeerCheckpoint(checkpoint) => self.keep_checkpoint(sql, checkpoint),
+            Op::KeepReceipt(receipt) => receipts::keep(sql, self.tenant, receipt),
+            Op::RecoverEntry(entry) => receipts::recover(sql, self.tenant, entry, log_index),
+            Op::RecoveryAnswered(answer) => receipts::answered(sql, self.tenant, answer, log_index),
             Op::All(ops) => ops
                 .iter()
                 .try_for_each(|op| self.apply(sql, op, log_index, approved)),
@@ -225,7 +229,10 @@ impl Applier {
 }
 
 /// What an insert came to: done, or a conflict over `what`.
-fn inserted<T>(what: &'static str, result: rusqlite::Result<T>) -> Result<(), NotApplied> {
+pub(super) fn inserted<T>(
+    what: &'static str,
+    result: rusqlite::Result<T>,
+) -> Result<(), NotApplied> {
     match result {
         Ok(_) => Ok(()),
         Err(error) if is_conflict(&error) => Err(NotApplied::Refused(ChangeError::Conflict(what))),

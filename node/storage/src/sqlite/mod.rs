@@ -16,6 +16,7 @@ mod log;
 mod lookup;
 mod moving;
 mod queue;
+mod receipts;
 mod register;
 mod register_version;
 mod sql;

@@ -11,7 +11,7 @@ use crate::scene::Scene;
 const OTHER: &str = "141003";
 
 /// Every table with a tenant's rows.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 16] = [
     "tenant_meta",
     "person",
     "person_revision",
@@ -20,6 +20,10 @@ const TABLES: [&str; 12] = [
     "import",
     "inquiry",
     "peer_checkpoint",
+    "receipt",
+    "lost_log",
+    "recovered_entry",
+    "recovery_answer",
     "log_entry",
     "log_tile",
     "log_head",
@@ -40,6 +44,10 @@ async fn two_tenants() -> (Scene, Fixture, Fixture, TenantOptions) {
     for statement in [
         "INSERT INTO vrx.inquiry VALUES (142051, decode(repeat('05', 16), 'hex'), 1, 9, '\\x00', '\\x00')",
         "INSERT INTO vrx.peer_checkpoint VALUES (142051, 131041, 1, 'a note')",
+        "INSERT INTO vrx.receipt VALUES (142051, 141003, 'a log', 1, 2, decode(repeat('05', 16), 'hex'), decode(repeat('00', 134), 'hex'), 'a note', '')",
+        "INSERT INTO vrx.lost_log VALUES (142051, 'a log', 1, 0, NULL)",
+        "INSERT INTO vrx.recovered_entry VALUES (142051, 'a log', 1, decode(repeat('00', 134), 'hex'), 2, decode(repeat('00', 32), 'hex'), 141003, decode(repeat('05', 16), 'hex'), 3)",
+        "INSERT INTO vrx.recovery_answer VALUES (142051, 'a log', 141003, 1, 1, 0, 4)",
         "INSERT INTO vrx.log_tile VALUES (142051, 0, 0, decode(repeat('00', 8192), 'hex'))",
     ] {
         scene.database.sql(statement);
@@ -89,6 +97,15 @@ async fn what_one_tenant_holds_the_other_never_sees_through_the_traits() {
     assert!(inquiry.is_none());
     let peer = "131041".parse().unwrap();
     assert!(theirs.store.peer_checkpoint(peer).await.unwrap().is_none());
+    let receipts = theirs
+        .store
+        .receipts(OTHER.parse().unwrap(), "a log", 0, 9)
+        .await;
+    assert_eq!(receipts.unwrap(), []);
+    assert_eq!(theirs.store.lost_logs().await.unwrap(), []);
+    assert_eq!(theirs.store.recovered("a log", 0, 9).await.unwrap(), []);
+    let answers = theirs.store.recovery_answers("a log").await;
+    assert_eq!(answers.unwrap(), []);
     assert_eq!(theirs.store.expire_inquiries(UnixMillis(100)).await, Ok(0));
     let ours_counted = ours.store.counts().await.unwrap();
     let theirs_counted = theirs.store.counts().await.unwrap();
@@ -186,6 +203,12 @@ async fn the_nodes_role_is_refused_what_would_change_policies_partitions_or_leav
         "DELETE FROM person",
         "UPDATE person_revision SET body = '\\x00'",
         "DELETE FROM log_head",
+        "UPDATE receipt SET log_index = 2",
+        "DELETE FROM receipt",
+        "INSERT INTO lost_log VALUES (142051, 'another log', 1, 0, NULL)",
+        "DELETE FROM lost_log",
+        "DELETE FROM recovered_entry",
+        "DELETE FROM recovery_answer",
         "COPY vrx.person FROM PROGRAM 'true'",
         "COPY vrx.person TO '/tmp/vrx-refused'",
         "SELECT * FROM pg_read_file('/etc/hostname')",
@@ -281,7 +304,14 @@ async fn a_partition_by_its_own_name_shows_nobody_elses_rows_and_takes_none() {
 }
 
 fn is_partitioned(table: &str) -> bool {
-    !["tenant_meta", "log_head", "canary"].contains(&table)
+    ![
+        "tenant_meta",
+        "log_head",
+        "canary",
+        "lost_log",
+        "recovery_answer",
+    ]
+    .contains(&table)
 }
 
 #[tokio::test]
@@ -292,7 +322,7 @@ async fn every_table_with_a_tenant_and_every_partition_has_its_policy_forced() {
     let count = scene.database.sql(&format!("SELECT count(*) {tables}"));
     assert_eq!(
         count,
-        (12 + 2 * 9).to_string(),
+        (16 + 2 * 11).to_string(),
         "the tables and two tenants' partitions"
     );
     let open = scene.database.sql(&format!(

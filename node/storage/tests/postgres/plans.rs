@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::Executor as _;
 use vrx_domain::{InquiryId, UnixMillis};
-use vrx_storage::conformance::{Fixture, dose_row, number, row, rows};
+use vrx_storage::conformance::{Fixture, dose_row, number, receipts, row, rows};
 use vrx_storage::{
     BatchItem, Change, DoseRow, ImportKind, InquiryRecord, PeerCheckpoint, PersonRow,
     PostgresLimits, Prepared, TileRow,
@@ -20,7 +20,7 @@ use crate::scene::{Scene, start};
 const OTHER: &str = "141003";
 
 /// Every statement that a serving node runs, by its name.
-const STATEMENTS: [&str; 30] = [
+const STATEMENTS: [&str; 38] = [
     "add_batch",
     "add_dose_revisions",
     "add_inquiry",
@@ -35,11 +35,13 @@ const STATEMENTS: [&str; 30] = [
     "imports",
     "inquiry",
     "keep_peer_checkpoint",
+    "keep_receipt",
     "log_entries",
     "log_head",
     "log_head_held",
     "log_leaves",
     "log_tiles",
+    "lost_logs",
     "newest_doses",
     "newest_revisions",
     "peer_checkpoint",
@@ -47,6 +49,12 @@ const STATEMENTS: [&str; 30] = [
     "persons_by_tags",
     "persons_of_tags",
     "put_import",
+    "receipts",
+    "recover_entry",
+    "recovered",
+    "recovered_under",
+    "recovery_answered",
+    "recovery_answers",
     "replace_inquiry",
     "subject_heads",
     "tenant_meta",
@@ -97,6 +105,7 @@ async fn everything(fixture: &Fixture, round: u8) {
         .await
         .unwrap();
     fixture.store.peer_checkpoint(peer).await.unwrap();
+    receipts_and_recovery(fixture, round).await;
     let head = fixture.store.head().await.unwrap();
     let subjects = [fixture.subject(7), fixture.subject(7), fixture.nobody()];
     let items: Arc<[BatchItem]> = subjects
@@ -132,6 +141,28 @@ async fn everything(fixture: &Fixture, round: u8) {
     fixture.store.canary().await.unwrap();
 }
 
+async fn receipts_and_recovery(fixture: &Fixture, round: u8) {
+    let nth = u64::from(round);
+    let kept = receipts::receipt(nth);
+    let entry = receipts::recovered(nth, nth);
+    let answer = receipts::answer(["131041", "011002"][usize::from(round % 2)]);
+    for change in [
+        Change::keep_receipt(kept.clone()),
+        Change::recover_entry(entry),
+        Change::recovery_answered(answer),
+    ] {
+        fixture.commit(change).await.unwrap();
+    }
+    let (store, origin) = (&fixture.store, kept.origin.as_str());
+    let held = store.receipts(kept.provider, origin, nth, 1).await.unwrap();
+    assert_eq!(held, std::slice::from_ref(&kept));
+    store.lost_logs().await.unwrap();
+    assert_eq!(store.recovered(origin, nth, 1).await.unwrap().len(), 1);
+    let under = store.recovered_under(origin, nth).await.unwrap();
+    assert!(under.is_some());
+    assert!(!store.recovery_answers(origin).await.unwrap().is_empty());
+}
+
 /// The server's log, with all that was said before now.
 async fn whole_log(server: &PostgresServer) -> String {
     static MARKS: AtomicU32 = AtomicU32::new(0);
@@ -163,7 +194,14 @@ fn plans(log: &str) -> BTreeMap<String, Vec<String>> {
 
 /// Tables without partitions: a row a tenant.
 fn is_single(relation: &str) -> bool {
-    ["tenant_meta", "log_head", "canary"].contains(&relation)
+    [
+        "tenant_meta",
+        "log_head",
+        "canary",
+        "lost_log",
+        "recovery_answer",
+    ]
+    .contains(&relation)
 }
 
 fn check(name: &str, plan: &str) {
@@ -251,7 +289,7 @@ async fn a_tenant_whose_partitions_are_all_locked_keeps_no_other_waiting() {
         "SELECT count(*) FROM pg_locks JOIN pg_class ON pg_class.oid = relation \
          WHERE relname LIKE '%\\_141003' AND mode = 'AccessExclusiveLock' AND granted",
     );
-    assert_eq!(held, "9", "the other tenant's partitions are locked");
+    assert_eq!(held, "11", "the other tenant's partitions are locked");
     everything(&fixture, 2).await;
     holder.execute("ROLLBACK").await.unwrap();
 }

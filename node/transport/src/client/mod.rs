@@ -1,4 +1,5 @@
-//! The asking side: one call to another municipality's node, and which of the four words its reply is.
+//! The asking side: a call to another municipality's node, and which of the four words its reply is; after a lost disk, the call for
+//! the receipts that it holds.
 //!
 //! - [`PeerClient`] shows each tenant's own certificate and keeps a bounded number of connections.
 //! - `channels`: one HTTP/2 connection a tenant and member, made anew when it broke.
@@ -17,16 +18,19 @@ use async_trait::async_trait;
 use http::uri::PathAndQuery;
 use tonic::client::Grpc;
 use vrx_domain::{Caller, Member, Tenant};
+use vrx_proto::v1::receipt_service_client::ReceiptServiceClient;
 use vrx_services::exchange::ExchangeQuery;
-use vrx_services::{Deadline, PeerError, PeerExchange, PeerReply};
+use vrx_services::{Deadline, PeerError, PeerExchange, PeerReply, ReceiptsQuery, ReceiptsReply};
 
 use self::channels::Channels;
 use crate::tls::TlsMaterial;
 use crate::tls::material::TenantTls;
-use crate::wire::query;
+use crate::wire::{query, receipt};
 
 /// The path of the call.
 const QUERY_RECORDS: &str = "/vrx.v1.ExchangeService/QueryRecords";
+/// No page of receipts comes near this many bytes: one of a log of 2^63 entries has less than 3 KiB.
+const LONGEST_PAGE: usize = 1024 * 1024;
 /// No answer comes near this many bytes.
 const LONGEST_REPLY: usize = 256 * 1024;
 
@@ -95,6 +99,27 @@ impl PeerExchange for PeerClient {
             .map_err(|_| PeerError::Failed("deadline"))??;
         let presented = own.own.clone();
         Ok(PeerReply { presented, outcome })
+    }
+
+    async fn receipts(
+        &self,
+        tenant: &Tenant,
+        member: &Member,
+        query: &ReceiptsQuery,
+        deadline: Deadline,
+    ) -> Result<ReceiptsReply, PeerError> {
+        let own = self.of(tenant)?;
+        let channel = self.channels.channel(&self.material, own, member)?;
+        let mut client = ReceiptServiceClient::new(channel).max_decoding_message_size(LONGEST_PAGE);
+        let message = receipt::request_message(member.code.to_string(), query);
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(deadline.remaining());
+        let response = deadline
+            .wait(client.list_receipts(request))
+            .await
+            .map_err(|_| PeerError::Failed("deadline"))?
+            .map_err(|status| reply::refused(&status))?;
+        receipt::parse_page(response.into_inner()).ok_or(PeerError::Failed("broken-reply"))
     }
 }
 

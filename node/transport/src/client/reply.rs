@@ -65,7 +65,7 @@ pub(super) fn refused(status: &Status) -> PeerError {
 }
 
 /// The fields that a provider may blame. A name that isn't here is the peer's text and goes nowhere.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 20] = [
     "request",
     "request_id",
     "municipality_code",
@@ -84,6 +84,8 @@ const FIELDS: [&str; 18] = [
     "event_reference",
     "event_date",
     "known_log_size",
+    "log_origin",
+    "page_token",
 ];
 
 fn outcome(

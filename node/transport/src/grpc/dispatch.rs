@@ -92,6 +92,10 @@ async fn serve(
     }
 
     access::check_role(service, caller)?;
+    if service == Service::Receipt {
+        // Before anything of the request is read: who isn't a member hears nothing of what it got wrong.
+        access::check_member(node.members(), caller)?;
+    }
     let place = if service == Service::Health {
         None
     } else {

@@ -10,11 +10,12 @@ use tonic_health::server::{HealthReporter, HealthService};
 use vrx_domain::MunicipalityCode;
 
 /// The services that readiness speaks of; "" is the node as a whole.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     "vrx.v1.ExchangeService",
     "vrx.v1.RegistryService",
     "vrx.v1.AuditService",
+    "vrx.v1.ReceiptService",
 ];
 
 /// Says over `grpc.health.v1.Health` whether the node can do its work, and whether each of its tenants can: a tenant is the

@@ -4,8 +4,10 @@
 //! - [`query`]: the request of an exchange, both ways.
 //! - [`evidence`]: consent, identity check and the rest that an inquiry needs, both ways.
 //! - [`answer`]: answers, doses, receipts, both ways; the encoding that is hashed.
+//! - [`receipt`]: receipts that are given back, both ways.
 
 pub(crate) mod answer;
 pub(crate) mod evidence;
 pub(crate) mod field;
 pub(crate) mod query;
+pub(crate) mod receipt;

@@ -7,10 +7,10 @@ use vrx_domain::{InquiryId, MunicipalityCode, Tenant, TenantId, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::{Keep, fresh};
-use crate::conformance::{CHIEF, Fixture, dose_row, number, row};
+use crate::conformance::{CHIEF, Fixture, dose_row, number, receipts, row};
 use crate::copy::{
-    Key, Next, Row, RowCounts, StreamReader, StreamWriter, TABLES, Table, TenantSink, TenantSource,
-    Value, compare, copy, read_all,
+    Key, LOG_ENTRY, Next, Row, RowCounts, StreamReader, StreamWriter, TABLES, Table, TenantSink,
+    TenantSource, Value, compare, copy, read_all,
 };
 use crate::sqlite::{SqliteMoving, SqliteReplacement, SqliteSource, SqliteTenant};
 use crate::{
@@ -46,6 +46,13 @@ async fn filled() -> (Fixture, Keep) {
         note: "a note\n".to_owned(),
     });
     fixture.commit(checkpoint).await.unwrap();
+    for change in [
+        Change::keep_receipt(receipts::receipt(7)),
+        Change::recover_entry(receipts::recovered(8, 9)),
+        Change::recovery_answered(receipts::answer("141003")),
+    ] {
+        fixture.commit(change).await.unwrap();
+    }
     let about = |nth| BatchItem {
         change: None,
         subject: fixture.subject(nth),
@@ -53,12 +60,12 @@ async fn filled() -> (Fixture, Keep) {
     for _ in 0..2 {
         fixture.append((0..300).map(about).collect()).await.unwrap();
     }
-    keep.intruder()
-        .execute(
-            "INSERT INTO log_tile (tenant, level, idx, hashes) VALUES (142051, 0, 0, zeroblob(8192)), (142051, 0, 1, zeroblob(8192))",
-            [],
-        )
-        .unwrap();
+    for insert in [
+        "INSERT INTO log_tile (tenant, level, idx, hashes) VALUES (142051, 0, 0, zeroblob(8192)), (142051, 0, 1, zeroblob(8192))",
+        "INSERT INTO lost_log (tenant, origin, from_index, signed_size) VALUES (142051, 'vrx.test/municipality/142051/log/1', 5, 0)",
+    ] {
+        keep.intruder().execute(insert, []).unwrap();
+    }
     (fixture, keep)
 }
 
@@ -122,7 +129,7 @@ async fn a_source_sees_the_state_in_which_it_was_opened() {
     let head = fixture.store.head().await.unwrap();
     fixture.residents_more().await;
     let counts = read_all(&mut before, &mut |_, _| Ok(())).await.unwrap();
-    assert_eq!(counts.of(TABLES[8]), head.size);
+    assert_eq!(counts.of(LOG_ENTRY), head.size);
     let now = read_all(&mut source(&keep).await, &mut |_, _| Ok(()))
         .await
         .unwrap();
