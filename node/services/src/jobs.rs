@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::tenants::{TenantServices, Tenants};
+use crate::{
+    background::Background,
+    tenants::{TenantServices, Tenants},
+};
 
 /// How often the jobs look whether there's something to do.
 const TICK: Duration = Duration::from_secs(5);
@@ -16,26 +18,20 @@ const A_TICK: usize = 64;
 const AT_A_TIME: usize = 16;
 
 /// The node's running jobs: expiry of kept answers, counts of refusals.
-pub struct Jobs {
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
+pub struct Jobs(Background);
 
 impl Jobs {
     /// Starts them.
     pub fn start(tenants: Arc<Tenants>) -> Self {
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(run(tenants, stop.clone()));
-        Self { stop, task }
+        Self(Background::start("the node's jobs", |stop| {
+            run(tenants, stop)
+        }))
     }
 
     /// Ends them and waits: the last counts of refusals are recorded before this returns. Call it when no more calls come in
     /// and before the logs shut down.
     pub async fn shutdown(self) {
-        self.stop.cancel();
-        if self.task.await.is_err() {
-            tracing::error!("the jobs' task panicked");
-        }
+        self.0.shutdown().await;
     }
 }
 

@@ -24,7 +24,8 @@
 )]
 
 pub mod audit;
-pub mod error;
+pub mod background;
+mod error;
 pub mod exchange;
 pub mod import;
 pub mod jobs;

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Mutex, Semaphore},
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 use vrx_domain::Member;
@@ -16,6 +16,7 @@ use vrx_storage::LostLog;
 
 use super::enter::{Counts, Recovering};
 use crate::{
+    background::Background,
     error::ServiceError,
     ports::{PeerError, ReceiptsQuery, ReceiptsReply},
     record::storage_error,
@@ -32,25 +33,19 @@ const ASKED_AT_ONCE: usize = 16;
 const MOST_REFUSED: u64 = 100;
 
 /// The node's running recoveries.
-pub struct Recovery {
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
+pub struct Recovery(Background);
 
 impl Recovery {
     /// Starts them. Where nothing was lost, or everybody has answered, there is nothing to do and the task ends by itself.
     pub fn start(tenants: Arc<Tenants>) -> Self {
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(run(tenants, stop.clone()));
-        Self { stop, task }
+        Self(Background::start("asking members for receipts", |stop| {
+            run(tenants, stop)
+        }))
     }
 
     /// Ends them and waits. Call it before the logs shut down.
     pub async fn shutdown(self) {
-        self.stop.cancel();
-        if self.task.await.is_err() {
-            tracing::error!("the recovery's task panicked");
-        }
+        self.0.shutdown().await;
     }
 }
 

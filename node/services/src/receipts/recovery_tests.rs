@@ -373,12 +373,12 @@ async fn the_task_goes_on_until_database_and_members_answer_and_then_ends() {
     });
     let provider = with_lost(&scene.world.provider, &scene.lost, true);
     let recovery = Recovery::start(Arc::new(Tenants::new([provider])));
-    recovery.task.await.unwrap();
+    recovery.0.ended().await;
     assert_eq!(scene.recovered().await, scene.answers);
     let provider = Arc::clone(&scene.provider);
     let before = size(&provider);
     let again = Recovery::start(Arc::new(Tenants::new([provider])));
-    again.task.await.unwrap();
+    again.0.ended().await;
     assert_eq!(size(&scene.provider), before);
 }
 
