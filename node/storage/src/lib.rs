@@ -47,7 +47,9 @@ pub use postgres::{
     Arrival, PostgresArrival, PostgresCluster, PostgresLimits, PostgresMoving, PostgresOwner,
     PostgresSource, PostgresTenant, PostgresUrl, PostgresUrlError, TenantOptions,
 };
-pub use receipts::{KeptReceipt, LostLog, ReceiptStore, RecoveredEntry, RecoveryAnswer};
+pub use receipts::{
+    KeptReceipt, LostLog, RECEIPT_PLACE, ReceiptStore, RecoveredEntry, RecoveryAnswer,
+};
 pub use registry::{
     Adoption, CHUNK_ROWS, Counts, DoseRow, ImportCounts, ImportHeader, ImportKind, ImportRecord,
     ImportState, InquiryRecord, PeerCheckpoint, PersonRow, PreparedChunk, RegistryStore,

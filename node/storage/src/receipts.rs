@@ -9,6 +9,10 @@ use vrx_domain::{MunicipalityCode, RequestId, UnixMillis};
 
 use crate::StorageError;
 
+/// What [`crate::ChangeError::Conflict`] names when a receipt of that place in a provider's log is held already: two answers claim one
+/// entry.
+pub const RECEIPT_PLACE: &str = "a receipt of that place";
+
 /// The receipt of one answer, as the requester keeps it. Public to the two who exchanged, so it isn't sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptReceipt {

@@ -8,7 +8,7 @@ use vrx_domain::{
     Caller, Date, Dose, EntryKind, IndividualNumber, InquiryId, Member, Person, Role, UnixMillis,
 };
 use vrx_provision_log::{Deadline, Recorded};
-use vrx_storage::{Change, ChangeError, InquiryRecord, Lookup};
+use vrx_storage::{Change, ChangeError, InquiryRecord, Lookup, RECEIPT_PLACE};
 use vrx_tlog::{Checkpoint, VerifierKey};
 use zeroize::Zeroizing;
 
@@ -266,7 +266,7 @@ impl<'a> Inquiry<'a> {
         }
         match self.record_judged(&result).await {
             // Another answer has this place in the provider's log: one of the two isn't in it.
-            Err(NotRecorded::Change(ChangeError::Conflict(_))) => {
+            Err(NotRecorded::Change(ChangeError::Conflict(RECEIPT_PLACE))) => {
                 self.record_judged(&self.alarm("provider-log-forked")).await
             }
             recorded => recorded,

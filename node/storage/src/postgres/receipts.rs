@@ -11,7 +11,8 @@ use super::session::{Session, statement};
 use super::tenant::PostgresTenant;
 use crate::StorageError;
 use crate::receipts::{
-    KeptReceipt, LostLog, ReceiptStore, RecoveredEntry, RecoveryAnswer, joined, party, split,
+    KeptReceipt, LostLog, RECEIPT_PLACE, ReceiptStore, RecoveredEntry, RecoveryAnswer, joined,
+    party, split,
 };
 
 pub(super) async fn keep(
@@ -33,7 +34,7 @@ pub(super) async fn keep(
     .bind(receipt.leaf)
     .bind(receipt.note.as_str())
     .bind(joined(&receipt.proof));
-    inserted(session, "a receipt of that place", 1, keep).await
+    inserted(session, RECEIPT_PLACE, 1, keep).await
 }
 
 /// `log_index` is the index of the entry that stands for the lost one.

@@ -9,7 +9,8 @@ use super::sql::{Sql, int, unsigned};
 use super::tenant::SqliteTenant;
 use crate::StorageError;
 use crate::receipts::{
-    KeptReceipt, LostLog, ReceiptStore, RecoveredEntry, RecoveryAnswer, joined, party, split,
+    KeptReceipt, LostLog, RECEIPT_PLACE, ReceiptStore, RecoveredEntry, RecoveryAnswer, joined,
+    party, split,
 };
 
 pub(super) fn keep(sql: &Sql, tenant: i64, receipt: &KeptReceipt) -> Result<(), NotApplied> {
@@ -29,7 +30,7 @@ pub(super) fn keep(sql: &Sql, tenant: i64, receipt: &KeptReceipt) -> Result<(), 
             joined(&receipt.proof),
         ),
     );
-    inserted("a receipt of that place", kept)
+    inserted(RECEIPT_PLACE, kept)
 }
 
 /// `log_index` is the index of the entry that stands for the lost one.
