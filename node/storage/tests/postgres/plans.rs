@@ -295,6 +295,22 @@ async fn a_tenant_whose_partitions_are_all_locked_keeps_no_other_waiting() {
 }
 
 #[tokio::test]
+async fn a_node_without_rights_to_the_partitions_goes_over_the_tables() {
+    let scene = Scene::fresh().await;
+    scene.database.sql(
+        "DO $$ DECLARE name text; BEGIN \
+         FOR name IN SELECT relname FROM pg_class WHERE relname LIKE '%\\_142051' AND relkind = 'r' \
+         LOOP EXECUTE format('REVOKE ALL ON vrx.%I FROM vrx_node', name); END LOOP; END $$",
+    );
+    let fixture = scene.fixture(PostgresLimits::default()).await;
+    everything(&fixture, 1).await;
+    let refused = scene
+        .database
+        .sql_as("vrx_node", "SELECT count(*) FROM vrx.person_142051");
+    assert!(refused.unwrap_err().starts_with("42501"));
+}
+
+#[tokio::test]
 async fn a_tenant_is_added_while_others_read_and_write() {
     let scene = Scene::fresh().await;
     let fixture = scene.fixture(PostgresLimits::default()).await;

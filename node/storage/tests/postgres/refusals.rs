@@ -67,6 +67,21 @@ async fn a_role_that_could_undo_the_policies_or_the_log_is_refused() {
             "ALTER TABLE vrx.inquiry ENABLE ROW LEVEL SECURITY",
             "isn't forced",
         ),
+        (
+            "ALTER TABLE vrx.person_142051 NO FORCE ROW LEVEL SECURITY",
+            "ALTER TABLE vrx.person_142051 FORCE ROW LEVEL SECURITY",
+            "isn't forced on every partition",
+        ),
+        (
+            "GRANT DELETE ON vrx.log_entry_142051 TO vrx_node",
+            "REVOKE DELETE ON vrx.log_entry_142051 FROM vrx_node",
+            "may change or delete entries of the log",
+        ),
+        (
+            "GRANT UPDATE (leaf) ON vrx.log_entry_142051 TO vrx_node",
+            "REVOKE UPDATE (leaf) ON vrx.log_entry_142051 FROM vrx_node",
+            "may change or delete entries of the log",
+        ),
     ] {
         database.sql(grant);
         let said = refusal(&node).await;
