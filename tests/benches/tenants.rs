@@ -1,6 +1,9 @@
 //! PostgreSQL with 1, 10, 100 and 1,700 tenants of equal total size, and what row-level security and partitions cost, each as
 //! a ratio in one run: `make benchtenants`.
 //!
+//! With several numbers of residents it also shows what their number costs: rows a second while they are put in, this process's memory,
+//! the database's size, and an answer's latency.
+//!
 //! A figure is answers a second of the provider's use case (policy, lookup, decision, one durable entry) in one process, with
 //! everything but TLS and HTTP/2: those are measured by `vrx-bench`, and would hide what the database costs.
 
@@ -14,10 +17,10 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
+use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use vrx_domain::audit::{desk_actor, desk_content};
@@ -45,9 +48,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Measures tenants, partitions and row-level security on a PostgreSQL server of its own.
 #[derive(Parser)]
 struct Arguments {
-    /// Residents in all, spread over the tenants.
-    #[arg(long, default_value_t = 20_000)]
-    persons: u64,
+    /// Residents in all, spread over the tenants; several numbers for a database each.
+    #[arg(long, value_delimiter = ',', default_values_t = [20_000])]
+    persons: Vec<u64>,
     /// Numbers of tenants.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1_700])]
     tenants: Vec<usize>,
@@ -86,41 +89,64 @@ async fn main() {
     let server = Arc::new(PostgresServer::start(options));
     let load = machine::load();
     let mut towns = Vec::new();
-    for count in &arguments.tenants {
-        towns.push(Prefecture::found(&server, *count, &arguments).await);
+    for persons in &arguments.persons {
+        for count in &arguments.tenants {
+            towns.push(Prefecture::found(&server, *count, *persons, &arguments).await);
+        }
     }
     println!(
-        "cores {}  load {load}  persons {}  doses a person {DOSES}  in flight {}  connections {}  {}",
+        "cores {}  load {load}  doses a person {DOSES}  in flight {}  connections {}  {}",
         machine::cores(),
-        arguments.persons,
         arguments.in_flight,
         arguments.connections,
         server.sql("postgres", "SHOW server_version").trim(),
     );
 
     let window = Duration::from_secs(arguments.seconds);
+    println!(
+        "{:>8} {:>10} {:>12} {:>22} {:>14}",
+        "tenants", "persons", "rows in/s", "memory while put in MB", "database MB"
+    );
+    for town in &towns {
+        println!(
+            "{:>8} {:>10} {:>12.0} {:>22.0} {:>14}",
+            town.tenants.len(),
+            town.all_persons,
+            town.put_in_rate,
+            town.memory,
+            town.database
+                .sql("SELECT pg_database_size(current_database()) / 1000000")
+                .trim(),
+        );
+    }
     let mut rates = vec![Vec::new(); towns.len()];
+    let mut times = vec![latencies(); towns.len()];
     for round in 1..=arguments.rounds {
-        for (town, rates) in towns.iter().zip(&mut rates) {
+        for ((town, rates), times) in towns.iter().zip(&mut rates).zip(&mut times) {
             progress(&format!("round {round}, {} tenants", town.tenants.len()));
-            rates.push(town.rate(arguments.in_flight, window).await);
+            let (rate, took) = town.answers(arguments.in_flight, window).await;
+            rates.push(rate);
+            times.add(took).expect("latencies of one scale");
         }
     }
     println!(
-        "{:>8} {:>12} {:>18}",
-        "tenants", "answers/s", "to the first"
+        "{:>8} {:>10} {:>12} {:>14} {:>9} {:>9}",
+        "tenants", "persons", "answers/s", "to the first", "p50 ms", "p99 ms"
     );
-    for (town, rates_of) in towns.iter().zip(&rates) {
+    for ((town, rates_of), times) in towns.iter().zip(&rates).zip(&times) {
         let ratios: Vec<f64> = rates_of
             .iter()
             .zip(&rates[0])
             .map(|(rate, first)| rate / first)
             .collect();
         println!(
-            "{:>8} {:>12.0} {:>18.2}",
+            "{:>8} {:>10} {:>12.0} {:>14.2} {:>9.2} {:>9.2}",
             town.tenants.len(),
+            town.all_persons,
             median(rates_of.clone()),
-            median(ratios)
+            median(ratios),
+            times.value_at_quantile(0.5) as f64 / 1_000.0,
+            times.value_at_quantile(0.99) as f64 / 1_000.0,
         );
     }
     if arguments.statements {
@@ -241,13 +267,24 @@ async fn print_statements(town: &Prefecture, in_flight: usize, window: Duration)
 struct Prefecture {
     tenants: Vec<Arc<TestTenant>>,
     codes: Vec<MunicipalityCode>,
+    /// Residents of one tenant.
     persons: u64,
+    all_persons: u64,
+    /// Persons and doses a second while they were put in.
+    put_in_rate: f64,
+    /// The most that this process had in memory meanwhile, in megabytes.
+    memory: f64,
     cluster: Arc<PostgresCluster>,
     database: TestDatabase,
 }
 
 impl Prefecture {
-    async fn found(server: &Arc<PostgresServer>, count: usize, arguments: &Arguments) -> Self {
+    async fn found(
+        server: &Arc<PostgresServer>,
+        count: usize,
+        all_persons: u64,
+        arguments: &Arguments,
+    ) -> Self {
         let database = TestDatabase::on(server);
         let owner_url = PostgresUrl::parse(&database.owner_url()).expect("the owner's address");
         let node_url = PostgresUrl::parse(&database.node_url()).expect("the node's address");
@@ -267,8 +304,9 @@ impl Prefecture {
             .filter(|code| *code != requester)
             .take(count)
             .collect();
-        let persons = (arguments.persons / count as u64).max(1);
+        let persons = (all_persons / count as u64).max(1);
         let mut tenants = Vec::new();
+        let (mut filling, mut memory) = (Duration::ZERO, 0_f64);
         for (nth, code) in codes.iter().enumerate() {
             if nth % 100 == 0 {
                 progress(&format!("{count} tenants: {nth} are there"));
@@ -277,7 +315,9 @@ impl Prefecture {
             let tenant =
                 TestTenant::create_in(Arc::clone(&cluster), &mut owner, &code.to_string(), members)
                     .await;
-            fill(&tenant, *code, persons).await;
+            let begun = Instant::now();
+            memory = memory.max(fill(&tenant, *code, persons).await);
+            filling += begun.elapsed();
             tenants.push(Arc::new(tenant));
         }
         owner.close().await.expect("the owner's end");
@@ -286,6 +326,10 @@ impl Prefecture {
             tenants,
             codes,
             persons,
+            all_persons,
+            put_in_rate: (persons * count as u64 * u64::from(1 + DOSES)) as f64
+                / filling.as_secs_f64(),
+            memory,
             cluster,
             database,
         }
@@ -293,29 +337,39 @@ impl Prefecture {
 
     /// Answers a second with so many questions in flight, spread evenly over tenants and persons.
     async fn rate(&self, in_flight: usize, window: Duration) -> f64 {
+        self.answers(in_flight, window).await.0
+    }
+
+    /// The same, and how long each answer took, in microseconds.
+    async fn answers(&self, in_flight: usize, window: Duration) -> (f64, Histogram<u64>) {
         let until = Instant::now() + window;
-        let answered = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
         for nth in 0..in_flight {
-            let (tenants, answered, persons) =
-                (self.tenants.clone(), Arc::clone(&answered), self.persons);
+            let (tenants, persons) = (self.tenants.clone(), self.persons);
             tasks.spawn(async move {
+                let mut took = latencies();
                 let mut at = nth as u64 * 7919;
                 while Instant::now() < until {
                     at = at
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1_442_695_040_888_963_407);
                     let place = usize::try_from((at >> 33) % tenants.len() as u64).unwrap_or(0);
+                    let asked = Instant::now();
                     ask(&tenants[place], (at >> 20) % persons).await;
-                    answered.fetch_add(1, Ordering::Relaxed);
+                    took.saturating_record(
+                        u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX),
+                    );
                 }
+                took
             });
         }
         let begun = Instant::now();
+        let mut took = latencies();
         while let Some(done) = tasks.join_next().await {
-            done.expect("a question");
+            took.add(done.expect("a question"))
+                .expect("latencies of one scale");
         }
-        answered.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
+        (took.len() as f64 / begun.elapsed().as_secs_f64(), took)
     }
 
     async fn close(self) {
@@ -363,7 +417,10 @@ async fn ask(tenant: &TestTenant, nth: u64) {
 }
 
 /// Residents 0 to `persons` with doses, approved, through the same changes that an import makes.
-async fn fill(tenant: &TestTenant, code: MunicipalityCode, persons: u64) {
+///
+/// Gives the most that this process had in memory meanwhile, in megabytes.
+async fn fill(tenant: &TestTenant, code: MunicipalityCode, persons: u64) -> f64 {
+    let mut memory = resident();
     let registry = &tenant.services.registry;
     let id = ImportId::random(&*tenant.random);
     let header = ImportHeader {
@@ -397,6 +454,10 @@ async fn fill(tenant: &TestTenant, code: MunicipalityCode, persons: u64) {
             .collect();
         let chunk = registry.prepare_doses(id, &doses).await.expect("doses");
         commit(tenant, chunk.change.expect("new doses")).await;
+        memory = memory.max(resident());
+        if from / 100_000 != to / 100_000 {
+            progress(&format!("{to} of {persons} residents, {memory:.0} MB"));
+        }
         from = to;
     }
     let chief = SpiffeId::new("vrx.test", code, Role::Staff, Some("chief")).expect("an identity");
@@ -405,6 +466,19 @@ async fn fill(tenant: &TestTenant, code: MunicipalityCode, persons: u64) {
         Change::approve_import(id, chief.to_string(), tenant.clock.now()),
     )
     .await;
+    memory
+}
+
+/// This process's memory, in megabytes.
+fn resident() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let resident = pages.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok());
+    (resident.unwrap_or(0) * 4_096) as f64 / 1e6
+}
+
+/// Microseconds up to a minute, three digits kept.
+fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000, 3).expect("bounds of a histogram")
 }
 
 async fn commit(tenant: &TestTenant, change: Change) {
