@@ -4,6 +4,7 @@
 //! into private parts: it starts `vrx` and `vrx-node`, speaks gRPC to them, and reads what they leave on disk.
 //!
 //! * [`demo`] starts two municipalities with `vrx demo --keep` and stops them again.
+//! * [`desk`] runs `vrx` as staff and officers do.
 //! * [`tls`] connects to a node as a foreign client does.
 //! * [`exchange`] makes requests and checks answers.
 //! * [`load`] keeps asking while a test breaks something.
@@ -25,6 +26,7 @@
 
 pub mod bench;
 pub mod demo;
+pub mod desk;
 pub mod exchange;
 pub mod load;
 pub mod log;

@@ -7,12 +7,10 @@
     clippy::panic
 )]
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use serde_json::Value;
-use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA, program};
+use vrx_tests::demo::{Demo, On, YOKOHAMA};
+use vrx_tests::desk::{self, Ended, INQUIRE};
 use vrx_tests::on_both_databases;
 
 on_both_databases! {
@@ -24,44 +22,8 @@ on_both_databases! {
     each_way_to_fail_has_its_exit_code,
 }
 
-/// How one run of `vrx --json` ended.
-struct Ended {
-    code: i32,
-    output: String,
-    errors: String,
-}
-
-impl Ended {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.output)
-            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.output, self.errors))
-    }
-}
-
-/// Runs `vrx --json` with a profile of the demo (`142051-staff-tanaka`), and something on its standard input.
 fn vrx(demo: &Demo, profile: &str, arguments: &[&str], input: &str) -> Ended {
-    let profile = demo.folder().join(format!("profiles/{profile}.toml"));
-    let mut child = Command::new(program("vrx").unwrap())
-        .args(["--json", "--profile"])
-        .arg(profile)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    Ended {
-        code: output.status.code().unwrap(),
-        output: String::from_utf8(output.stdout).unwrap(),
-        errors: String::from_utf8(output.stderr).unwrap(),
-    }
+    desk::vrx(demo, profile, arguments, input).unwrap()
 }
 
 const HEADER: &str = "個人番号,宛名番号,漢字氏名,カナ氏名,生年月日,性別,住所,住民となった日,住民でなくなった日,支援措置開始日,支援措置終了日";
@@ -76,26 +38,6 @@ fn write(path: &Path, rows: &[String]) {
     std::fs::write(path, format!("{HEADER}\r\n{}\r\n", rows.join("\r\n"))).unwrap();
 }
 
-fn inquiry() -> [&'static str; 15] {
-    [
-        "inquire",
-        "--from",
-        FUJISAWA,
-        "--consent-reference",
-        "consent-desk-1",
-        "--consent-date",
-        "2024-06-01",
-        "--register-checked-at",
-        "now",
-        "--document-checked-at",
-        "now",
-        "--event-reference",
-        "tennyu-desk-1",
-        "--event-date",
-        "2024-06-01",
-    ]
-}
-
 fn importing_the_same_file_again_changes_nothing(on: On) {
     let demo = Demo::shared_on(on).unwrap();
     for kind in ["persons", "doses"] {
@@ -107,7 +49,7 @@ fn importing_the_same_file_again_changes_nothing(on: On) {
             "",
         );
         assert_eq!(ended.code, 0, "{}", ended.errors);
-        let summary = ended.json();
+        let summary = ended.json().unwrap();
         assert_eq!(summary["rows_new"], 0, "{summary}");
         assert_eq!(summary["rows_refused"], 0, "{summary}");
         assert_eq!(summary["import_id"], "", "{summary}");
@@ -131,11 +73,11 @@ fn a_bad_row_never_stops_the_rows_around_it_and_is_listed_without_its_values(on:
     check.push("--check");
     let checked = vrx(&demo, "142051-staff-tanaka", &check, "");
     assert_eq!(checked.code, 1, "{}", checked.errors);
-    assert_eq!(checked.json()["import_id"], "");
+    assert_eq!(checked.json().unwrap()["import_id"], "");
 
     let ended = vrx(&demo, "142051-staff-tanaka", &import, "");
     assert_eq!(ended.code, 1, "{}", ended.errors);
-    let summary = ended.json();
+    let summary = ended.json().unwrap();
     assert_eq!(summary["rows_read"], 3, "{summary}");
     assert_eq!(summary["rows_new"], 1, "{summary}");
     assert_eq!(summary["rows_refused"], 2, "{summary}");
@@ -165,8 +107,10 @@ fn a_bad_row_never_stops_the_rows_around_it_and_is_listed_without_its_values(on:
         "",
     );
     assert_eq!(other.code, 0, "{}", other.errors);
-    assert_eq!(other.json()["rows_approved"], 1);
-    let imports = vrx(&demo, "142051-staff-suzuki", &["import", "list"], "").json();
+    assert_eq!(other.json().unwrap()["rows_approved"], 1);
+    let imports = vrx(&demo, "142051-staff-suzuki", &["import", "list"], "")
+        .json()
+        .unwrap();
     let approved = imports
         .as_array()
         .unwrap()
@@ -179,9 +123,9 @@ fn a_bad_row_never_stops_the_rows_around_it_and_is_listed_without_its_values(on:
 fn a_mover_s_records_are_inquired_adopted_and_seen_by_both_officers(on: On) {
     let demo = Demo::shared_on(on).unwrap();
     let mover = &demo.numbers("provided")[20];
-    let ended = vrx(&demo, "141003-staff-tanaka", &inquiry(), mover);
+    let ended = vrx(&demo, "141003-staff-tanaka", &INQUIRE, mover);
     assert_eq!(ended.code, 0, "{}", ended.errors);
-    let answer = ended.json();
+    let answer = ended.json().unwrap();
     assert_eq!(answer["outcome"], "found", "{answer}");
     assert_eq!(answer["birth_date_match"], "same", "{answer}");
     assert_eq!(answer["adoptable"], true, "{answer}");
@@ -192,26 +136,26 @@ fn a_mover_s_records_are_inquired_adopted_and_seen_by_both_officers(on: On) {
     let adopted = vrx(&demo, "141003-staff-tanaka", &["adopt", inquiry_id], "");
     assert_eq!(adopted.code, 0, "{}", adopted.errors);
     assert_eq!(
-        adopted.json()["doses_adopted"].as_u64().unwrap(),
+        adopted.json().unwrap()["doses_adopted"].as_u64().unwrap(),
         answer["doses"].as_array().unwrap().len() as u64
     );
 
     let index = answer["provider_log_index"].to_string();
     let shown = vrx(&demo, "142051-officer-mori", &["log", "show", &index], "");
     assert_eq!(shown.code, 0, "{}", shown.errors);
-    let shown = shown.json();
+    let shown = shown.json().unwrap();
     assert_eq!(shown["proof"], "proved");
     assert_eq!(shown["commitments_verified"], true);
     assert_eq!(shown["entry"]["kind"], "exchange");
     assert!(!shown.to_string().contains(mover.as_str()));
 
     let list = ["log", "list", "--kind", "inquiry"];
-    let inquiries = vrx(&demo, "141003-officer-mori", &list, "").json();
+    let inquiries = vrx(&demo, "141003-officer-mori", &list, "").json().unwrap();
     assert!(inquiries["entries"].as_array().unwrap().len() >= 2);
     for officer in ["142051-officer-mori", "141003-officer-mori"] {
         let verified = vrx(&demo, officer, &["log", "verify"], "");
         assert_eq!(verified.code, 0, "{}", verified.errors);
-        let verified = verified.json();
+        let verified = verified.json().unwrap();
         assert_eq!(verified["signature_checked"], true);
         assert!(verified["proofs_checked"].as_u64().unwrap() > 0);
     }
@@ -223,11 +167,11 @@ fn whoever_has_nothing_to_get_gets_nothing_and_that_is_no_failure(on: On) {
         let ended = vrx(
             &demo,
             "141003-staff-tanaka",
-            &inquiry(),
+            &INQUIRE,
             &demo.numbers(kind)[0],
         );
         assert_eq!(ended.code, 0, "{kind}: {}", ended.errors);
-        let answer = ended.json();
+        let answer = ended.json().unwrap();
         assert_eq!(answer["outcome"], "nothing", "{kind}");
         assert_eq!(answer["doses"].as_array().unwrap().len(), 0);
     }
@@ -247,7 +191,7 @@ fn each_way_to_fail_has_its_exit_code(on: On) {
     assert_eq!(refused("142051-staff-tanaka", &["log", "list"], ""), 77);
     assert_eq!(refused("142051-operator-ito", &["log", "verify"], ""), 77);
     // Usage: a wrong number, which is not repeated; a file that isn't there.
-    let wrong = vrx(&demo, "141003-staff-tanaka", &inquiry(), "123456789010");
+    let wrong = vrx(&demo, "141003-staff-tanaka", &INQUIRE, "123456789010");
     assert_eq!(wrong.code, 2);
     assert!(!wrong.errors.contains("1234"));
     assert_eq!(

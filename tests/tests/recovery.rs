@@ -8,7 +8,6 @@
 )]
 
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use serde_json::Value;
 use vrx_proto::v1::ListReceiptsRequest;
 use vrx_proto::v1::receipt_service_client::ReceiptServiceClient;
 use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA, program, wait_until};
+use vrx_tests::desk::{self, INQUIRE};
 use vrx_tests::exchange::check_receipt;
 use vrx_tests::on_both_databases;
 
@@ -318,24 +318,7 @@ impl Scene {
 
 /// Asks Fujisawa from Yokohama's desk about somebody; gives the place of the answer in Fujisawa's log.
 fn inquire(demo: &Demo, number: &str) -> u64 {
-    let inquiry = [
-        "inquire",
-        "--from",
-        FUJISAWA,
-        "--consent-reference",
-        "consent-1",
-        "--consent-date",
-        "2024-06-01",
-        "--register-checked-at",
-        "now",
-        "--document-checked-at",
-        "now",
-        "--event-reference",
-        "tennyu-1",
-        "--event-date",
-        "2024-06-01",
-    ];
-    let answer = vrx(demo, "141003-staff-tanaka", &inquiry, number);
+    let answer = vrx(demo, "141003-staff-tanaka", &INQUIRE, number);
     let place = answer["provider_log_index"].as_u64();
     place.unwrap_or_else(|| panic!("{answer}"))
 }
@@ -363,25 +346,10 @@ fn content(demo: &Demo, officer: &str, index: u64) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Runs `vrx --json` with a profile of the demo, and something on its standard input.
+/// What `vrx --json` shows, run with a profile of the demo.
 fn vrx(demo: &Demo, profile: &str, arguments: &[&str], input: &str) -> Value {
-    let profile = demo.folder().join(format!("profiles/{profile}.toml"));
-    let mut child = Command::new(program("vrx").unwrap())
-        .args(["--json", "--profile"])
-        .arg(profile)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(input.as_bytes()).unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    let ended = desk::vrx(demo, profile, arguments, input);
+    ended.and_then(|ended| ended.done()).unwrap()
 }
 
 /// Exit code, output and errors of a command.

@@ -1,13 +1,13 @@
 //! The node under test: a demo's node of Fujisawa, to which Kamakura is added as an operator would.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tonic::transport::Channel;
 use vrx_certs_dev::spec::server_name;
 use vrx_certs_dev::{Federation, IdentitySpec, IssuedCert};
-use vrx_tests::demo::{Demo, FUJISAWA, On, program};
+use vrx_tests::demo::{Demo, FUJISAWA, On};
+use vrx_tests::desk::{self, Ended};
 use vrx_tests::process::Process;
 use vrx_tests::tls::{self, PemFiles};
 
@@ -83,38 +83,13 @@ impl House {
         self.demo.folder().join(format!("profiles/{name}.toml"))
     }
 
-    /// Runs `vrx --json` as somebody; gives exit code, output and errors.
-    pub(crate) fn vrx(
-        &self,
-        profile: &str,
-        arguments: &[&str],
-        input: &str,
-    ) -> (i32, String, String) {
-        use std::io::Write as _;
-        let mut child = Command::new(program("vrx").unwrap())
-            .args(["--json", "--profile"])
-            .arg(self.profile(profile))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).unwrap();
-        drop(stdin);
-        let output = child.wait_with_output().unwrap();
-        (
-            output.status.code().unwrap(),
-            String::from_utf8(output.stdout).unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
+    /// Runs `vrx --json` as somebody.
+    pub(crate) fn vrx(&self, profile: &str, arguments: &[&str], input: &str) -> Ended {
+        desk::vrx(&self.demo, profile, arguments, input).unwrap()
     }
 
     pub(crate) fn json(&self, profile: &str, arguments: &[&str], input: &str) -> Value {
-        let (code, output, errors) = self.vrx(profile, arguments, input);
-        assert_eq!(code, 0, "{arguments:?}: {errors}");
-        serde_json::from_str(&output).unwrap()
+        self.vrx(profile, arguments, input).done().unwrap()
     }
 
     /// Enters one resident without doses; gives the import's id.
