@@ -35,13 +35,8 @@ impl Asked {
             Some(asked) => asked,
             None => Self {
                 since,
-                next: first_not_before(
-                    ctx,
-                    since,
-                    ctx.log.checkpoint().size(),
-                    own_deadline(),
-                )
-                .await?,
+                next: first_not_before(ctx, since, ctx.log.checkpoint().size(), own_deadline())
+                    .await?,
                 by_provider: HashMap::new(),
                 open: HashMap::new(),
             },

@@ -36,8 +36,8 @@ pub(super) fn compare(
     for provision in provisions {
         let index = provision.log_index;
         match held.remove(&index) {
-            Some(kept) if kept.leaf == provision.leaf && kept.request_id == provision.request_id => {
-            }
+            Some(kept)
+                if kept.leaf == provision.leaf && kept.request_id == provision.request_id => {}
             Some(kept) => differs(DifferenceKind::OtherEntry, index, kept.request_id),
             None if asked.contains(&provision.request_id) => compared.unanswered += 1,
             None => differs(

@@ -7,10 +7,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use vrx_domain::{MunicipalityCode, UnixMillis};
 
-use super::{
-    NotReconciled,
-    pair::Pair,
-};
+use super::{NotReconciled, pair::Pair};
 use crate::{
     background::Background,
     tenants::{TenantServices, Tenants},
@@ -133,7 +130,10 @@ mod tests {
         assert!(!due(noon, 0));
         assert!(!due(noon + 8 * HOUR_MS, 0), "evening");
         assert!(due(noon + 14 * HOUR_MS, 0), "two at night");
-        assert!(due(noon + 19 * HOUR_MS, 0), "after a night without an answer");
+        assert!(
+            due(noon + 19 * HOUR_MS, 0),
+            "after a night without an answer"
+        );
         // A receipt that stays open though the pair was reconciled: its request is still on its way.
         assert!(!due(noon + 14 * HOUR_MS, noon + 13 * HOUR_MS));
     }

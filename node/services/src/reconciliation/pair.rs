@@ -9,15 +9,16 @@ use vrx_storage::KeptReceipt;
 use vrx_tlog::{Checkpoint, Leaf, VerifierKey, leaf_hash, verify_consistency, verify_inclusion};
 
 use super::{
-    Difference, JOIN_WITHIN, MOST_NAMED, asked::Asked, compare::compare, standing,
+    Difference, JOIN_WITHIN, MOST_NAMED,
+    asked::Asked,
+    compare::compare,
+    standing,
     standing::{RECONCILE, Standing},
 };
 use crate::{
     error::ServiceError,
     ports::{PeerError, ProvisionsQuery, ProvisionsReply},
-    record::{
-        Act, NotRecorded, hex, own_deadline, pairs, record_entry, storage_error,
-    },
+    record::{Act, NotRecorded, hex, own_deadline, pairs, record_entry, storage_error},
     registry::known_checkpoint,
     tenants::TenantServices,
 };
@@ -229,7 +230,10 @@ impl<'a> Pair<'a> {
             let some = self.receipts(from, RECEIPTS).await?;
             let last = some.last().map(|kept| kept.log_index);
             let whole = some.len() < usize::try_from(RECEIPTS).unwrap_or(usize::MAX);
-            receipts.extend(some.into_iter().filter(|kept| kept.log_index < reply.until_index));
+            receipts.extend(
+                some.into_iter()
+                    .filter(|kept| kept.log_index < reply.until_index),
+            );
             match last {
                 Some(last) if !whole => from = last.saturating_add(1),
                 _ => break,
@@ -285,9 +289,8 @@ impl<'a> Pair<'a> {
             }
             next = index.saturating_add(1);
             let leaf = Leaf::decode(&provision.leaf);
-            let is_one = leaf.is_ok_and(|leaf| {
-                leaf.index == index && leaf.kind == EntryKind::Exchange.code()
-            });
+            let is_one = leaf
+                .is_ok_and(|leaf| leaf.index == index && leaf.kind == EntryKind::Exchange.code());
             let proved = verify_inclusion(
                 index,
                 checkpoint.size,

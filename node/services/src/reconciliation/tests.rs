@@ -139,7 +139,11 @@ async fn an_entry_without_an_inquiry_reaches_both_officers() {
         (DifferenceKind::EntryWithoutInquiry, request)
     );
     let place = named.log_index.to_string();
-    let here = ("entry-without-inquiry".to_owned(), String::new(), place.clone());
+    let here = (
+        "entry-without-inquiry".to_owned(),
+        String::new(),
+        place.clone(),
+    );
     let there = (
         "member-reports-difference".to_owned(),
         "entry-without-inquiry".to_owned(),
@@ -159,10 +163,17 @@ async fn an_entry_that_the_provider_leaves_out_is_a_receipt_without_entry() {
     let found = reconcile(&world).await.unwrap();
     assert!(found.differences > 0);
     let kinds = found.named.iter().map(|one| one.kind);
-    assert!(kinds.clone().all(|kind| kind == DifferenceKind::ReceiptWithoutEntry));
+    assert!(
+        kinds
+            .clone()
+            .all(|kind| kind == DifferenceKind::ReceiptWithoutEntry)
+    );
     assert_eq!(found.provisions + found.differences, 3);
     // The provider heard it though it kept silent itself.
-    assert_eq!(alarms(&world.provider).await.len() as u64, found.differences);
+    assert_eq!(
+        alarms(&world.provider).await.len() as u64,
+        found.differences
+    );
 }
 
 #[tokio::test]

@@ -31,8 +31,8 @@ use crate::{
         GivenReceipt, PeerError, PeerExchange, PeerOutcome, PeerReply, ProvisionsQuery,
         ProvisionsReply, ReceiptsQuery, ReceiptsReply,
     },
-    reconciliation::{Difference, ListProvisions, list_provisions, report_differences},
     receipts::{ListReceipts, list_receipts},
+    reconciliation::{Difference, ListProvisions, list_provisions, report_differences},
     refusals::Refusals,
     registry::{
         ImportEvent, ImportRequest, ImportSummary, InquireRequest, approve_import, import_doses,
