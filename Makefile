@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: help demo test build lint fmt doc bench benchtenants fuzz deny certs setup clean
+.PHONY: help demo test build lint fmt doc bench benchtenants benchlog fuzz deny certs setup clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -40,6 +40,9 @@ doc: ## the manual: opens on a page that explains the house
 
 benchtenants: ## PostgreSQL with 1 to 1,700 tenants; what row-level security and partitions cost
 	$(CARGO) bench --locked --package vrx-tests --bench tenants -- $(BENCH_ARGS)
+
+benchlog: ## a log of a million entries: growth, verification, export, start
+	$(CARGO) bench --locked --package vrx-tests --bench log -- $(BENCH_ARGS)
 
 bench: ## QueryRecords against a bare tonic echo, both over mutual TLS, in one run
 	$(CARGO) build --locked --release --bin vrx --bin vrx-node --bin vrx-bench
