@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: help demo test build lint fmt doc bench benchtenants fuzz deny certs setup clean
+.PHONY: help demo test build lint fmt doc bench benchimport benchtenants fuzz deny certs setup clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -44,6 +44,10 @@ benchtenants: ## PostgreSQL with 1 to 1,700 tenants; what row-level security and
 bench: ## QueryRecords against a bare tonic echo, both over mutual TLS, in one run
 	$(CARGO) build --locked --release --bin vrx --bin vrx-node --bin vrx-bench
 	target/release/vrx-bench run $(BENCH_ARGS)
+
+benchimport: ## imports into a node on SQLite and on PostgreSQL, against plain inserts of the same rows
+	$(CARGO) build --locked --release --bin vrx --bin vrx-node --bin vrx-bench
+	target/release/vrx-bench import $(BENCH_ARGS)
 
 fuzz: ## every fuzz target for a minute (libFuzzer on stable Rust); FUZZ_SECONDS changes the time
 	./tests/fuzz/run.sh

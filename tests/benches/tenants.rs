@@ -441,7 +441,7 @@ async fn fill(tenant: &TestTenant, code: MunicipalityCode, persons: u64) -> f64 
             })
             .collect();
         let chunk = registry
-            .prepare_persons(id, &rows)
+            .prepare_persons(id, rows.into())
             .await
             .expect("residents");
         commit(tenant, chunk.change.expect("new residents")).await;
@@ -452,7 +452,10 @@ async fn fill(tenant: &TestTenant, code: MunicipalityCode, persons: u64) -> f64 
                 dose: dose(&*tenant.random, code, nth, number),
             })
             .collect();
-        let chunk = registry.prepare_doses(id, &doses).await.expect("doses");
+        let chunk = registry
+            .prepare_doses(id, doses.into())
+            .await
+            .expect("doses");
         commit(tenant, chunk.change.expect("new doses")).await;
         memory = memory.max(resident());
         if from / 100_000 != to / 100_000 {
