@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: help demo test build lint fmt doc bench benchtenants benchlog fuzz deny certs setup clean
+.PHONY: help demo test build lint fmt doc bench benchquery benchimport benchtenants benchlog fuzz deny certs setup clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -38,15 +38,21 @@ doc: ## the manual: opens on a page that explains the house
 	$(CARGO) doc --locked --workspace --no-deps
 	@echo "target/doc/vrx_node/index.html"
 
-benchtenants: ## PostgreSQL with 1 to 1,700 tenants; what row-level security and partitions cost
+benchtenants: ## 1 to 1,700 tenants; what row-level security and partitions cost
 	$(CARGO) bench --locked --package vrx-tests --bench tenants -- $(BENCH_ARGS)
 
 benchlog: ## a log of a million entries: growth, verification, export, start
 	$(CARGO) bench --locked --package vrx-tests --bench log -- $(BENCH_ARGS)
 
-bench: ## QueryRecords against a bare tonic echo, both over mutual TLS, in one run
+bench: benchquery benchtenants ## QueryRecords on SQLite and PostgreSQL against a bare echo, then with many tenants
+
+benchquery: ## QueryRecords against a bare tonic echo, both over mutual TLS, in one run
 	$(CARGO) build --locked --release --bin vrx --bin vrx-node --bin vrx-bench
 	target/release/vrx-bench run $(BENCH_ARGS)
+
+benchimport: ## imports into a node on SQLite and on PostgreSQL, against plain inserts of the same rows
+	$(CARGO) build --locked --release --bin vrx --bin vrx-node --bin vrx-bench
+	target/release/vrx-bench import $(BENCH_ARGS)
 
 fuzz: ## every fuzz target for a minute (libFuzzer on stable Rust); FUZZ_SECONDS changes the time
 	./tests/fuzz/run.sh

@@ -40,7 +40,7 @@ pub use error::CryptoError;
 pub use keyring::{Keyring, PendingKeyring, SealedOpening};
 pub use keys::{KeyId, KeyKind, KeyState};
 pub use person_key::PersonKey;
-pub use random::SystemRandom;
+pub use random::{Drawn, SystemRandom};
 pub use root_key::RootKey;
 pub use seals::SealCounter;
 pub use secret::SecretKey;

@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use vrx_crypto::Keyring;
+use vrx_crypto::{Drawn, Keyring};
 use vrx_domain::{EntryKind, Random};
 use vrx_storage::{
     BatchRows, ChangeError, EntryRow, HeadRow, Prepared, SubjectHead, SubjectTag, TileRow,
@@ -201,65 +200,4 @@ impl Job {
 pub(crate) fn own_ids(drafts: &[Draft]) -> HashSet<[u8; 16]> {
     let id = |draft: &Draft| *draft.entry_id.as_bytes();
     drafts.iter().map(id).collect()
-}
-
-/// Randomness for one batch, drawn from the source at once: a system call a batch instead of three an entry. Beyond it the source is asked.
-struct Drawn<'a> {
-    source: &'a dyn Random,
-    /// Bytes not given out yet; each is given out once.
-    left: Mutex<Zeroizing<Vec<u8>>>,
-}
-
-impl<'a> Drawn<'a> {
-    fn new(source: &'a dyn Random, bytes: usize) -> Self {
-        let mut left = Zeroizing::new(vec![0; bytes]);
-        source.fill(&mut left);
-        Self {
-            source,
-            left: Mutex::new(left),
-        }
-    }
-}
-
-impl Random for Drawn<'_> {
-    fn fill(&self, bytes: &mut [u8]) {
-        let mut left = self.left.lock();
-        let Some(keep) = left.len().checked_sub(bytes.len()) else {
-            return self.source.fill(bytes);
-        };
-        if let Some(drawn) = left.get(keep..) {
-            bytes.copy_from_slice(drawn);
-        }
-        left.truncate(keep);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Counting(Mutex<u8>);
-
-    impl Random for Counting {
-        fn fill(&self, bytes: &mut [u8]) {
-            for byte in bytes {
-                *self.0.lock() += 1;
-                *byte = *self.0.lock();
-            }
-        }
-    }
-
-    #[test]
-    fn no_random_byte_is_given_out_twice_and_the_source_is_asked_when_none_are_left() {
-        let source = Counting(Mutex::new(0));
-        let drawn = Drawn::new(&source, 10);
-        let mut seen = Vec::new();
-        for len in [4, 5, 3, 1, 7] {
-            let mut bytes = vec![0; len];
-            drawn.fill(&mut bytes);
-            seen.extend(bytes);
-        }
-        seen.sort_unstable();
-        assert_eq!(seen, (1..=20).collect::<Vec<u8>>());
-    }
 }

@@ -5,6 +5,8 @@
 //! moved underneath ([`crate::ChangeError::Conflict`]: prepare again). So the log's one writer never waits for a cipher
 //! over five hundred rows.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use vrx_domain::{
     AddresseeNumber, Dose, ImportId, IndividualNumber, InquiryId, MunicipalityCode, Person,
@@ -236,14 +238,14 @@ pub trait RegistryStore: Send + Sync {
     async fn prepare_persons(
         &self,
         import: ImportId,
-        rows: &[PersonRow],
+        rows: Arc<[PersonRow]>,
     ) -> Result<PreparedChunk, StorageError>;
 
     /// Prepares at most [`CHUNK_ROWS`] doses.
     async fn prepare_doses(
         &self,
         import: ImportId,
-        rows: &[DoseRow],
+        rows: Arc<[DoseRow]>,
     ) -> Result<PreparedChunk, StorageError>;
 
     /// Prepares an adoption: the change creates the import and adds its doses; outcomes are one a dose.

@@ -1,4 +1,5 @@
-//! `vrx-bench`: measures `QueryRecords` of a real node against a bare tonic echo in one run. See `make bench`.
+//! `vrx-bench`: measures `QueryRecords` of a real node against a bare tonic echo in one run (`make bench`), and imports against plain
+//! inserts (`make benchimport`).
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -11,12 +12,12 @@ use tokio::net::TcpListener;
 use vrx_testkit::postgres::{DATABASE, DEMO, PostgresServer, ServerOptions};
 use vrx_tests::bench::load::{self, Requests, Server, Target};
 use vrx_tests::bench::report::{Report, Round};
-use vrx_tests::bench::{echo, machine, statistics};
+use vrx_tests::bench::{echo, import, machine, statistics};
 use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
 use vrx_tests::exchange::{request, unknown_numbers};
 use vrx_tests::tls::{self, PemFiles};
 
-/// The benchmark of the main job.
+/// The benchmarks.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -28,6 +29,8 @@ struct Arguments {
 enum Verb {
     /// Starts two nodes and an echo, measures, prints a table.
     Run(Run),
+    /// Imports residents and doses into a node on each database, prints a table.
+    Import(import::Run),
     /// The bare echo (started by `run`).
     #[command(hide = true)]
     Echo {
@@ -71,6 +74,7 @@ struct Run {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
         Verb::Run(run) => measure(&run).await,
+        Verb::Import(run) => import::run(&run).await,
         Verb::Echo {
             listen,
             cert,

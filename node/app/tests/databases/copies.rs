@@ -159,8 +159,8 @@ async fn a_tenant_goes_to_postgresql_and_back_row_by_row() {
         random: Arc::new(Seeded::new(3)),
     };
     let import = grown.begin(ImportKind::Persons).await;
-    grown.enter(import, &[row(900)]).await;
-    grown.enter_doses(import, &[dose_row(900, 1)]).await;
+    grown.enter(import, [row(900)]).await;
+    grown.enter_doses(import, [dose_row(900, 1)]).await;
     grown.approve(import).await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();

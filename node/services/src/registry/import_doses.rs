@@ -1,5 +1,7 @@
 //! Imports doses from the official ledger layout (予防接種台帳向け出力の取込).
 
+use std::sync::Arc;
+
 use futures_util::Stream;
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -7,6 +9,7 @@ use vrx_domain::{AddresseeNumber, Caller, Date, DoseId, ImportId, Random};
 use vrx_storage::{DoseRow, ImportKind, PreparedChunk, RegistryStore, StorageError};
 use zeroize::Zeroizing;
 
+use super::import_chunks::Keys;
 use super::import_stream::{self, ImportEvent, ImportRequest, ImportSummary, Source};
 use crate::{
     error::ServiceError,
@@ -16,7 +19,7 @@ use crate::{
 
 /// Takes the file's bytes as they come; good rows are kept as *entered*, refused ones are sent back through `events`.
 pub async fn import_doses<I>(
-    ctx: &TenantServices,
+    ctx: &Arc<TenantServices>,
     caller: &Caller,
     request: ImportRequest,
     input: I,
@@ -55,10 +58,15 @@ impl Source for Doses {
             .collect()
     }
 
+    /// A dose is told from another by its number, place and voucher, and a voucher may lead to its person.
+    fn keys(row: &DoseRow, keys: &mut Keys<'_>) {
+        keys.add((row.dose.place.as_u32(), row.dose.voucher.as_str()));
+    }
+
     async fn prepare(
         registry: &dyn RegistryStore,
         import: ImportId,
-        rows: &[DoseRow],
+        rows: Arc<[DoseRow]>,
     ) -> Result<PreparedChunk, StorageError> {
         registry.prepare_doses(import, rows).await
     }

@@ -1,12 +1,16 @@
 //! Imports residents from a CSV of the documented layout (住民の取込).
 
+use std::sync::Arc;
+
 use futures_util::Stream;
 use tokio::sync::mpsc;
 use tracing::Instrument;
+use vrx_crypto::TagKind;
 use vrx_domain::{Caller, Date, ImportId, Random};
 use vrx_storage::{ImportKind, PersonRow, PreparedChunk, RegistryStore, StorageError};
 use zeroize::Zeroizing;
 
+use super::import_chunks::Keys;
 use super::import_stream::{self, ImportEvent, ImportRequest, ImportSummary, Source};
 use crate::{
     error::ServiceError,
@@ -16,7 +20,7 @@ use crate::{
 
 /// Takes the file's bytes as they come; good rows are kept as *entered*, refused ones are sent back through `events`.
 pub async fn import_persons<I>(
-    ctx: &TenantServices,
+    ctx: &Arc<TenantServices>,
     caller: &Caller,
     request: ImportRequest,
     input: I,
@@ -52,10 +56,16 @@ impl Source for Persons {
         }]
     }
 
+    fn keys(row: &PersonRow, keys: &mut Keys<'_>) {
+        keys.add((TagKind::Number, row.number.digits()));
+        let addressee = row.person.addressee_number.as_str();
+        keys.add((TagKind::Addressee, addressee.as_bytes()));
+    }
+
     async fn prepare(
         registry: &dyn RegistryStore,
         import: ImportId,
-        rows: &[PersonRow],
+        rows: Arc<[PersonRow]>,
     ) -> Result<PreparedChunk, StorageError> {
         registry.prepare_persons(import, rows).await
     }

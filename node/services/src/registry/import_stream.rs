@@ -1,32 +1,27 @@
-//! What both imports share: bytes in, chunks of rows through the log, refused rows out, nothing held beyond one chunk.
+//! What both imports share: bytes in, chunks of rows through the log, refused rows out, nothing held beyond the few chunks under way.
 //!
-//! A chunk is at most 500 rows, one change and one entry. Rows that were taken stay taken when a later chunk fails; running the
-//! file again takes the rest and changes nothing of what is there.
+//! A chunk is at most 500 rows, one change and one entry ([`super::import_chunks`]). Rows that were taken stay taken when another chunk
+//! fails; running the file again takes the rest and changes nothing of what is there.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
-use vrx_crypto::TagKind;
-use vrx_domain::{Caller, Date, EntryKind, ImportId, Random, Role};
-use vrx_storage::{
-    CHUNK_ROWS, Change, ChangeError, ImportHeader, ImportKind, PreparedChunk, RegistryStore,
-    RowOutcome, RowRefusal, StorageError,
-};
+use vrx_crypto::{Keyring, TagKind};
+use vrx_domain::{Caller, Date, ImportId, Random, Role};
+use vrx_storage::{CHUNK_ROWS, ImportKind, PreparedChunk, RegistryStore, StorageError};
 use zeroize::Zeroizing;
 
+use super::import_chunks::{Chunk, Chunks, Gathered, Keys, Written};
 use super::refusal_words;
 use crate::{
     error::ServiceError,
     import::{CsvImport, Encoding, FileError, Layout, ParsedRow, Row},
     policy::check_role,
-    record::{Act, NotRecorded, hex, own_deadline, pairs, storage_error},
     tenants::TenantServices,
 };
-
-/// How often a chunk is prepared again because somebody changed the same persons meanwhile.
-const MAX_CONFLICTS: u32 = 16;
 
 /// How an import is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,11 +79,11 @@ pub struct ImportSummary {
 }
 
 /// What tells a file of residents from a file of doses.
-pub(crate) trait Source {
+pub(crate) trait Source: 'static {
     /// The file's layout.
     type Layout: Layout + Send;
     /// What the store takes.
-    type Row: Send + Sync;
+    type Row: Send + Sync + 'static;
     /// Kind of import.
     const KIND: ImportKind;
     /// The word in the entry's actor fields.
@@ -102,20 +97,23 @@ pub(crate) trait Source {
     /// The store's rows in one row of the file.
     fn rows(row: <Self::Layout as Layout>::Row, random: &dyn Random) -> Vec<Self::Row>;
 
+    /// Everything by which what comes of one row can depend on another row of the file.
+    fn keys(row: &Self::Row, keys: &mut Keys<'_>);
+
     /// Compares and seals one chunk.
     fn prepare(
         registry: &dyn RegistryStore,
         import: ImportId,
-        rows: &[Self::Row],
+        rows: Arc<[Self::Row]>,
     ) -> impl Future<Output = Result<PreparedChunk, StorageError>> + Send;
 }
 
 /// Takes the file as it comes.
 pub(crate) async fn run<S, I>(
-    ctx: &TenantServices,
+    ctx: &Arc<TenantServices>,
     caller: &Caller,
     request: ImportRequest,
-    mut input: I,
+    input: I,
     events: mpsc::Sender<ImportEvent>,
 ) -> Result<ImportSummary, ServiceError>
 where
@@ -125,75 +123,43 @@ where
     I: Stream<Item = Result<Zeroizing<Vec<u8>>, ServiceError>> + Send + Unpin,
 {
     check_role(ctx, caller, Role::Staff)?;
-    let mut parser = S::parser(request.encoding, ctx.node.clock.today());
+    let parser = S::parser(request.encoding, ctx.node.clock.today());
     let mut import = Import::<S>::new(ctx, caller, request, events);
-    while let Some(bytes) = input.next().await {
-        let bytes = bytes?;
-        import.digest.update(&*bytes);
-        import.bytes = import.bytes.saturating_add(bytes.len() as u64);
-        let rows = match parser.push(&bytes) {
-            Ok(rows) => rows,
-            Err(error) => return Err(import.refuse_file(&error).await),
-        };
-        import.take(rows, parser.rows()).await?;
-    }
-    let rows = match parser.finish() {
-        Ok(rows) => rows,
-        Err(error) => return Err(import.refuse_file(&error).await),
-    };
-    import.take(rows, parser.rows()).await?;
-    import.finish().await
+    let result = import.read(parser, input).await;
+    // However it ends: what is under way comes to its end first, so that the caller's next look sees it.
+    import.chunks.settle().await;
+    result.map(|()| import.summary)
 }
 
-/// One row of the chunk being gathered, with the line it came from.
-struct Import<'a, S: Source> {
-    ctx: &'a TenantServices,
-    caller: &'a Caller,
-    request: ImportRequest,
+struct Import<S: Source> {
     events: mpsc::Sender<ImportEvent>,
-    id: ImportId,
-    created: bool,
-    lines: Vec<u64>,
-    rows: Vec<S::Row>,
+    chunks: Chunks<S>,
+    /// The chunk being gathered.
+    gathered: Gathered<S::Row>,
+    keyring: Arc<Keyring>,
+    random: Arc<dyn Random>,
     digest: Sha256,
     bytes: u64,
     rows_read: u64,
-    chunks: u64,
-    /// Rows refused since the last entry.
-    refused_now: u64,
     summary: ImportSummary,
 }
 
-/// What came of one chunk.
-#[derive(Default)]
-struct ChunkCounts {
-    added: u64,
-    changed: u64,
-    unchanged: u64,
-    refused: Vec<RefusedRow>,
-}
-
-impl<'a, S: Source> Import<'a, S> {
+impl<S: Source> Import<S> {
     fn new(
-        ctx: &'a TenantServices,
-        caller: &'a Caller,
+        ctx: &Arc<TenantServices>,
+        caller: &Caller,
         request: ImportRequest,
         events: mpsc::Sender<ImportEvent>,
     ) -> Self {
         Self {
-            ctx,
-            caller,
-            request,
             events,
-            id: ImportId::random(&*ctx.node.random),
-            created: false,
-            lines: Vec::with_capacity(CHUNK_ROWS),
-            rows: Vec::with_capacity(CHUNK_ROWS),
+            chunks: Chunks::new(ctx, caller, request),
+            gathered: Gathered::new(),
+            keyring: Arc::clone(&ctx.keyring),
+            random: Arc::clone(&ctx.node.random),
             digest: Sha256::new(),
             bytes: 0,
             rows_read: 0,
-            chunks: 0,
-            refused_now: 0,
             summary: ImportSummary {
                 import: None,
                 rows: 0,
@@ -205,6 +171,32 @@ impl<'a, S: Source> Import<'a, S> {
         }
     }
 
+    async fn read<I>(
+        &mut self,
+        mut parser: CsvImport<S::Layout>,
+        mut input: I,
+    ) -> Result<(), ServiceError>
+    where
+        I: Stream<Item = Result<Zeroizing<Vec<u8>>, ServiceError>> + Send + Unpin,
+    {
+        while let Some(bytes) = input.next().await {
+            let bytes = bytes?;
+            self.digest.update(&*bytes);
+            self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+            let rows = match parser.push(&bytes) {
+                Ok(rows) => rows,
+                Err(error) => return Err(self.refuse_file(&error).await),
+            };
+            self.take(rows, parser.rows()).await?;
+        }
+        let rows = match parser.finish() {
+            Ok(rows) => rows,
+            Err(error) => return Err(self.refuse_file(&error).await),
+        };
+        self.take(rows, parser.rows()).await?;
+        self.finish().await
+    }
+
     async fn take(
         &mut self,
         rows: Vec<Row<<S::Layout as Layout>::Row>>,
@@ -213,16 +205,16 @@ impl<'a, S: Source> Import<'a, S> {
         for row in rows {
             match row {
                 Row::Parsed(ParsedRow { line, row }) => {
-                    let rows = S::rows(row, &*self.ctx.node.random);
+                    let rows = S::rows(row, &*self.random);
                     // The doses of one row stay together, so that they are taken or refused together.
-                    if self.rows.len() + rows.len() > CHUNK_ROWS {
-                        self.write_chunk().await?;
+                    if self.gathered.rows.len() + rows.len() > CHUNK_ROWS {
+                        self.send_chunk().await?;
                     }
-                    self.lines.extend(std::iter::repeat_n(line, rows.len()));
-                    self.rows.extend(rows);
+                    self.gathered.add(line, rows);
                 }
                 Row::Refused(refused) => {
                     let (code, reason_ja) = refusal_words::of_reason(refused.reason);
+                    self.gathered.refused += 1;
                     self.refuse(RefusedRow {
                         line: refused.line,
                         column: refused.column,
@@ -238,113 +230,46 @@ impl<'a, S: Source> Import<'a, S> {
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<ImportSummary, ServiceError> {
-        if !self.rows.is_empty() || self.refused_now > 0 || self.chunks == 0 {
-            self.write_chunk().await?;
+    async fn finish(&mut self) -> Result<(), ServiceError> {
+        if !self.gathered.is_empty() || self.chunks.sent() == 0 {
+            self.send_chunk().await?;
+        }
+        while let Some(written) = self.chunks.next().await {
+            self.report(written?).await?;
         }
         self.summary.rows = self.rows_read;
-        self.progress().await?;
-        Ok(self.summary)
-    }
-
-    /// Compares, seals and records the rows gathered; tells of those that the store refused.
-    async fn write_chunk(&mut self) -> Result<(), ServiceError> {
-        let mut conflicts = 0;
-        let counts = loop {
-            match self.try_write().await {
-                Ok(counts) => break counts,
-                Err(NotRecorded::Change(ChangeError::Conflict(_))) if conflicts < MAX_CONFLICTS => {
-                    conflicts += 1;
-                }
-                Err(error) => return Err(error.into_service()),
-            }
-        };
-        self.rows.clear();
-        self.lines.clear();
-        self.refused_now = 0;
-        self.chunks += 1;
-        self.summary.entered += counts.added + counts.changed;
-        self.summary.unchanged += counts.unchanged;
-        for refused in counts.refused {
-            self.summary.refused += 1;
-            self.send(ImportEvent::Refused(refused)).await?;
-        }
         self.progress().await
     }
 
-    async fn try_write(&mut self) -> Result<ChunkCounts, NotRecorded> {
-        let prepared = if self.rows.is_empty() {
-            PreparedChunk {
-                change: None,
-                outcomes: Vec::new(),
-            }
-        } else {
-            S::prepare(&*self.ctx.registry, self.id, &self.rows)
-                .await
-                .map_err(|error| NotRecorded::Service(storage_error(self.ctx, &error)))?
-        };
-        let counts = self.count(&prepared.outcomes);
-        if self.request.check_only {
-            return Ok(counts);
+    /// Sends the gathered rows on their way, once there is room for them and nothing under way that they depend on; tells of what
+    /// has ended meanwhile.
+    async fn send_chunk(&mut self) -> Result<(), ServiceError> {
+        let gathered = std::mem::replace(&mut self.gathered, Gathered::new());
+        let chunk = Chunk::new::<S>(
+            gathered,
+            self.bytes,
+            self.keyed_digest(),
+            self.chunks.hasher(),
+        );
+        while let Some(written) = self.chunks.next_before(&chunk).await {
+            self.report(written?).await?;
         }
-        let digest = self.keyed_digest();
-        let change = prepared.change.map(|chunk| {
-            if self.created {
-                return chunk;
-            }
-            let header = ImportHeader {
-                id: self.id,
-                kind: S::KIND,
-                entered_by: self.caller.id.to_string(),
-                entered_at: self.ctx.node.clock.now(),
-                digest,
-            };
-            Change::all(vec![Change::create_import(header), chunk])
-        });
-        let writes = change.is_some();
-        let refused = self.refused_now + counts.refused.len() as u64;
-        let content = [
-            ("import", self.id.to_string()),
-            ("chunk", self.chunks.to_string()),
-            ("bytes", self.bytes.to_string()),
-            ("keyed_digest", hex(&digest)),
-            ("added", counts.added.to_string()),
-            ("changed", counts.changed.to_string()),
-            ("unchanged", counts.unchanged.to_string()),
-            ("refused", refused.to_string()),
-        ];
-        let act = Act {
-            kind: EntryKind::Desk,
-            caller: self.caller,
-            action: S::ACTION,
-            about: None,
-            content: &pairs(&content),
-        };
-        act.record(self.ctx, change, (), own_deadline()).await?;
-        self.summary.entries += 1;
-        if writes {
-            self.created = true;
-            self.summary.import = Some(self.id);
-        }
-        Ok(counts)
+        self.chunks.send(chunk);
+        Ok(())
     }
 
-    fn count(&self, outcomes: &[RowOutcome]) -> ChunkCounts {
-        let mut counts = ChunkCounts::default();
-        for (outcome, line) in outcomes.iter().zip(&self.lines) {
-            match outcome {
-                RowOutcome::Added => counts.added += 1,
-                RowOutcome::Changed => counts.changed += 1,
-                RowOutcome::Unchanged => counts.unchanged += 1,
-                RowOutcome::Refused(refusal) => {
-                    // A row with several doses is one row to whoever reads the list.
-                    if counts.refused.last().is_none_or(|last| last.line != *line) {
-                        counts.refused.push(refused_row::<S>(*line, *refusal));
-                    }
-                }
-            }
+    /// Counts what came of a chunk, and tells of the rows that the store refused.
+    async fn report(&mut self, written: Written) -> Result<(), ServiceError> {
+        self.summary.entered += written.added + written.changed;
+        self.summary.unchanged += written.unchanged;
+        self.summary.entries += u64::from(written.recorded);
+        if let Some(import) = written.import {
+            self.summary.import = Some(import);
         }
-        counts
+        for refused in written.refused {
+            self.refuse(refused).await?;
+        }
+        self.progress().await
     }
 
     /// The digest of the bytes so far under the tenant's tag key: a plain one would let anybody who reads the log try out the
@@ -352,12 +277,11 @@ impl<'a, S: Source> Import<'a, S> {
     fn keyed_digest(&self) -> [u8; 32] {
         let mut value = b"import-file".to_vec();
         value.extend_from_slice(&self.digest.clone().finalize());
-        self.ctx.keyring.tags(TagKind::Subject, &value).active().1.0
+        self.keyring.tags(TagKind::Subject, &value).active().1.0
     }
 
     async fn refuse(&mut self, row: RefusedRow) -> Result<(), ServiceError> {
         self.summary.refused += 1;
-        self.refused_now += 1;
         self.send(ImportEvent::Refused(row)).await
     }
 
@@ -392,17 +316,6 @@ impl<'a, S: Source> Import<'a, S> {
         sent.map_err(|_| {
             ServiceError::FailedPrecondition("the caller stopped listening to the import")
         })
-    }
-}
-
-fn refused_row<S: Source>(line: u64, refusal: RowRefusal) -> RefusedRow {
-    let (code, reason, reason_ja) = refusal_words::of_refusal(refusal);
-    RefusedRow {
-        line,
-        column: S::PERSON_COLUMN.to_owned(),
-        code,
-        reason: reason.to_owned(),
-        reason_ja,
     }
 }
 

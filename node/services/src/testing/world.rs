@@ -320,7 +320,7 @@ impl World {
     }
 
     /// Imports residents and their doses into a tenant, both approved by a second person.
-    pub(crate) async fn register(tenant: &TenantServices, residents: &[Resident]) {
+    pub(crate) async fn register(tenant: &Arc<TenantServices>, residents: &[Resident]) {
         let mut imports = vec![
             import(tenant, "sato", File::Persons, &persons_csv(residents))
                 .await
@@ -471,7 +471,7 @@ pub(crate) enum File {
 
 /// Imports a file in small pieces; what it said is collected.
 pub(crate) async fn import(
-    tenant: &TenantServices,
+    tenant: &Arc<TenantServices>,
     by: &str,
     file: File,
     csv: &str,
@@ -482,7 +482,7 @@ pub(crate) async fn import(
 }
 
 pub(crate) async fn import_with(
-    tenant: &TenantServices,
+    tenant: &Arc<TenantServices>,
     by: &str,
     file: File,
     csv: &[u8],

@@ -144,8 +144,16 @@ impl Fixture {
     }
 
     /// Prepares residents and commits them.
-    pub async fn enter(&self, import: ImportId, rows: &[PersonRow]) -> PreparedChunk {
-        let mut chunk = self.store.prepare_persons(import, rows).await.unwrap();
+    pub async fn enter(
+        &self,
+        import: ImportId,
+        rows: impl Into<Arc<[PersonRow]>>,
+    ) -> PreparedChunk {
+        let mut chunk = self
+            .store
+            .prepare_persons(import, rows.into())
+            .await
+            .unwrap();
         if let Some(change) = chunk.change.take() {
             self.commit(change).await.unwrap();
         }
@@ -153,8 +161,12 @@ impl Fixture {
     }
 
     /// Prepares doses and commits them.
-    pub async fn enter_doses(&self, import: ImportId, rows: &[DoseRow]) -> PreparedChunk {
-        let mut chunk = self.store.prepare_doses(import, rows).await.unwrap();
+    pub async fn enter_doses(
+        &self,
+        import: ImportId,
+        rows: impl Into<Arc<[DoseRow]>>,
+    ) -> PreparedChunk {
+        let mut chunk = self.store.prepare_doses(import, rows.into()).await.unwrap();
         if let Some(change) = chunk.change.take() {
             self.commit(change).await.unwrap();
         }
@@ -165,11 +177,11 @@ impl Fixture {
     pub async fn residents(&self, count: u64, doses: u32) {
         let import = self.begin(ImportKind::Persons).await;
         let rows: Vec<PersonRow> = (0..count).map(row).collect();
-        self.enter(import, &rows).await;
+        self.enter(import, rows).await;
         let ledger: Vec<DoseRow> = (0..count)
             .flat_map(|nth| (1..=doses).map(move |number| dose_row(nth, number)))
             .collect();
-        self.enter_doses(import, &ledger).await;
+        self.enter_doses(import, ledger).await;
         self.approve(import).await.unwrap();
     }
 

@@ -56,7 +56,7 @@ pub async fn many_lookups_at_once_each_get_their_own_person(fixture: &Fixture) {
 /// The services decide what to say of them: nothing.
 pub async fn a_person_entered_only_is_found_without_an_approved_state(fixture: &Fixture) {
     let import = fixture.begin(ImportKind::Persons).await;
-    fixture.enter(import, &[row(3)]).await;
+    fixture.enter(import, [row(3)]).await;
     let record = fixture.found(3).await;
     assert!(record.approved.is_none() && !record.entered_protection);
 }
@@ -78,10 +78,10 @@ pub async fn whoever_is_asked_for_the_number_of_statements_is_the_same(fixture: 
         }),
     ];
     let import = fixture.begin(ImportKind::Persons).await;
-    fixture.enter(import, &rows).await;
+    fixture.enter(import, rows).await;
     fixture.approve(import).await.unwrap();
     let entered = fixture.begin(ImportKind::Persons).await;
-    fixture.enter(entered, &[person(13, |_| {})]).await;
+    fixture.enter(entered, [person(13, |_| {})]).await;
     // The first lookup after an approval may also read what was approved, whoever is asked for.
     statements_of(fixture, 2).await;
     let provided = statements_of(fixture, 1).await;

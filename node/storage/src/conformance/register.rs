@@ -12,9 +12,9 @@ use crate::{
 /// Persons and doses alike.
 pub async fn what_was_entered_is_not_exchanged_until_another_person_approves(fixture: &Fixture) {
     let import = fixture.begin(ImportKind::Persons).await;
-    fixture.enter(import, &[row(1)]).await;
+    fixture.enter(import, [row(1)]).await;
     fixture
-        .enter_doses(import, &[dose_row(1, 1), dose_row(1, 2)])
+        .enter_doses(import, [dose_row(1, 1), dose_row(1, 2)])
         .await;
     let before = fixture.found(1).await;
     assert!(before.approved.is_none() && before.doses.is_empty());
@@ -54,7 +54,7 @@ pub async fn an_import_is_approved_once_and_takes_nothing_after_that(fixture: &F
     ));
     let late = fixture
         .store
-        .prepare_persons(import, &[row(1)])
+        .prepare_persons(import, [row(1)].into())
         .await
         .unwrap()
         .change
@@ -77,14 +77,14 @@ pub async fn running_a_file_again_changes_nothing(fixture: &Fixture) {
     let import = fixture.begin(ImportKind::Persons).await;
     let again = fixture
         .store
-        .prepare_persons(import, &[row(0), row(1), row(2)])
+        .prepare_persons(import, [row(0), row(1), row(2)].into())
         .await
         .unwrap();
     assert!(again.change.is_none());
     assert_eq!(again.outcomes, [RowOutcome::Unchanged; 3]);
     let again = fixture
         .store
-        .prepare_doses(import, &[dose_row(0, 1), dose_row(2, 2)])
+        .prepare_doses(import, [dose_row(0, 1), dose_row(2, 2)].into())
         .await
         .unwrap();
     assert!(again.change.is_none());
@@ -100,10 +100,10 @@ pub async fn a_correction_shows_when_it_is_approved(fixture: &Fixture) {
     let mut corrected = dose_row(0, 1);
     "FA1234".clone_into(&mut corrected.dose.lot_number);
     assert_eq!(
-        fixture.enter(import, &[moved]).await.outcomes,
+        fixture.enter(import, [moved]).await.outcomes,
         [RowOutcome::Changed]
     );
-    let doses = fixture.enter_doses(import, &[corrected]).await;
+    let doses = fixture.enter_doses(import, [corrected]).await;
     assert_eq!(doses.outcomes, [RowOutcome::Changed]);
     let before = fixture.found(0).await;
     assert!(
@@ -141,13 +141,13 @@ pub async fn protection_counts_from_the_moment_it_is_entered(fixture: &Fixture) 
     let mut protected = row(0);
     let from = Date::from_ymd(2022, 1, 1).unwrap();
     protected.person.protection = Some(Protection { from, until: None });
-    fixture.enter(import, &[protected]).await;
+    fixture.enter(import, [protected]).await;
     let record = fixture.found(0).await;
     assert!(record.entered_protection);
     let later = fixture.begin(ImportKind::Persons).await;
     let mut lifted = row(0);
     lifted.person.address = vrx_domain::PersonalText::new("転居先".to_owned());
-    fixture.enter(later, &[lifted]).await;
+    fixture.enter(later, [lifted]).await;
     assert!(
         fixture.found(0).await.entered_protection,
         "not lifted by what nobody approved"
@@ -171,23 +171,23 @@ pub async fn an_addressee_number_belongs_to_one_person(fixture: &Fixture) {
     stranger.person.addressee_number = addressee(1);
     let mut swapped = row(0);
     swapped.person.addressee_number = addressee(1);
-    let chunk = fixture.enter(import, &[stranger, row(6)]).await;
+    let chunk = fixture.enter(import, [stranger, row(6)]).await;
     let taken = RowOutcome::Refused(RowRefusal::AddresseeTaken);
     assert_eq!(chunk.outcomes, [taken, RowOutcome::Added]);
-    assert_eq!(fixture.enter(import, &[swapped]).await.outcomes, [taken]);
+    assert_eq!(fixture.enter(import, [swapped]).await.outcomes, [taken]);
 }
 
 /// The first one counts.
 pub async fn a_row_repeated_in_a_chunk_is_refused(fixture: &Fixture) {
     let import = fixture.begin(ImportKind::Persons).await;
     let repeated = RowOutcome::Refused(RowRefusal::Repeated);
-    let chunk = fixture.enter(import, &[row(1), row(1), row(2)]).await;
+    let chunk = fixture.enter(import, [row(1), row(1), row(2)]).await;
     assert_eq!(
         chunk.outcomes,
         [RowOutcome::Added, repeated, RowOutcome::Added]
     );
     let chunk = fixture
-        .enter_doses(import, &[dose_row(1, 1), dose_row(1, 1)])
+        .enter_doses(import, [dose_row(1, 1), dose_row(1, 1)])
         .await;
     assert_eq!(chunk.outcomes, [RowOutcome::Added, repeated]);
 }
@@ -197,13 +197,13 @@ pub async fn what_was_prepared_too_early_conflicts(fixture: &Fixture) {
     let import = fixture.begin(ImportKind::Persons).await;
     let store = &fixture.store;
     let one = store
-        .prepare_persons(import, &[row(1)])
+        .prepare_persons(import, [row(1)].into())
         .await
         .unwrap()
         .change
         .unwrap();
     let two = store
-        .prepare_persons(import, &[row(1), row(2)])
+        .prepare_persons(import, [row(1), row(2)].into())
         .await
         .unwrap()
         .change
@@ -213,7 +213,7 @@ pub async fn what_was_prepared_too_early_conflicts(fixture: &Fixture) {
         fixture.commit(two).await,
         Err(ChangeError::Conflict(_))
     ));
-    let again = fixture.enter(import, &[row(1), row(2)]).await;
+    let again = fixture.enter(import, [row(1), row(2)]).await;
     assert_eq!(again.outcomes, [RowOutcome::Unchanged, RowOutcome::Added]);
 
     let corrected = |lot: &str| {
@@ -221,15 +221,15 @@ pub async fn what_was_prepared_too_early_conflicts(fixture: &Fixture) {
         lot.clone_into(&mut row.dose.lot_number);
         row
     };
-    fixture.enter_doses(import, &[dose_row(1, 1)]).await;
+    fixture.enter_doses(import, [dose_row(1, 1)]).await;
     let one = store
-        .prepare_doses(import, &[corrected("A")])
+        .prepare_doses(import, [corrected("A")].into())
         .await
         .unwrap()
         .change
         .unwrap();
     let two = store
-        .prepare_doses(import, &[corrected("B")])
+        .prepare_doses(import, [corrected("B")].into())
         .await
         .unwrap()
         .change
@@ -244,25 +244,22 @@ pub async fn what_was_prepared_too_early_conflicts(fixture: &Fixture) {
 /// The ledger's first column is delivered empty: then a voucher that is known here leads to the person.
 pub async fn a_dose_finds_its_person_by_addressee_or_voucher(fixture: &Fixture) {
     let import = fixture.begin(ImportKind::Persons).await;
-    fixture.enter(import, &[row(1)]).await;
+    fixture.enter(import, [row(1)]).await;
     let by_voucher = |number| DoseRow {
         addressee: None,
         dose: dose(1, number),
     };
     let nobody = RowOutcome::Refused(RowRefusal::NoSuchPerson);
     let early = fixture
-        .enter_doses(import, &[by_voucher(2), dose_row(7, 1)])
+        .enter_doses(import, [by_voucher(2), dose_row(7, 1)])
         .await;
     assert_eq!(early.outcomes, [nobody, nobody]);
     assert_eq!(
-        fixture
-            .enter_doses(import, &[dose_row(1, 1)])
-            .await
-            .outcomes,
+        fixture.enter_doses(import, [dose_row(1, 1)]).await.outcomes,
         [RowOutcome::Added]
     );
     assert_eq!(
-        fixture.enter_doses(import, &[by_voucher(2)]).await.outcomes,
+        fixture.enter_doses(import, [by_voucher(2)]).await.outcomes,
         [RowOutcome::Added]
     );
     fixture.approve(import).await.unwrap();
@@ -321,11 +318,11 @@ pub async fn adopted_doses_keep_their_origin(fixture: &Fixture) {
 /// Counts, chunks and the range of log entries; and the sizes an operator sees, without decoys.
 pub async fn imports_count_what_they_brought(fixture: &Fixture) {
     let import = fixture.begin(ImportKind::Persons).await;
-    fixture.enter(import, &[row(1), row(2)]).await;
-    fixture.enter_doses(import, &[dose_row(1, 1)]).await;
+    fixture.enter(import, [row(1), row(2)]).await;
+    fixture.enter_doses(import, [dose_row(1, 1)]).await;
     let mut changed = row(2);
     changed.person.ceased_resident = None;
-    fixture.enter(import, &[row(1), changed, row(3)]).await;
+    fixture.enter(import, [row(1), changed, row(3)]).await;
     let record = fixture.store.import(import).await.unwrap().unwrap();
     assert_eq!(
         record.counts,
@@ -346,22 +343,29 @@ pub async fn imports_count_what_they_brought(fixture: &Fixture) {
 pub async fn a_chunk_of_500_rows_is_entered_whole_and_no_larger_one(fixture: &Fixture) {
     let count = CHUNK_ROWS as u64;
     let import = fixture.begin(ImportKind::Persons).await;
-    let persons: Vec<_> = (0..=count).map(row).collect();
-    let doses: Vec<_> = (0..=count).map(|nth| dose_row(nth, 1)).collect();
-    let too_many = fixture.store.prepare_persons(import, &persons).await;
-    assert!(matches!(too_many.err(), Some(StorageError::Invalid(_))));
-    let too_many = fixture.store.prepare_doses(import, &doses).await;
-    assert!(matches!(too_many.err(), Some(StorageError::Invalid(_))));
-    let entered = fixture.enter(import, &persons[..CHUNK_ROWS]).await;
+    let persons = |count| -> Vec<_> { (0..count).map(row).collect() };
+    let doses = |count| -> Vec<_> { (0..count).map(|nth| dose_row(nth, 1)).collect() };
+    let store = &fixture.store;
+    let too_many = store.prepare_persons(import, persons(count + 1).into());
+    assert!(matches!(
+        too_many.await.err(),
+        Some(StorageError::Invalid(_))
+    ));
+    let too_many = store.prepare_doses(import, doses(count + 1).into());
+    assert!(matches!(
+        too_many.await.err(),
+        Some(StorageError::Invalid(_))
+    ));
+    let entered = fixture.enter(import, persons(count)).await;
     assert_eq!(entered.outcomes, [RowOutcome::Added; CHUNK_ROWS]);
-    let entered = fixture.enter_doses(import, &doses[..CHUNK_ROWS]).await;
+    let entered = fixture.enter_doses(import, doses(count)).await;
     assert_eq!(entered.outcomes, [RowOutcome::Added; CHUNK_ROWS]);
     fixture.approve(import).await.unwrap();
     for nth in [0, count / 2, count - 1] {
         let record = fixture.found(nth).await;
         assert!(record.approved.is_some() && record.doses.len() == 1);
     }
-    let again = fixture.enter(import, &persons[..CHUNK_ROWS]).await;
+    let again = fixture.enter(import, persons(count)).await;
     assert_eq!(again.outcomes, [RowOutcome::Unchanged; CHUNK_ROWS]);
 }
 
@@ -385,7 +389,7 @@ pub async fn any_text_comes_back_as_it_was_entered(fixture: &Fixture) {
             row
         })
         .collect();
-    fixture.enter(import, &rows).await;
+    fixture.enter(import, rows).await;
     let doses: Vec<_> = (0..)
         .zip(texts)
         .map(|(nth, text)| {
@@ -394,7 +398,7 @@ pub async fn any_text_comes_back_as_it_was_entered(fixture: &Fixture) {
             row
         })
         .collect();
-    fixture.enter_doses(import, &doses).await;
+    fixture.enter_doses(import, doses).await;
     fixture.approve(import).await.unwrap();
     for (nth, text) in (0..).zip(texts) {
         let record = fixture.found(nth).await;

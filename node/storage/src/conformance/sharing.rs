@@ -101,8 +101,8 @@ pub async fn what_one_handle_approves_the_other_shows_at_once(fixture: &Fixture)
         let import = one.begin(ImportKind::Persons).await;
         let mut returned = row(nth);
         returned.person.ceased_resident = None;
-        one.enter(import, &[returned]).await;
-        one.enter_doses(import, &[dose_row(nth, 2)]).await;
+        one.enter(import, [returned]).await;
+        one.enter_doses(import, [dose_row(nth, 2)]).await;
         let before = two.found(nth).await;
         assert!(before.approved.unwrap().ceased_resident.is_some());
         assert_eq!(before.doses.len(), 1);
@@ -122,7 +122,7 @@ pub async fn protection_entered_through_one_handle_counts_for_the_other(fixture:
     let mut protected = row(0);
     let from = Date::from_ymd(2022, 1, 1).unwrap();
     protected.person.protection = Some(Protection { from, until: None });
-    fixture.enter(import, &[protected]).await;
+    fixture.enter(import, [protected]).await;
     assert!(other.found(0).await.entered_protection);
 }
 
@@ -141,10 +141,10 @@ pub async fn what_one_handle_prepared_conflicts_with_what_the_other_committed(fi
     );
     let early = fixture
         .store
-        .prepare_persons(first, &[moved("鵠沼")])
+        .prepare_persons(first, [moved("鵠沼")].into())
         .await
         .unwrap();
-    other.enter(second, &[moved("辻堂")]).await;
+    other.enter(second, [moved("辻堂")]).await;
     assert!(matches!(
         fixture.commit(early.change.unwrap()).await,
         Err(ChangeError::Conflict(_))
@@ -159,7 +159,7 @@ pub async fn an_import_approved_through_both_handles_is_approved_once(fixture: &
     let other = fixture.other();
     for nth in 0..5 {
         let import = fixture.begin(ImportKind::Persons).await;
-        fixture.enter(import, &[row(nth)]).await;
+        fixture.enter(import, [row(nth)]).await;
         let (one, two) = tokio::join!(fixture.approve(import), other.approve(import));
         assert!(
             matches!(

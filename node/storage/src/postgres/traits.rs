@@ -15,7 +15,7 @@ use super::register;
 use super::session::statement;
 use super::tenant::PostgresTenant;
 use crate::prepare::{
-    Against, Existing, Probe, Probing, Sealing, adoption_chunk, doses_chunk, inquiry_change,
+    Against, Existing, Keys, Probe, Probing, adoption_chunk, doses_chunk, inquiry_change,
     persons_chunk,
 };
 use crate::registry::{
@@ -52,11 +52,11 @@ impl PersonStore for PostgresTenant {
 
 #[async_trait]
 impl Probing for PostgresTenant {
-    fn sealing(&self) -> Sealing<'_> {
-        Sealing {
-            tenant: &self.options.tenant.id,
-            keyring: &self.options.keyring,
-            random: &*self.options.random,
+    fn keys(&self) -> Keys {
+        Keys {
+            tenant: self.options.tenant.id,
+            keyring: Arc::clone(&self.options.keyring),
+            random: Arc::clone(&self.options.random),
         }
     }
 
@@ -88,7 +88,7 @@ impl RegistryStore for PostgresTenant {
     async fn prepare_persons(
         &self,
         import: ImportId,
-        rows: &[PersonRow],
+        rows: Arc<[PersonRow]>,
     ) -> Result<PreparedChunk, StorageError> {
         persons_chunk(self, import, rows).await
     }
@@ -96,7 +96,7 @@ impl RegistryStore for PostgresTenant {
     async fn prepare_doses(
         &self,
         import: ImportId,
-        rows: &[DoseRow],
+        rows: Arc<[DoseRow]>,
     ) -> Result<PreparedChunk, StorageError> {
         doses_chunk(self, import, rows).await
     }
@@ -120,7 +120,7 @@ impl RegistryStore for PostgresTenant {
     }
 
     async fn prepare_inquiry(&self, inquiry: &InquiryRecord) -> Result<Change, StorageError> {
-        inquiry_change(&self.sealing(), inquiry)
+        inquiry_change(&self.keys().sealing(), inquiry)
     }
 
     async fn inquiry(

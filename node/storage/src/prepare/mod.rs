@@ -7,6 +7,7 @@ mod doses;
 mod persons;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use vrx_crypto::{Keyring, Tag, TagKind, Tags};
 use vrx_domain::{Dose, PersonId, Random, TenantId};
@@ -51,6 +52,23 @@ pub(crate) struct Sealing<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) keyring: &'a Keyring,
     pub(crate) random: &'a dyn Random,
+}
+
+/// The same, owned: sealing a chunk takes milliseconds, which it spends on a thread for such work.
+pub(crate) struct Keys {
+    pub(crate) tenant: TenantId,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+impl Keys {
+    pub(crate) fn sealing(&self) -> Sealing<'_> {
+        Sealing {
+            tenant: &self.tenant,
+            keyring: &self.keyring,
+            random: &*self.random,
+        }
+    }
 }
 
 /// The tag value of a voucher: the number is unique only where it was issued, so the place stands before it (six digits,

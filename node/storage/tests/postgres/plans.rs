@@ -69,11 +69,11 @@ async fn everything(fixture: &Fixture, round: u8) {
     let import = fixture.begin(ImportKind::Persons).await;
     let residents = u64::from(round) * 200..u64::from(round) * 200 + 120;
     let people: Vec<PersonRow> = residents.clone().map(row).collect();
-    fixture.enter(import, &people).await;
+    fixture.enter(import, people).await;
     let ledger: Vec<DoseRow> = residents
         .flat_map(|nth| [dose_row(nth, 1), dose_row(nth, 2)])
         .collect();
-    fixture.enter_doses(import, &ledger).await;
+    fixture.enter_doses(import, ledger).await;
     fixture.approve(import).await.unwrap();
     drop(fixture.found(u64::from(round) * 200 + 7).await);
     drop(fixture.store.lookup(&number(9_999)).await.unwrap());

@@ -389,12 +389,12 @@ async fn a_person_whose_keys_were_destroyed_does_not_come_back() {
         .await
         .unwrap();
     let rows: Vec<_> = (0..3).map(row).collect();
-    let persons = store.prepare_persons(id, &rows).await.unwrap();
+    let persons = store.prepare_persons(id, rows.into()).await.unwrap();
     world.change(1, persons.change).await.unwrap();
     let doses: Vec<_> = (0..3)
         .flat_map(|nth| [dose_row(nth, 1), dose_row(nth, 2)])
         .collect();
-    let doses = store.prepare_doses(id, &doses).await.unwrap();
+    let doses = store.prepare_doses(id, doses.into()).await.unwrap();
     world.change(2, doses.change).await.unwrap();
     let approve = Change::approve_import(id, CHIEF.to_owned(), UnixMillis(2_000));
     world.change(3, Some(approve)).await.unwrap();

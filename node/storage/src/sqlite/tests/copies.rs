@@ -24,12 +24,12 @@ async fn filled() -> (Fixture, Keep) {
     let import = fixture.begin(ImportKind::Persons).await;
     for from in [0, 400] {
         let rows: Vec<_> = (from..from + 400).map(row).collect();
-        fixture.enter(import, &rows).await;
+        fixture.enter(import, rows).await;
     }
     let doses: Vec<_> = (0..200)
         .flat_map(|nth| [dose_row(nth, 1), dose_row(nth, 2)])
         .collect();
-    fixture.enter_doses(import, &doses).await;
+    fixture.enter_doses(import, doses).await;
     fixture.approve(import).await.unwrap();
     let inquiry = InquiryRecord {
         id: InquiryId::from_bytes([5; 16]),
@@ -346,7 +346,7 @@ impl Fixture {
     /// Three more residents, by another import.
     async fn residents_more(&self) {
         let import = self.begin(ImportKind::Persons).await;
-        self.enter(import, &[row(900), row(901), row(902)]).await;
+        self.enter(import, [row(900), row(901), row(902)]).await;
         let approve = Change::approve_import(import, CHIEF.to_owned(), UnixMillis(3_000));
         self.commit(approve).await.unwrap();
     }

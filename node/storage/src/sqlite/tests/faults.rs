@@ -40,7 +40,7 @@ async fn a_full_database_refuses_and_goes_on_when_there_is_room() {
         .collect();
     let chunk = fixture
         .store
-        .prepare_persons(import.id, &rows)
+        .prepare_persons(import.id, rows.into())
         .await
         .unwrap()
         .change

@@ -52,7 +52,11 @@ async fn a_tag_pointed_at_another_person_is_noticed() {
         person: crate::conformance::person(0),
     }];
     assert!(matches!(
-        fixture.store.prepare_persons(import, &rows).await.err(),
+        fixture
+            .store
+            .prepare_persons(import, rows.into())
+            .await
+            .err(),
         Some(StorageError::Inconsistent {
             table: "person_tag",
             ..
