@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use vrx_certs_dev::{Federation, IdentitySpec, IssuedCert, server_name};
+use vrx_certs_dev::{Federation, IdentitySpec, IssuedCert};
 use vrx_tests::bench::echo;
 use vrx_tests::bench::load::{Requests, Server, Target, window};
 use vrx_tests::exchange::request;
@@ -44,7 +44,7 @@ impl Reference {
             echo::serve(&own, listener).await.expect("the echo");
         });
         let channels = (0..CONNECTIONS)
-            .map(|_| tls::channel(&callers, &address, &server_name(PROVIDER)))
+            .map(|_| tls::channel(&callers, &address, "localhost"))
             .collect::<anyhow::Result<_>>();
         let server = Server {
             pid: std::process::id(),

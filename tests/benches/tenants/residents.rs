@@ -2,7 +2,7 @@
 
 use vrx_domain::audit::{desk_actor, desk_content};
 use vrx_domain::{
-    AddresseeNumber, Date, Dose, DoseId, DoseNumber, DoseOrigin, EntryKind, ImportId,
+    AddresseeNumber, Clock as _, Date, Dose, DoseId, DoseNumber, DoseOrigin, EntryKind, ImportId,
     IndividualNumber, MunicipalityCode, Person, PersonalText, Random, Role, Sex, SpiffeId,
     VoucherNumber,
 };
