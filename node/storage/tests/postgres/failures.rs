@@ -201,6 +201,41 @@ async fn a_deadlock_is_a_lost_try() {
     assert_whole(&fixture, 2).await;
 }
 
+/// Servers that decide otherwise about order than this one say so in a statement, or only when it comes to the commit.
+#[tokio::test]
+async fn a_serialisation_failure_is_a_lost_try_whether_a_statement_or_the_commit_meets_it() {
+    let scene = Scene::fresh().await;
+    let fixture = scene.fixture(short()).await;
+    scene.database.sql(
+        "CREATE SEQUENCE public.tries;
+         CREATE FUNCTION public.lose() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+         BEGIN
+             IF nextval('public.tries') <= 2 THEN RAISE SQLSTATE '40001'; END IF;
+             RETURN NEW;
+         END $$",
+    );
+    append_while(&fixture, || {}).await.unwrap();
+    let mut size = 2;
+    for trigger in [
+        "TRIGGER lose BEFORE UPDATE ON vrx.log_head",
+        "CONSTRAINT TRIGGER lose AFTER UPDATE ON vrx.log_head DEFERRABLE INITIALLY DEFERRED",
+    ] {
+        scene.database.sql(&format!(
+            "SELECT setval('public.tries', 1, false);
+             CREATE {trigger} FOR EACH ROW EXECUTE FUNCTION public.lose()"
+        ));
+        for _ in 0..2 {
+            let refused = append_while(&fixture, || {}).await;
+            assert_eq!(refused, Err(NotCommitted::Busy.into()), "{trigger}");
+            assert_whole(&fixture, size).await;
+        }
+        append_while(&fixture, || {}).await.unwrap();
+        size += 2;
+        assert_whole(&fixture, size).await;
+        scene.database.sql("DROP TRIGGER lose ON vrx.log_head");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_dies_before_the_commit_leaves_nothing_of_the_batch() {
     let server = server().await;
