@@ -42,7 +42,7 @@ const ASK: [&str; 15] = [
 ];
 
 /// Functions that take nothing of the kind: they are about the whole tenant, or write what the caller brings.
-const ASK_NOTHING: [&str; 11] = [
+const ASK_NOTHING: [&str; 12] = [
     "append",
     "canary",
     "close",
@@ -50,6 +50,7 @@ const ASK_NOTHING: [&str; 11] = [
     "expire_inquiries",
     "head",
     "imports",
+    "lookup_queue",
     "lost_logs",
     "outcome_is_knowable",
     "prepare_inquiry",

@@ -145,6 +145,46 @@ async fn a_statement_that_takes_too_long_is_busy_and_heals() {
     drop(fixture.store.lookup(&number(1)).await.unwrap());
 }
 
+#[tokio::test]
+async fn lookups_that_wait_for_the_one_before_them_are_counted() {
+    let scene = Scene::fresh().await;
+    let limits = PostgresLimits {
+        statement: Duration::from_mins(1),
+        lock: Duration::from_mins(1),
+        ..short()
+    };
+    let fixture = scene.fixture(limits).await;
+    let mut holder = scene.superuser().await;
+    holder.execute("BEGIN").await.unwrap();
+    holder
+        .execute("LOCK TABLE vrx.person_tag IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let ask = |nth| {
+        let store = Arc::clone(&fixture.store);
+        tokio::spawn(async move { store.lookup(&number(nth)).await.map(drop) })
+    };
+    let mut asking = vec![ask(0)];
+    scene.wait_for(WAITING).await;
+    assert_eq!(fixture.store.lookup_queue().waiting, 0);
+    asking.extend((1..4).map(ask));
+    let queued = async {
+        while fixture.store.lookup_queue().waiting != 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, queued)
+        .await
+        .expect("three wait");
+    holder.execute("ROLLBACK").await.unwrap();
+    for asked in asking {
+        asked.await.unwrap().unwrap();
+    }
+    let queue = fixture.store.lookup_queue();
+    assert!(queue.waiting == 0 && queue.limit > 3, "{queue:?}");
+}
+
 /// What PostgreSQL calls a serialisation failure comes as a deadlock here: nothing is read under an older state and
 /// written under a newer one.
 #[tokio::test]
