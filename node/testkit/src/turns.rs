@@ -8,6 +8,9 @@ use tokio::time::Instant;
 /// How far from even the turns may be, in standard deviations of honest ones: those get there once in some million times.
 const BOUND: f64 = 5.0;
 
+/// Pairs that any verdict needs.
+const FEWEST: usize = 50;
+
 /// Two kinds of calls, one of each in every turn.
 #[derive(Debug, Clone, Default)]
 pub struct Turns {
@@ -24,20 +27,46 @@ impl Turns {
     ) -> Self {
         let mut turns = Self::default();
         for nth in 0..pairs {
-            let begun = Instant::now();
-            if nth % 2 == 0 {
-                one(nth).await;
-                let half = begun.elapsed();
-                other(nth).await;
-                turns.add(half, begun.elapsed() - half);
-            } else {
-                other(nth).await;
-                let half = begun.elapsed();
-                one(nth).await;
-                turns.add(begun.elapsed() - half, half);
+            turns.take_one(nth, &mut one, &mut other).await;
+        }
+        turns
+    }
+
+    /// Makes pairs of calls until they are told apart, and so many at most: what differs shows in the end, however much else
+    /// the machine does.
+    pub async fn until_told_apart(
+        most: usize,
+        mut one: impl AsyncFnMut(usize),
+        mut other: impl AsyncFnMut(usize),
+    ) -> Self {
+        let mut turns = Self::default();
+        for nth in 0..most {
+            turns.take_one(nth, &mut one, &mut other).await;
+            if turns.pairs.len() >= FEWEST && turns.tell_apart() {
+                break;
             }
         }
         turns
+    }
+
+    async fn take_one(
+        &mut self,
+        nth: usize,
+        one: &mut impl AsyncFnMut(usize),
+        other: &mut impl AsyncFnMut(usize),
+    ) {
+        let begun = Instant::now();
+        if nth.is_multiple_of(2) {
+            one(nth).await;
+            let half = begun.elapsed();
+            other(nth).await;
+            self.add(half, begun.elapsed() - half);
+        } else {
+            other(nth).await;
+            let half = begun.elapsed();
+            one(nth).await;
+            self.add(begun.elapsed() - half, half);
+        }
     }
 
     /// Adds what a pair took.

@@ -122,8 +122,8 @@ pub(crate) async fn five_milliseconds_more_are_seen(house: &House) {
         number: unknown_numbers(1, &[])[0].clone(),
         ..About::default()
     };
-    let turns = Turns::take(
-        PAIRS,
+    let turns = Turns::until_told_apart(
+        20 * PAIRS,
         async |_| drop(calls::make(&callers, call, KAMAKURA, &about).await),
         async |_| {
             drop(calls::make(&callers, call, KAMAKURA, &about).await);
