@@ -184,10 +184,7 @@ impl Things {
             addressee: self.addressee.to_owned(),
             import: self.import.clone(),
             inquiry: self.inquiry.inquiry_id.clone(),
-            log_origin: format!(
-                "{}/municipality/{YOKOHAMA}/log/1",
-                house.demo.description.trust_domain
-            ),
+            log_origin: log_of(house, YOKOHAMA),
             ..About::default()
         };
         let mut nobodys = About {
@@ -208,6 +205,10 @@ impl Things {
             "AuditService/ListEntries" | "RegistryService/ListImports" => {
                 theirs.page_token = self.page_token(house, call).await;
                 nobodys.page_token = crumpled(&theirs.page_token);
+            }
+            "ReconciliationService/ListProvisions" | "ReconciliationService/ReportDifferences" => {
+                theirs.log_origin = log_of(house, self.owner);
+                nobodys.log_origin = log_of(house, "011002");
             }
             _ => {}
         }
@@ -253,6 +254,12 @@ impl Things {
         assert!(!token.is_empty());
         token
     }
+}
+
+/// The name of a municipality's log.
+fn log_of(house: &House, code: &str) -> String {
+    let domain = &house.demo.description.trust_domain;
+    format!("{domain}/municipality/{code}/log/1")
 }
 
 /// An inquiry to Yokohama about somebody it doesn't know.

@@ -11,11 +11,13 @@ use vrx_proto::v1::audit_service_client::AuditServiceClient;
 use vrx_proto::v1::import_event::Event;
 use vrx_proto::v1::import_request::Part;
 use vrx_proto::v1::receipt_service_client::ReceiptServiceClient;
+use vrx_proto::v1::reconciliation_service_client::ReconciliationServiceClient;
 use vrx_proto::v1::registry_service_client::RegistryServiceClient;
 use vrx_proto::v1::{
-    AdoptRecordsRequest, ApproveImportRequest, GetCheckpointRequest, GetEntryRequest, ImportHeader,
-    ImportRequest, InquireMunicipalityRequest, InquiryOutcome, ListEntriesRequest,
-    ListImportsRequest, ListReceiptsRequest, VerifyLogRequest,
+    AdoptRecordsRequest, ApproveImportRequest, Difference, DifferenceKind, GetCheckpointRequest,
+    GetEntryRequest, ImportHeader, ImportRequest, InquireMunicipalityRequest, InquiryOutcome,
+    ListEntriesRequest, ListImportsRequest, ListProvisionsRequest, ListReceiptsRequest,
+    ReconcileRequest, ReportDifferencesRequest, VerifyLogRequest,
 };
 use vrx_tests::demo::YOKOHAMA;
 use vrx_tests::exchange::{Told, query, request, told};
@@ -44,9 +46,12 @@ pub(crate) struct About {
     pub(crate) index: u64,
 }
 
-/// Calls that name nothing but the municipality: there is nothing of the other tenant that they could ask for.
-pub(crate) const ABOUT_NOTHING: [&str; 2] =
-    ["AuditService/VerifyLog", "AuditService/GetCheckpoint"];
+/// Calls that name nothing but municipalities: there is nothing of the other tenant that they could ask for.
+pub(crate) const ABOUT_NOTHING: [&str; 3] = [
+    "AuditService/GetCheckpoint",
+    "AuditService/Reconcile",
+    "AuditService/VerifyLog",
+];
 
 /// All calls that there are, as the wire's specification has them: `Service/Method`.
 pub(crate) fn all() -> BTreeSet<String> {
@@ -76,11 +81,9 @@ pub(crate) async fn claim(callers: &Callers, call: &str, code: &str) -> Said {
         number: "123456789018".to_owned(),
         ..About::default()
     };
-    // The exchange is for other municipalities, not for those who work in one.
+    // Nodes call for other municipalities' own things: here somebody who works in one tries.
     let mut callers = callers.clone();
-    if call.starts_with("ExchangeService/") || call.starts_with("ReceiptService/") {
-        callers.exchange = callers.staff.clone();
-    }
+    callers.exchange = callers.staff.clone();
     make(&callers, call, code, &about).await
 }
 
@@ -107,6 +110,29 @@ pub(crate) async fn make(callers: &Callers, call: &str, code: &str, about: &Abou
             };
             let mut receipts = ReceiptServiceClient::new(callers.exchange.clone());
             said(receipts.list_receipts(asked).await)
+        }
+        "ReconciliationService/ListProvisions" => {
+            let asked = ListProvisionsRequest {
+                municipality_code,
+                log_origin: about.log_origin.clone(),
+                ..ListProvisionsRequest::default()
+            };
+            let mut own = ReconciliationServiceClient::new(callers.exchange.clone());
+            said(own.list_provisions(asked).await)
+        }
+        "ReconciliationService/ReportDifferences" => {
+            let difference = Difference {
+                kind: DifferenceKind::ReceiptWithoutEntry.into(),
+                log_index: 0,
+                request_id: crate::NOBODYS.to_owned(),
+            };
+            let asked = ReportDifferencesRequest {
+                municipality_code,
+                log_origin: about.log_origin.clone(),
+                differences: vec![difference],
+            };
+            let mut own = ReconciliationServiceClient::new(callers.exchange.clone());
+            said(own.report_differences(asked).await)
         }
         "RegistryService/ImportPersons" => {
             let rows = format!(
@@ -185,6 +211,13 @@ pub(crate) async fn make(callers: &Callers, call: &str, code: &str, about: &Abou
         "AuditService/VerifyLog" => {
             let events = audit.verify_log(VerifyLogRequest { municipality_code });
             of_refused_stream(events.await).await
+        }
+        "AuditService/Reconcile" => {
+            let asked = ReconcileRequest {
+                municipality_code,
+                provider_code: YOKOHAMA.to_owned(),
+            };
+            said(audit.reconcile(asked).await)
         }
         "AuditService/GetCheckpoint" => said(
             audit
