@@ -60,12 +60,12 @@ impl Turns {
             one(nth).await;
             let half = begun.elapsed();
             other(nth).await;
-            self.add(half, begun.elapsed() - half);
+            self.add(half, begun.elapsed().saturating_sub(half));
         } else {
             other(nth).await;
             let half = begun.elapsed();
             one(nth).await;
-            self.add(begun.elapsed() - half, half);
+            self.add(begun.elapsed().saturating_sub(half), half);
         }
     }
 

@@ -71,10 +71,10 @@ pub(crate) async fn residents_of_the_other_are_unknown(house: &House) {
         let turns = Turns::take(
             PAIRS,
             async |nth| {
-                drop(calls::make(&callers, call, KAMAKURA, &about(&numbers[from + nth])).await)
+                drop(calls::make(&callers, call, KAMAKURA, &about(&numbers[from + nth])).await);
             },
             async |nth| {
-                drop(calls::make(&callers, call, KAMAKURA, &about(&unknown[from + nth])).await)
+                drop(calls::make(&callers, call, KAMAKURA, &about(&unknown[from + nth])).await);
             },
         );
         turns

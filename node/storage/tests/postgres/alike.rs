@@ -173,7 +173,7 @@ async fn ask(fixture: &Fixture, known: &Known, function: &str, whose: Whose, nth
         },
         "import" => {
             let id = if theirs {
-                known.imports[nth as usize % known.imports.len()]
+                known.imports[usize::try_from(nth).unwrap() % known.imports.len()]
             } else {
                 import([9; 16])
             };
