@@ -166,7 +166,14 @@ impl Demo {
         if on == On::Sqlite {
             return Self::run(residents, None);
         }
-        let database = TestDatabase::fresh();
+        Self::start_in(residents, TestDatabase::fresh())
+    }
+
+    /// The same in a database of any server that a test has; both go with the demo.
+    ///
+    /// # Errors
+    /// As [`Demo::start`].
+    pub fn start_in(residents: usize, database: TestDatabase) -> anyhow::Result<Self> {
         let url = database.server().plain_url(DEMO, database.name());
         let mut demo = Self::run(residents, Some(&url))?;
         demo.database = Some(database);
@@ -254,6 +261,23 @@ impl Demo {
     /// The server with its rows, on PostgreSQL.
     pub fn server(&self) -> Option<&Arc<PostgresServer>> {
         self.database.as_ref().map(TestDatabase::server)
+    }
+
+    /// The name of a municipality's database on that server, on PostgreSQL.
+    pub fn database_of(&self, code: &str) -> Option<String> {
+        let database = self.database.as_ref()?;
+        Some(format!("{}_{code}", database.name()))
+    }
+
+    /// Runs SQL as the superuser in a municipality's database, on PostgreSQL.
+    ///
+    /// # Errors
+    /// If the demo isn't on PostgreSQL, or a statement fails.
+    pub fn sql(&self, code: &str, sql: &str) -> anyhow::Result<String> {
+        let name = self.database_of(code).context("no PostgreSQL")?;
+        let server = self.server().context("no PostgreSQL")?;
+        let rows = server.sql_as("postgres", &name, sql);
+        rows.map_err(|error| anyhow::anyhow!("{error}\nin: {sql}"))
     }
 
     /// The demo's folder.

@@ -1,5 +1,6 @@
 //! Durable first, then told: between the last write to the database's log and the answer on the socket stands a
-//! successful fsync, seen in the system calls themselves. And the same calls whoever is asked for.
+//! successful fsync, seen in the system calls themselves: the node's own on SQLite, the server's on PostgreSQL. And the same calls
+//! whoever is asked for.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,47 +9,106 @@
     clippy::panic
 )]
 
-use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use vrx_testkit::postgres::{PostgresServer, ServerOptions, TestDatabase};
+use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
 use vrx_tests::exchange::{query, request, told, unknown_numbers};
-use vrx_tests::trace::{Call, Traced, now};
+use vrx_tests::on_both_databases;
+use vrx_tests::trace::{Call, Traced, TracedServer, now};
+
+/// Calls that write to files and sockets, and those that wait for the disk.
+const WRITES: &str = "pwrite64,pwritev,fdatasync,fsync,write,writev,sendto,sendmsg";
+
+on_both_databases! {
+    whoever_is_asked_for_no_file_is_opened_and_one_entry_is_made,
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_leaves_only_after_its_entry_is_synced() {
-    let demo = ended_demo().await;
-    let trace = "pwrite64,pwritev,fdatasync,fsync,write,writev,sendto,sendmsg";
-    let traced = Traced::start(&demo, FUJISAWA, trace).await.unwrap();
-    let provided = demo.numbers("provided");
-    let mut numbers: Vec<String> = provided.iter().take(20).cloned().collect();
-    numbers.extend(unknown_numbers(20, &provided));
-    let windows = ask_one_by_one(&demo, &numbers).await;
-
+    let demo = ended_demo(On::Sqlite).await;
+    let traced = Traced::start(&demo, FUJISAWA, WRITES).await.unwrap();
+    let windows = ask_one_by_one(&demo, &known_and_unknown(&demo)).await;
     let calls = traced.end().await.unwrap();
-    assert!(
-        calls.iter().any(is_socket_write),
-        "no socket writes were seen"
-    );
     for window in windows {
         let inside = window.of(&calls);
-        let answer = latest(inside.iter().filter(|call| is_socket_write(call)))
-            .expect("an answer on the socket");
-        let before = |call: &&Call| call.end <= answer.begin;
-        let written = latest(
-            inside
-                .iter()
-                .filter(|call| is_log_write(call))
-                .filter(before),
-        )
-        .expect("an entry written to the write-ahead log before the answer");
-        let synced = inside
-            .iter()
-            .any(|call| is_log_sync(call) && call.begin >= written.end && call.end <= answer.begin);
-        assert!(synced, "no sync between write and answer: {inside:#?}");
+        let answer = answer(&demo, &inside);
+        assert!(
+            is_synced_before(&answer, inside.iter()),
+            "no sync between write and answer: {inside:#?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_asked_for_no_file_is_opened_and_one_entry_is_made() {
-    let demo = ended_demo().await;
+async fn an_answer_leaves_only_after_the_server_has_synced_its_entry() {
+    let demo = ended_demo(On::Postgres).await;
+    let server = Arc::clone(demo.server().unwrap());
+    let traced_server = TracedServer::attach(&server, WRITES, &[]).await.unwrap();
+    let traced = Traced::start(&demo, FUJISAWA, WRITES).await.unwrap();
+    let windows = ask_one_by_one(&demo, &known_and_unknown(&demo)).await;
+    let nodes = nodes_connections(&demo);
+    let of_node = traced.end().await.unwrap();
+    let of_server = traced_server.end().await.unwrap();
+    for window in windows {
+        let answer = answer(&demo, &window.of(&of_node));
+        let inside = window.of(&of_server);
+        // Of the server's own processes each writes and syncs as it likes: the entry's is one that serves the node.
+        let is_synced = nodes.iter().any(|process| {
+            let own = inside.iter().filter(|call| call.thread == *process);
+            is_synced_before(&answer, own)
+        });
+        assert!(
+            is_synced,
+            "no sync between write and answer: {answer:#?} {inside:#?}"
+        );
+    }
+}
+
+/// The server's processes that serve Fujisawa's node.
+fn nodes_connections(demo: &Demo) -> BTreeSet<u32> {
+    let pids = demo.sql(
+        FUJISAWA,
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND usename LIKE '%\\_node'",
+    );
+    let pids: BTreeSet<u32> = pids
+        .unwrap()
+        .lines()
+        .map(|pid| pid.parse().unwrap())
+        .collect();
+    assert!(!pids.is_empty(), "the node isn't connected");
+    pids
+}
+
+/// The last write to the caller.
+fn answer(demo: &Demo, calls: &[Call]) -> Call {
+    let listens = format!("<TCP:[{}->", demo.node(FUJISAWA).unwrap().address);
+    let to_caller = |call: &&Call| is_socket_write(call) && call.arguments.contains(&listens);
+    latest(calls.iter().filter(to_caller))
+        .expect("an answer on the socket")
+        .clone()
+}
+
+/// Something was written to the database's log before the answer, and after the last of it and before the answer it was synced.
+fn is_synced_before<'a>(answer: &Call, calls: impl Iterator<Item = &'a Call>) -> bool {
+    let before: Vec<&Call> = calls.filter(|call| call.end <= answer.begin).collect();
+    let written = latest(before.iter().copied().filter(|call| is_log_write(call)));
+    written.is_some_and(|written| {
+        let synced = |call: &&Call| is_log_sync(call) && call.begin >= written.end;
+        before.iter().copied().any(|call| synced(&call))
+    })
+}
+
+fn known_and_unknown(demo: &Demo) -> Vec<String> {
+    let provided = demo.numbers("provided");
+    let mut numbers: Vec<String> = provided.iter().take(20).cloned().collect();
+    numbers.extend(unknown_numbers(20, &provided));
+    numbers
+}
+
+async fn whoever_is_asked_for_no_file_is_opened_and_one_entry_is_made(on: On) {
+    let demo = ended_demo(on).await;
     let traced = Traced::start(&demo, FUJISAWA, "openat,open,creat,openat2")
         .await
         .unwrap();
@@ -101,8 +161,16 @@ impl Window {
     }
 }
 
-async fn ended_demo() -> Demo {
-    let demo = Demo::start(2_000).unwrap();
+/// A demo whose provider's node has ended, on PostgreSQL on a server of its own: strace is the only one to watch it.
+async fn ended_demo(on: On) -> Demo {
+    let start = move || match on {
+        On::Sqlite => Demo::start(2_000),
+        On::Postgres => {
+            let server = Arc::new(PostgresServer::start(ServerOptions::default()));
+            Demo::start_in(2_000, TestDatabase::on(&server))
+        }
+    };
+    let demo = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
     demo.signal(FUJISAWA, "TERM").unwrap();
     demo.wait_ended(FUJISAWA).await.unwrap();
     demo
@@ -129,15 +197,19 @@ fn latest<'a>(calls: impl Iterator<Item = &'a Call>) -> Option<&'a Call> {
 }
 
 fn is_log_write(call: &Call) -> bool {
-    call.name.starts_with("pwrite") && call.arguments.contains("-wal>")
+    call.name.starts_with("pwrite") && is_log_file(call)
 }
 
 fn is_log_sync(call: &Call) -> bool {
-    call.name.contains("sync") && call.arguments.contains("-wal>")
+    call.name.contains("sync") && is_log_file(call)
+}
+
+/// SQLite's write-ahead log, or PostgreSQL's.
+fn is_log_file(call: &Call) -> bool {
+    call.arguments.contains("-wal>") || call.arguments.contains("/pg_wal/")
 }
 
 fn is_socket_write(call: &Call) -> bool {
     let writes = ["write", "writev", "sendto", "sendmsg"];
-    writes.contains(&call.name.as_str())
-        && (call.arguments.contains("<socket:") || call.arguments.contains("<TCP"))
+    writes.contains(&call.name.as_str()) && call.arguments.contains("<TCP")
 }

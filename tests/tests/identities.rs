@@ -23,13 +23,23 @@ use vrx_proto::v1::{
     InquireMunicipalityRequest, InquiryOutcome, ListEntriesRequest, ListImportsRequest,
     ListReceiptsRequest,
 };
-use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA};
+use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
 use vrx_tests::exchange::{query, request, told};
+use vrx_tests::on_both_databases;
 use vrx_tests::tls::{self, PemFiles};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_member_s_own_certificate_is_served() {
-    let demo = Demo::shared().unwrap();
+on_both_databases! {
+    the_member_s_own_certificate_is_served,
+    a_certificate_that_the_right_authority_did_not_sign_ends_in_the_handshake,
+    a_call_without_a_certificate_never_reaches_a_service,
+    an_identity_that_is_not_understood_is_unauthenticated,
+    the_right_authority_but_the_wrong_town_is_not_a_member,
+    each_role_reaches_its_own_service_and_no_other,
+    a_requester_sends_no_byte_to_a_server_of_another_town_or_key,
+}
+
+async fn the_member_s_own_certificate_is_served(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     told(
         query(&channel, request(&demo.numbers("provided")[0]))
@@ -39,9 +49,8 @@ async fn the_member_s_own_certificate_is_served() {
     .unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_the_right_authority_did_not_sign_ends_in_the_handshake() {
-    let demo = Demo::shared().unwrap();
+async fn a_certificate_that_the_right_authority_did_not_sign_ends_in_the_handshake(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let trusted = IdentitySpec::node(YOKOHAMA);
     for (what, spec) in [
         ("a rogue CA", trusted.clone().signed_by(Signer::Rogue)),
@@ -94,9 +103,8 @@ async fn a_certificate_that_the_right_authority_did_not_sign_ends_in_the_handsha
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_call_without_a_certificate_never_reaches_a_service() {
-    let demo = Demo::shared().unwrap();
+async fn a_call_without_a_certificate_never_reaches_a_service(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let node = demo.node(FUJISAWA).unwrap();
     let stream = tokio::net::TcpStream::connect(&node.address).await.unwrap();
     let mut config = tls::client_config(&demo.identity(YOKOHAMA, "exchange").unwrap()).unwrap();
@@ -111,9 +119,8 @@ async fn a_call_without_a_certificate_never_reaches_a_service() {
     assert!(refused);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_identity_that_is_not_understood_is_unauthenticated() {
-    let demo = Demo::shared().unwrap();
+async fn an_identity_that_is_not_understood_is_unauthenticated(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let domain = demo.description.trust_domain.clone();
     let own = format!("spiffe://{domain}/municipality/{YOKOHAMA}/exchange");
     let other = format!("spiffe://{domain}/municipality/{FUJISAWA}/exchange");
@@ -140,9 +147,8 @@ async fn an_identity_that_is_not_understood_is_unauthenticated() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_right_authority_but_the_wrong_town_is_not_a_member() {
-    let demo = Demo::shared().unwrap();
+async fn the_right_authority_but_the_wrong_town_is_not_a_member(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     for (what, spec) in [
         ("a town that is no member", IdentitySpec::node("011002")),
         (
@@ -165,9 +171,8 @@ async fn the_right_authority_but_the_wrong_town_is_not_a_member() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_role_reaches_its_own_service_and_no_other() {
-    let demo = Demo::shared().unwrap();
+async fn each_role_reaches_its_own_service_and_no_other(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let code = FUJISAWA.to_owned();
     for (role, exchange, registry, audit) in [
         ("exchange", false, false, false), // its own node: no member asks itself
@@ -206,9 +211,8 @@ async fn each_role_reaches_its_own_service_and_no_other() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_requester_sends_no_byte_to_a_server_of_another_town_or_key() {
-    let mut demo = Demo::start(2_000).unwrap();
+async fn a_requester_sends_no_byte_to_a_server_of_another_town_or_key(on: On) {
+    let mut demo = Demo::start_on(2_000, on).unwrap();
     let number = demo.numbers("provided")[0].clone();
     for (what, spec) in [
         (

@@ -82,6 +82,8 @@ async fn a_scrape_shows_sizes_and_health_and_holds_no_number(on: On) {
         "vrx_tls_handshakes_failed_total",
         &of_tenant("vrx_log_checkpoint_age_seconds"),
         &of_tenant("vrx_log_kept_size"),
+        &of_tenant("vrx_lookup_queue"),
+        &of_tenant("vrx_lookup_queue_limit"),
         &format!("vrx_log_queue{{municipality=\"{FUJISAWA}\",queue=\"exchange\"}}"),
         &format!("vrx_key_seals{{municipality=\"{FUJISAWA}\",key=\"log\"}}"),
     ] {

@@ -17,8 +17,6 @@ use crate::checkpoint::SignedCheckpoint;
 use crate::error::StartError;
 use crate::shared::Shared;
 
-/// At least once a second when it changed.
-const PERIOD: Duration = Duration::from_millis(900);
 /// A disk that takes longer for one small file is reported, not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -62,10 +60,11 @@ pub(crate) async fn write_in_background(path: PathBuf, text: String) -> Result<(
     }
 }
 
-/// Keeps the newest checkpoint until cancelled, and a last time then.
+/// Keeps the newest checkpoint once a period until cancelled, and a last time then.
 pub(crate) async fn keep(
     mut newest: watch::Receiver<Arc<SignedCheckpoint>>,
     path: PathBuf,
+    period: Duration,
     shared: Arc<Shared>,
     stop: CancellationToken,
 ) {
@@ -88,7 +87,7 @@ pub(crate) async fn keep(
             return;
         }
         tokio::select! {
-            () = tokio::time::sleep(PERIOD) => {}
+            () = tokio::time::sleep(period) => {}
             // What a poisoned log has signed must be known to whoever starts it next, however soon.
             () = shared.poisoned() => {}
             () = stop.cancelled() => {}

@@ -324,6 +324,7 @@ impl ProvisionLog {
         let keep = kept::keep(
             self.shared.watch(),
             options.kept_checkpoint.clone(),
+            options.keep_every,
             Arc::clone(&self.shared),
             self.stop_background.clone(),
         );

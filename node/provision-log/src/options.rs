@@ -40,6 +40,8 @@ pub struct LogOptions {
     pub max_other: usize,
     /// Entries of other processes that an idle writer takes over in one look at the head, at most.
     pub max_followed: u32,
+    /// How often the newest checkpoint is kept, at most; at once when the log is poisoned or ends.
+    pub keep_every: Duration,
     /// How long the store may take for one batch, and for one reading. A batch that takes longer breaks a store whose outcome can't be
     /// known; of another the head is then read until it is.
     pub store_timeout: Duration,
@@ -68,6 +70,8 @@ impl LogOptions {
             max_batch: 512,
             max_other: 64,
             max_followed: 65_536,
+            // At least once a second when it changed.
+            keep_every: Duration::from_millis(900),
             store_timeout: Duration::from_secs(30),
             clock,
             random,

@@ -56,4 +56,4 @@ pub use registry::{
     RowOutcome, RowRefusal,
 };
 pub use sqlite::{SqliteMoving, SqliteOptions, SqliteReplacement, SqliteSource, SqliteTenant};
-pub use store::TenantStore;
+pub use store::{LookupQueue, TenantStore};

@@ -6,13 +6,16 @@ use serde_json::Value;
 use tonic::transport::Channel;
 use vrx_certs_dev::spec::server_name;
 use vrx_certs_dev::{Federation, IdentitySpec, IssuedCert};
-use vrx_tests::demo::{Demo, FUJISAWA, On};
+use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
 use vrx_tests::desk::{self, Ended};
 use vrx_tests::process::Process;
 use vrx_tests::tls::{self, PemFiles};
 
 /// The second municipality of the node.
 pub(crate) const KAMAKURA: &str = "142042";
+
+/// The first line of a file of residents.
+pub(crate) const PERSONS: &str = "個人番号,宛名番号,漢字氏名,カナ氏名,生年月日,性別,住所,住民となった日,住民でなくなった日,支援措置開始日,支援措置終了日";
 
 /// The node, and who works in Kamakura.
 pub(crate) struct House {
@@ -27,7 +30,7 @@ pub(crate) struct House {
 impl House {
     /// Takes Fujisawa's node and its database over and adds Kamakura to both.
     pub(crate) async fn build() -> Self {
-        let demo = Demo::start_on(500, On::Postgres).unwrap();
+        let mut demo = Demo::start_on(500, On::Postgres).unwrap();
         let mut process = Process::take_over(&demo, FUJISAWA).await.unwrap();
         let federation = Federation::open(demo.folder().join("certs")).unwrap();
         let mut node = IdentitySpec::node(KAMAKURA);
@@ -46,6 +49,10 @@ impl House {
         let log_vkey = key.trim().to_owned();
         add_member(&demo, &exchange, &log_vkey);
         process.start(&demo).await.unwrap();
+        // It reads there too that Kamakura is a member.
+        demo.signal(YOKOHAMA, "TERM").unwrap();
+        demo.wait_ended(YOKOHAMA).await.unwrap();
+        demo.restart(YOKOHAMA).await.unwrap();
         let mut house = Self {
             demo,
             process,
@@ -96,11 +103,10 @@ impl House {
     pub(crate) fn enter(&self, profile: &str, number: &str, addressee: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("persons.csv");
-        let header = "個人番号,宛名番号,漢字氏名,カナ氏名,生年月日,性別,住所,住民となった日,住民でなくなった日,支援措置開始日,支援措置終了日";
         let row = format!(
             "{number},{addressee},髙橋　試,タカハシ　タメス,19800101,9,本町1番地,20200101,,,"
         );
-        std::fs::write(&file, format!("{header}\r\n{row}\r\n")).unwrap();
+        std::fs::write(&file, format!("{PERSONS}\r\n{row}\r\n")).unwrap();
         let entered = self.json(profile, &["import", "persons", file.to_str().unwrap()], "");
         entered["import_id"].as_str().unwrap().to_owned()
     }

@@ -8,29 +8,13 @@
     clippy::panic
 )]
 
+mod alike;
+mod calls;
 mod house;
 
-use std::time::Duration;
-
-use prost::Message as _;
-use tokio::time::Instant;
-use tonic::transport::Channel;
-use tonic::{Code, Response, Status, Streaming};
-use vrx_certs_dev::spec::server_name;
-use vrx_proto::v1::audit_service_client::AuditServiceClient;
-use vrx_proto::v1::import_request::Part;
-use vrx_proto::v1::registry_service_client::RegistryServiceClient;
-use vrx_proto::v1::{
-    AdoptRecordsRequest, ApproveImportRequest, GetCheckpointRequest, GetEntryRequest, ImportHeader,
-    ImportRequest, InquireMunicipalityRequest, ListEntriesRequest, ListImportsRequest, Nothing,
-    VerifyLogRequest,
-};
 use vrx_tests::demo::{FUJISAWA, YOKOHAMA};
 use vrx_tests::desk::INQUIRE;
-use vrx_tests::exchange::{
-    Told, check_receipt, individual_number, query, request, told, unknown_numbers,
-};
-use vrx_tests::tls;
+use vrx_tests::exchange::{Told, check_receipt, individual_number, query, request, told};
 
 use house::{House, KAMAKURA};
 
@@ -40,82 +24,33 @@ const NOBODYS: &str = "00000000-0000-4000-8000-000000000000";
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_leads_from_one_tenant_of_a_node_to_the_other() {
     let house = House::build().await;
+    alike::residents_of_the_other_are_unknown(&house).await;
     what_fujisawa_provides_kamakura_has_never_heard_of(&house).await;
     an_import_of_the_other_is_no_import(&house);
     an_inquiry_of_the_other_is_no_inquiry(&house);
     each_officer_reads_the_own_log(&house);
-    nobody_acts_for_the_other(&house).await;
+    alike::nobody_acts_for_the_other(&house).await;
+    alike::what_the_other_has_is_nobodys(&house).await;
+    alike::five_milliseconds_more_are_seen(&house).await;
 }
 
-/// By what is said, by its size, and by how long it takes, for either caller.
+/// Told with a receipt of Kamakura's own log. Fujisawa still provides, to either caller.
 async fn what_fujisawa_provides_kamakura_has_never_heard_of(house: &House) {
-    let provided = house.demo.numbers("provided");
-    let persons = &house.demo.description.persons;
-    let taken: Vec<String> = persons
-        .iter()
-        .map(|person| person.individual_number.clone())
-        .collect();
-    let unknown = unknown_numbers(40, &taken);
-    let (fujisawa, kamakura) = (
-        house.channel(FUJISAWA, YOKOHAMA),
-        house.channel(KAMAKURA, YOKOHAMA),
-    );
-    let ask = async |number: &str| {
-        let mut asked = request(number);
-        asked.municipality_code = KAMAKURA.into();
-        let begun = Instant::now();
-        let response = query(&kamakura, asked).await.unwrap();
-        let took = begun.elapsed();
-        let keys: Vec<String> = response
-            .metadata()
-            .keys()
-            .map(|key| format!("{key:?}"))
-            .collect();
-        let Told::Nothing(nothing) = told(response).unwrap() else {
-            panic!("Kamakura answers for a resident of Fujisawa");
-        };
-        (took, keys, nothing)
-    };
-    // The first of each is cold: the node has never looked for them.
-    let (mut theirs, mut nobodys) = (Vec::new(), Vec::new());
-    for round in 0..3 {
-        for (number, other) in provided.iter().zip(&unknown).take(40) {
-            let (took, keys, nothing) = ask(number).await;
-            let (other_took, other_keys, other_nothing) = ask(other).await;
-            assert_eq!(keys, other_keys);
-            let sizes = |nothing: &Nothing| {
-                let mut nothing = nothing.clone();
-                // Proofs grow with the log, whoever is asked for.
-                nothing.inclusion_proof.clear();
-                nothing.consistency_proof.clear();
-                nothing.checkpoint.clear();
-                nothing.log_index = 0;
-                nothing.encoded_len()
-            };
-            assert_eq!(sizes(&nothing), sizes(&other_nothing));
-            if round == 0 {
-                let receipt = Told::Nothing(nothing).receipt().unwrap();
-                check_receipt(&receipt, &house.log_vkey).unwrap();
-                let foreign = &house.demo.node(FUJISAWA).unwrap().log_vkey;
-                assert!(check_receipt(&receipt, foreign).is_err(), "the other's log");
-            }
-            theirs.push(took);
-            nobodys.push(other_took);
-        }
-    }
-    let (theirs, nobodys) = (median(theirs), median(nobodys));
-    let apart = theirs.max(nobodys).as_secs_f64() / theirs.min(nobodys).as_secs_f64();
-    assert!(apart < 1.5, "{theirs:?} and {nobodys:?} tell them apart");
-    // Fujisawa still provides, to either caller.
-    for caller in [fujisawa, house.channel(FUJISAWA, KAMAKURA)] {
-        let found = told(query(&caller, request(&provided[0])).await.unwrap()).unwrap();
+    let number = &house.demo.numbers("provided")[0];
+    let mut asked = request(number);
+    asked.municipality_code = KAMAKURA.into();
+    let answer = query(&house.channel(KAMAKURA, YOKOHAMA), asked).await;
+    let nothing = told(answer.unwrap()).unwrap();
+    assert!(matches!(nothing, Told::Nothing(_)));
+    let receipt = nothing.receipt().unwrap();
+    check_receipt(&receipt, &house.log_vkey).unwrap();
+    let foreign = &house.demo.node(FUJISAWA).unwrap().log_vkey;
+    assert!(check_receipt(&receipt, foreign).is_err(), "the other's log");
+    for caller in [YOKOHAMA, KAMAKURA] {
+        let channel = house.channel(FUJISAWA, caller);
+        let found = told(query(&channel, request(number)).await.unwrap()).unwrap();
         assert!(matches!(found, Told::Found(_)));
     }
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 fn an_import_of_the_other_is_no_import(house: &House) {
@@ -172,135 +107,4 @@ fn each_officer_reads_the_own_log(house: &House) {
     let foreign = house.demo.node(FUJISAWA).unwrap().log_vkey.clone();
     let ended = house.vrx(kamakuras, &["--log-vkey", &foreign, "log", "verify"], "");
     assert_ne!(ended.code, 0, "Kamakura's log under Fujisawa's key");
-}
-
-/// Whoever says that they work for the other tenant is told, in every call, what they are told of a municipality that isn't
-/// here: whichever name they connect by.
-async fn nobody_acts_for_the_other(house: &House) {
-    for (own, claimed) in [(FUJISAWA, KAMAKURA), (KAMAKURA, FUJISAWA)] {
-        for name in [own, claimed] {
-            let channel = |role| {
-                tls::channel(
-                    &house.identity(own, role),
-                    house.process.address(),
-                    &server_name(name),
-                )
-                .unwrap()
-            };
-            let (staff, officer) = (channel("staff"), channel("officer"));
-            let refused = refusals(&staff, &officer, claimed).await;
-            let not_here = refusals(&staff, &officer, "011002").await;
-            assert_eq!(
-                refused, not_here,
-                "{own} as {claimed} by the name of {name}"
-            );
-        }
-    }
-}
-
-/// What each call says to somebody who claims to work for a municipality.
-async fn refusals(staff: &Channel, officer: &Channel, code: &str) -> Vec<(Code, String, Vec<u8>)> {
-    let municipality_code = code.to_owned();
-    let mut registry = RegistryServiceClient::new(staff.clone());
-    let mut audit = AuditServiceClient::new(officer.clone());
-    let header = ImportRequest {
-        part: Some(Part::Header(ImportHeader {
-            municipality_code: municipality_code.clone(),
-            ..ImportHeader::default()
-        })),
-    };
-    let import = || tokio_stream::once(header.clone());
-    let statuses = [
-        refusal_of_stream(registry.import_persons(import()).await).await,
-        refusal_of_stream(registry.import_doses(import()).await).await,
-        refusal(
-            registry
-                .approve_import(ApproveImportRequest {
-                    municipality_code: municipality_code.clone(),
-                    import_id: NOBODYS.to_owned(),
-                })
-                .await,
-        ),
-        refusal(
-            registry
-                .list_imports(ListImportsRequest {
-                    municipality_code: municipality_code.clone(),
-                    ..ListImportsRequest::default()
-                })
-                .await,
-        ),
-        refusal(
-            registry
-                .adopt_records(AdoptRecordsRequest {
-                    municipality_code: municipality_code.clone(),
-                    inquiry_id: NOBODYS.to_owned(),
-                    ..AdoptRecordsRequest::default()
-                })
-                .await,
-        ),
-        refusal(
-            registry
-                .inquire_municipality(InquireMunicipalityRequest {
-                    municipality_code: municipality_code.clone(),
-                    ..InquireMunicipalityRequest::default()
-                })
-                .await,
-        ),
-        refusal(
-            audit
-                .list_entries(ListEntriesRequest {
-                    municipality_code: municipality_code.clone(),
-                    ..ListEntriesRequest::default()
-                })
-                .await,
-        ),
-        refusal(
-            audit
-                .get_entry(GetEntryRequest {
-                    municipality_code: municipality_code.clone(),
-                    log_index: 0,
-                })
-                .await,
-        ),
-        refusal_of_stream(
-            audit
-                .verify_log(VerifyLogRequest {
-                    municipality_code: municipality_code.clone(),
-                })
-                .await,
-        )
-        .await,
-        refusal(
-            audit
-                .get_checkpoint(GetCheckpointRequest { municipality_code })
-                .await,
-        ),
-    ];
-    statuses
-        .into_iter()
-        .map(|status| {
-            (
-                status.code(),
-                status.message().to_owned(),
-                status.details().to_vec(),
-            )
-        })
-        .collect()
-}
-
-fn refusal<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> Status {
-    answer.expect_err("an answer for another tenant")
-}
-
-async fn refusal_of_stream<T: std::fmt::Debug>(
-    answer: Result<Response<Streaming<T>>, Status>,
-) -> Status {
-    match answer {
-        Ok(stream) => stream
-            .into_inner()
-            .message()
-            .await
-            .expect_err("an answer for another tenant"),
-        Err(status) => status,
-    }
 }

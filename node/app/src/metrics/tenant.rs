@@ -7,6 +7,7 @@ use std::sync::Arc;
 use vrx_crypto::{KeyState, Keyring};
 use vrx_domain::{MunicipalityCode, UnixMillis};
 use vrx_provision_log::{Health, LogState, Measures, ProvisionLog};
+use vrx_storage::TenantStore;
 use vrx_transport::Readiness;
 
 use super::families::{Families, Labels, number};
@@ -16,6 +17,7 @@ use crate::config::{Config, Database};
 pub(super) struct TenantSource {
     code: MunicipalityCode,
     log: Arc<ProvisionLog>,
+    store: Arc<dyn TenantStore>,
     keyring: Arc<Keyring>,
     /// The database's files, on SQLite.
     files: Vec<PathBuf>,
@@ -30,6 +32,7 @@ impl TenantSource {
         Self {
             code,
             log: Arc::clone(&open.log),
+            store: Arc::clone(&open.store),
             keyring: Arc::clone(&open.keyring),
             files: files.into_iter().filter(|_| on_sqlite).collect(),
         }
@@ -137,6 +140,16 @@ fn gauges(families: &mut Families<'_>, tenants: &[Seen<'_>], now: UnixMillis) ->
         "vrx_log_queue_limit",
         "Entries that may wait in each of the log's queues",
         &|seen| number(seen.measures.queue as u64),
+    )?;
+    each(
+        "vrx_lookup_queue",
+        "Exchange calls that wait for the tenant's next batch of lookups",
+        &|seen| number(seen.source.store.lookup_queue().waiting as u64),
+    )?;
+    each(
+        "vrx_lookup_queue_limit",
+        "Exchange calls that may wait for it; more get UNAVAILABLE",
+        &|seen| number(seen.source.store.lookup_queue().limit as u64),
     )?;
     families.gauge(
         "vrx_log_queue",

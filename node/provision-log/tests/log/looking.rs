@@ -188,13 +188,13 @@ async fn a_look_waits_for_the_batch_before_it_and_no_longer_than_its_deadline() 
 
 #[tokio::test]
 async fn a_poisoned_log_keeps_its_newest_checkpoint_at_once() {
-    let scene = shared_scene();
+    let mut scene = shared_scene();
+    // The first is kept at once, the ones after it would wait for the next turn: longer than this test does.
+    scene.options.keep_every = Duration::from_hours(1);
     let log = scene.start().await.unwrap();
-    // The first is kept at once, the ones after it wait for the next turn.
     for _ in 0..5 {
         record(&log, Scene::unknown()).await.unwrap();
     }
-    let poisoned_at = tokio::time::Instant::now();
     scene.store.plan([Fault::BrokenBefore]);
     assert_eq!(
         record(&log, Scene::unknown()).await.map(drop),
@@ -202,13 +202,9 @@ async fn a_poisoned_log_keeps_its_newest_checkpoint_at_once() {
     );
     let deadline = soon();
     while log.health().kept_size < 6 {
-        assert!(!deadline.has_passed());
+        assert!(!deadline.has_passed(), "it waits for its turn");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert!(
-        poisoned_at.elapsed() < Duration::from_millis(800),
-        "it waited for its turn"
-    );
     let kept = std::fs::read_to_string(scene.kept()).unwrap();
     assert_eq!(kept, log.checkpoint().note());
 }

@@ -10,7 +10,7 @@ use vrx_provision_log::{Bundles, Deadline, Depth, Entry, RecordError, Subject, U
 use vrx_storage::{Change, ChangeError};
 use vrx_tlog::{CommitTo, Leaf, opens, verify_receipt};
 
-use crate::scene::{NUMBERS, Scene, actor, record, soon};
+use crate::scene::{NUMBERS, Scene, actor, let_all_wait, record, soon};
 
 #[tokio::test]
 async fn an_answer_comes_back_with_a_receipt_that_its_requester_can_check() {
@@ -93,7 +93,7 @@ async fn callers_that_arrive_during_a_flush_share_the_next_one() {
         let log = log.clone();
         callers.push(tokio::spawn(async move { record(&log, entry).await }));
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let_all_wait().await;
     let answered = callers.iter().any(tokio::task::JoinHandle::is_finished);
     assert!(!answered, "nobody is answered before the disk has it");
     drop(hold);
@@ -126,7 +126,7 @@ async fn at_most_64_entries_of_a_batch_are_not_the_exchanges() {
             tokio::spawn(async move { record(&log, entry).await })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    let_all_wait().await;
     drop(hold);
     for caller in callers {
         caller.await.unwrap().unwrap();
@@ -149,7 +149,7 @@ async fn a_full_queue_refuses_at_once() {
                 async move { record(&log, entry).await.map(drop) },
             ));
         }
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        let_all_wait().await;
     }
     let refused = record(&log, Scene::unknown()).await.map(drop);
     assert_eq!(
@@ -173,7 +173,7 @@ async fn what_nobody_waits_for_any_more_gets_no_entry() {
         let (log, entry) = (log.clone(), Scene::unknown());
         async move { record(&log, entry).await.map(drop) }
     });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let_all_wait().await;
     let late = log
         .record(
             Scene::unknown(),
@@ -188,7 +188,7 @@ async fn what_nobody_waits_for_any_more_gets_no_entry() {
         let (log, entry) = (log.clone(), Scene::unknown());
         async move { record(&log, entry).await.map(drop) }
     });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let_all_wait().await;
     gone.abort();
     drop(hold);
     first.await.unwrap().unwrap();
@@ -214,7 +214,7 @@ async fn a_refused_change_has_no_entry_and_does_not_touch_its_neighbours() {
         let (log, entry) = (log.clone(), Scene::unknown());
         async move { record(&log, entry).await }
     });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let_all_wait().await;
     drop(hold);
     assert_eq!(
         with_change.await.unwrap(),

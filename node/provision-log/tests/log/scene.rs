@@ -182,8 +182,16 @@ pub(crate) fn actor() -> Fields {
     )
 }
 
+/// Long enough for what comes, on a machine that does much else.
 pub(crate) fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(4))
+    Deadline::after(Duration::from_secs(30))
+}
+
+/// Lets every task of a test go on until it waits for something: they share one thread.
+pub(crate) async fn let_all_wait() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
 }
 
 pub(crate) async fn record(

@@ -7,7 +7,7 @@ use vrx_provision_log::{
 };
 use vrx_tlog::TileId;
 
-use crate::scene::{NUMBERS, Scene, record, soon};
+use crate::scene::{NUMBERS, Scene, let_all_wait, record, soon};
 
 #[tokio::test]
 async fn a_log_goes_on_where_it_stopped() {
@@ -45,12 +45,12 @@ async fn a_shutdown_writes_what_waits_and_takes_nothing_more() {
             tokio::spawn(async move { record(&log, entry).await })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let_all_wait().await;
     let stopping = tokio::spawn({
         let log = log.clone();
         async move { log.shutdown(soon()).await }
     });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let_all_wait().await;
     let refused = record(&log, Scene::unknown()).await.map(drop);
     assert_eq!(
         refused,

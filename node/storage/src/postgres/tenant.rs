@@ -14,7 +14,7 @@ use super::session::{Mode, Session, statement};
 use crate::StorageError;
 
 /// Lookups that may wait for the batch before theirs. More in flight than this is an overload, and said so.
-const LOOKUPS: usize = 4_096;
+pub(super) const LOOKUPS: usize = 4_096;
 
 /// What a tenant's rows need to be opened.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use super::log::{self, int};
 use super::lookup::LookupRequest;
 use super::register;
 use super::session::statement;
-use super::tenant::PostgresTenant;
+use super::tenant::{LOOKUPS, PostgresTenant};
 use crate::prepare::{
     Against, Existing, Keys, Probe, Probing, adoption_chunk, doses_chunk, inquiry_change,
     persons_chunk,
@@ -24,9 +24,9 @@ use crate::registry::{
 };
 use crate::sealed::{SealedLookup, open_lookup};
 use crate::{
-    AppendError, BatchItem, Change, EntryRow, HeadRow, LeafRow, LogStore, Lookup, NotCommitted,
-    PersonStore, Prepared, RegistryStore, SealBatch, StorageError, SubjectHead, SubjectTag,
-    TenantStore,
+    AppendError, BatchItem, Change, EntryRow, HeadRow, LeafRow, LogStore, Lookup, LookupQueue,
+    NotCommitted, PersonStore, Prepared, RegistryStore, SealBatch, StorageError, SubjectHead,
+    SubjectTag, TenantStore,
 };
 
 #[async_trait]
@@ -80,6 +80,15 @@ impl TenantStore for PostgresTenant {
 
     fn statements(&self) -> u64 {
         self.cluster.statements()
+    }
+
+    fn lookup_queue(&self) -> LookupQueue {
+        let open = self.lookups.read();
+        let room = open.as_ref().map_or(LOOKUPS, mpsc::Sender::capacity);
+        LookupQueue {
+            waiting: LOOKUPS.saturating_sub(room),
+            limit: LOOKUPS,
+        }
     }
 }
 

@@ -47,6 +47,16 @@ impl<T> Queue<T> {
         Ok(())
     }
 
+    /// How much waits.
+    pub(super) fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
+    /// How much may.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Waits for work and takes what there is, up to `most`, without waiting for more. `None`: closed and empty.
     pub(super) fn take(&self, most: usize, into: &mut Vec<T>) -> Option<()> {
         let mut state = self.state.lock();

@@ -23,9 +23,9 @@ use crate::registry::{
 };
 use crate::sealed::{SealedLookup, open_lookup};
 use crate::{
-    AppendError, BatchItem, Change, EntryRow, HeadRow, LeafRow, LogStore, Lookup, NotCommitted,
-    PersonStore, Prepared, RegistryStore, SealBatch, StorageError, SubjectHead, SubjectTag,
-    TenantStore,
+    AppendError, BatchItem, Change, EntryRow, HeadRow, LeafRow, LogStore, Lookup, LookupQueue,
+    NotCommitted, PersonStore, Prepared, RegistryStore, SealBatch, StorageError, SubjectHead,
+    SubjectTag, TenantStore,
 };
 
 #[async_trait]
@@ -74,6 +74,13 @@ impl TenantStore for SqliteTenant {
 
     fn statements(&self) -> u64 {
         Self::statements(self)
+    }
+
+    fn lookup_queue(&self) -> LookupQueue {
+        LookupQueue {
+            waiting: self.lookups.waiting(),
+            limit: self.lookups.capacity(),
+        }
     }
 }
 

@@ -1,15 +1,11 @@
 //! A disk that is full: under the tables, and under the server's own log.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, chown};
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 
 use vrx_storage::conformance::{Fixture, rows};
 use vrx_storage::{AppendError, BatchItem, NotCommitted, PostgresLimits, Prepared};
-use vrx_testkit::postgres::{PostgresServer, ServerOptions};
+use vrx_testkit::SmallDisk;
+use vrx_testkit::postgres::ServerOptions;
 
 use crate::failures::{append_again, assert_whole, entries};
 use crate::scene::{Scene, short, start};
@@ -48,7 +44,7 @@ async fn a_full_disk_is_said_and_takes_nothing_that_stood() {
         "postgres",
         &format!(
             "CREATE TABLESPACE small LOCATION '{}'",
-            disk.0.path().display()
+            disk.path().display()
         ),
     );
     server.sql(
@@ -80,7 +76,7 @@ async fn a_full_disk_is_said_and_takes_nothing_that_stood() {
 async fn a_server_without_room_for_its_own_log_keeps_what_it_confirmed() {
     let disk = SmallDisk::mount("192m");
     let options = ServerOptions::default()
-        .below(disk.0.path())
+        .below(disk.path())
         .setting("shared_buffers", "8MB")
         .setting("min_wal_size", "32MB")
         .setting("max_wal_size", "64MB");
@@ -109,54 +105,4 @@ async fn a_server_without_room_for_its_own_log_keeps_what_it_confirmed() {
         "{entered} entries of a batch: {why}"
     );
     assert_whole(&fixture, head.size).await;
-}
-
-/// A small file system in memory.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args([
-                "-t",
-                "tmpfs",
-                "-o",
-                &format!("size={size},mode=755"),
-                "tmpfs",
-            ])
-            .arg(folder.path())
-            .status()
-            .unwrap();
-        assert!(
-            mounted.success(),
-            "this test mounts a small file system: run it as root, in a container that may mount"
-        );
-        Self(folder)
-    }
-
-    fn give_to_the_owner_of(&self, server: &PostgresServer) {
-        let owner = std::fs::metadata(server.data_folder()).unwrap();
-        chown(self.0.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
-    }
-
-    /// Leaves no more than so many bytes free.
-    fn fill(&self, leave: u64) -> PathBuf {
-        let path = self.0.path().join("ballast");
-        let mut ballast = File::create(&path).unwrap();
-        let chunk = vec![0; 65_536];
-        let mut size = 0;
-        while let Ok(count @ 1..) = ballast.write(&chunk) {
-            size += count as u64;
-        }
-        ballast.set_len(size - leave).unwrap();
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // The servers on it have ended by now.
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
 }

@@ -145,6 +145,46 @@ async fn a_statement_that_takes_too_long_is_busy_and_heals() {
     drop(fixture.store.lookup(&number(1)).await.unwrap());
 }
 
+#[tokio::test]
+async fn lookups_that_wait_for_the_one_before_them_are_counted() {
+    let scene = Scene::fresh().await;
+    let limits = PostgresLimits {
+        statement: Duration::from_mins(1),
+        lock: Duration::from_mins(1),
+        ..short()
+    };
+    let fixture = scene.fixture(limits).await;
+    let mut holder = scene.superuser().await;
+    holder.execute("BEGIN").await.unwrap();
+    holder
+        .execute("LOCK TABLE vrx.person_tag IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let ask = |nth| {
+        let store = Arc::clone(&fixture.store);
+        tokio::spawn(async move { store.lookup(&number(nth)).await.map(drop) })
+    };
+    let mut asking = vec![ask(0)];
+    scene.wait_for(WAITING).await;
+    assert_eq!(fixture.store.lookup_queue().waiting, 0);
+    asking.extend((1..4).map(ask));
+    let queued = async {
+        while fixture.store.lookup_queue().waiting != 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, queued)
+        .await
+        .expect("three wait");
+    holder.execute("ROLLBACK").await.unwrap();
+    for asked in asking {
+        asked.await.unwrap().unwrap();
+    }
+    let queue = fixture.store.lookup_queue();
+    assert!(queue.waiting == 0 && queue.limit > 3, "{queue:?}");
+}
+
 /// What PostgreSQL calls a serialisation failure comes as a deadlock here: nothing is read under an older state and
 /// written under a newer one.
 #[tokio::test]
@@ -199,6 +239,41 @@ async fn a_deadlock_is_a_lost_try() {
     let (items, seal) = approval(&fixture);
     fixture.store.append(expected, items, seal).await.unwrap();
     assert_whole(&fixture, 2).await;
+}
+
+/// Servers that decide otherwise about order than this one say so in a statement, or only when it comes to the commit.
+#[tokio::test]
+async fn a_serialisation_failure_is_a_lost_try_whether_a_statement_or_the_commit_meets_it() {
+    let scene = Scene::fresh().await;
+    let fixture = scene.fixture(short()).await;
+    scene.database.sql(
+        "CREATE SEQUENCE public.tries;
+         CREATE FUNCTION public.lose() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+         BEGIN
+             IF nextval('public.tries') <= 2 THEN RAISE SQLSTATE '40001'; END IF;
+             RETURN NEW;
+         END $$",
+    );
+    append_while(&fixture, || {}).await.unwrap();
+    let mut size = 2;
+    for trigger in [
+        "TRIGGER lose BEFORE UPDATE ON vrx.log_head",
+        "CONSTRAINT TRIGGER lose AFTER UPDATE ON vrx.log_head DEFERRABLE INITIALLY DEFERRED",
+    ] {
+        scene.database.sql(&format!(
+            "SELECT setval('public.tries', 1, false);
+             CREATE {trigger} FOR EACH ROW EXECUTE FUNCTION public.lose()"
+        ));
+        for _ in 0..2 {
+            let refused = append_while(&fixture, || {}).await;
+            assert_eq!(refused, Err(NotCommitted::Busy.into()), "{trigger}");
+            assert_whole(&fixture, size).await;
+        }
+        append_while(&fixture, || {}).await.unwrap();
+        size += 2;
+        assert_whole(&fixture, size).await;
+        scene.database.sql("DROP TRIGGER lose ON vrx.log_head");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

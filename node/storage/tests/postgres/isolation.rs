@@ -31,7 +31,7 @@ const TABLES: [&str; 16] = [
 ];
 
 /// Two tenants in one database, the first of them with residents, doses, an import and entries.
-async fn two_tenants() -> (Scene, Fixture, Fixture, TenantOptions) {
+pub(crate) async fn two_tenants() -> (Scene, Fixture, Fixture, TenantOptions) {
     let scene = Scene::fresh().await;
     let limits = PostgresLimits::default();
     let other = scene.add(OTHER).await;

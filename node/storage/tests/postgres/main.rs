@@ -7,6 +7,7 @@
     clippy::panic
 )]
 
+mod alike;
 mod cancellation;
 mod disk;
 mod failures;

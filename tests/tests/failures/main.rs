@@ -7,163 +7,33 @@
     clippy::panic
 )]
 
+mod disk;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
-use vrx_tests::demo::{Demo, FUJISAWA, YOKOHAMA, wait_until};
-use vrx_tests::exchange::{Told, query, request, told};
-use vrx_tests::log::ExportedLog;
+use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
+use vrx_tests::exchange::{query, request, told};
+use vrx_tests::on_both_databases;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_database_file_that_is_deleted_while_serving_stops_provision() {
-    let demo = Demo::start(2_000).unwrap();
-    let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-    let number = demo.numbers("provided")[0].clone();
-    told(query(&channel, request(&number)).await.unwrap()).unwrap();
-    std::fs::remove_file(state(&demo).join("vrx.db")).unwrap();
-    let status = query(&channel, request(&number))
-        .await
-        .expect_err("the database is gone");
-    unavailable_for_certain(&status);
-    let again = query(&channel, request(&number))
-        .await
-        .expect_err("it is still gone");
-    unavailable_for_certain(&again);
+on_both_databases! {
+    a_tag_pointed_at_another_person_is_an_internal_error_with_an_incident_and_no_detail,
+    more_calls_in_flight_than_allowed_are_told_when_to_come_back,
+    a_second_process_on_the_same_log_is_refused,
+    a_keyring_that_cannot_be_opened_stops_the_start_and_changes_nothing,
+    a_bad_configuration_ends_with_64_and_names_file_key_and_remedy,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_refuses_and_provision_goes_on_when_there_is_room() {
-    let mut demo = Demo::start(2_000).unwrap();
+async fn a_tag_pointed_at_another_person_is_an_internal_error_with_an_incident_and_no_detail(
+    on: On,
+) {
+    let mut demo = Demo::start_on(2_000, on).unwrap();
     demo.signal(FUJISAWA, "TERM").unwrap();
     demo.wait_ended(FUJISAWA).await.unwrap();
-    // The kernel answers "no space left" to every 9th to 40th write into the database's files.
-    let mut wrapped = demo
-        .spawn(
-            FUJISAWA,
-            &[
-                "strace",
-                "-f",
-                "-qq",
-                "-o",
-                "/dev/null",
-                "-e",
-                "trace=pwrite64",
-                "-e",
-                "inject=pwrite64:error=ENOSPC:when=400..460",
-            ],
-        )
-        .unwrap();
-    demo.wait_ready(FUJISAWA).await.unwrap();
-    let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-    let (mut receipts, mut refused) = (Vec::new(), 0);
-    for number in demo.numbers("provided").iter().cycle().take(400) {
-        match query(&channel, request(number)).await {
-            Ok(response) => {
-                let Told::Found(found) = told(response).unwrap() else {
-                    panic!("a full disk read as nothing");
-                };
-                receipts.push(found.receipt.unwrap());
-            }
-            Err(status) => {
-                unavailable_for_certain(&status);
-                refused += 1;
-            }
-        }
-    }
-    assert!(refused > 0, "the disk was never full");
-    let last = query(&channel, request(&demo.numbers("provided")[0])).await;
-    told(last.expect("room again, service again")).unwrap();
-    stop_traced(&mut wrapped).await;
-    demo.restart(FUJISAWA).await.unwrap();
-    ExportedLog::of(&demo, FUJISAWA)
-        .unwrap()
-        .holds_all(&receipts, &demo.node(FUJISAWA).unwrap().log_vkey)
-        .unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failed_fsync_poisons_the_log_until_recovery() {
-    let mut demo = Demo::start(2_000).unwrap();
-    demo.signal(FUJISAWA, "TERM").unwrap();
-    demo.wait_ended(FUJISAWA).await.unwrap();
-    let mut wrapped = demo
-        .spawn(
-            FUJISAWA,
-            &[
-                "strace",
-                "-f",
-                "-qq",
-                "-o",
-                "/dev/null",
-                "-e",
-                "trace=fsync,fdatasync",
-                "-e",
-                "inject=fsync,fdatasync:error=EIO:when=30",
-            ],
-        )
-        .unwrap();
-    demo.wait_ready(FUJISAWA).await.unwrap();
-    let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-    let mut receipts = Vec::new();
-    let mut failed = None;
-    for number in demo.numbers("provided").iter().cycle().take(400) {
-        match query(&channel, request(number)).await {
-            Ok(response) => {
-                assert!(failed.is_none(), "an answer left after a failed fsync");
-                receipts.push(told(response).unwrap().receipt().unwrap());
-            }
-            Err(status) => {
-                assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-                failed = Some(status);
-            }
-        }
-    }
-    assert!(failed.is_some(), "the fsync never failed");
-    stop_traced(&mut wrapped).await;
-    demo.restart(FUJISAWA).await.unwrap();
-    ExportedLog::of(&demo, FUJISAWA)
-        .unwrap()
-        .holds_all(&receipts, &demo.node(FUJISAWA).unwrap().log_vkey)
-        .unwrap();
-    let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
-    told(
-        query(&channel, request(&demo.numbers("provided")[0]))
-            .await
-            .unwrap(),
-    )
-    .unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tag_pointed_at_another_person_is_an_internal_error_with_an_incident_and_no_detail() {
-    let mut demo = Demo::start(2_000).unwrap();
-    demo.signal(FUJISAWA, "TERM").unwrap();
-    demo.wait_ended(FUJISAWA).await.unwrap();
-    {
-        // Every number's tag is pointed at the next person: what someone with the database could do.
-        let database = rusqlite::Connection::open(state(&demo).join("vrx.db")).unwrap();
-        let tags: Vec<(Vec<u8>, Vec<u8>)> = database
-            .prepare("SELECT tag, person_id FROM person_tag WHERE kind = 1")
-            .unwrap()
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        assert!(tags.len() > 1000);
-        for (at, (tag, _)) in tags.iter().enumerate() {
-            let (_, next) = &tags[(at + 1) % tags.len()];
-            database
-                .execute(
-                    "UPDATE person_tag SET person_id = ?2 WHERE kind = 1 AND tag = ?1",
-                    (tag, next),
-                )
-                .unwrap();
-        }
-    }
+    point_every_number_at_the_next_person(&demo, on);
     demo.restart(FUJISAWA).await.unwrap();
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     let number = demo.numbers("provided")[0].clone();
@@ -177,9 +47,8 @@ async fn a_tag_pointed_at_another_person_is_an_internal_error_with_an_incident_a
     assert!(!log.contains(&number));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn more_calls_in_flight_than_allowed_are_told_when_to_come_back() {
-    let mut demo = Demo::start(2_000).unwrap();
+async fn more_calls_in_flight_than_allowed_are_told_when_to_come_back(on: On) {
+    let mut demo = Demo::start_on(2_000, on).unwrap();
     demo.signal(FUJISAWA, "TERM").unwrap();
     demo.wait_ended(FUJISAWA).await.unwrap();
     let config = demo.node(FUJISAWA).unwrap().config.clone();
@@ -227,9 +96,8 @@ async fn more_calls_in_flight_than_allowed_are_told_when_to_come_back() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_process_on_the_same_log_is_refused() {
-    let demo = Demo::shared().unwrap();
+async fn a_second_process_on_the_same_log_is_refused(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let mut second = demo.spawn(FUJISAWA, &[]).unwrap();
     let status = tokio::task::spawn_blocking(move || second.wait())
         .await
@@ -245,9 +113,8 @@ async fn a_second_process_on_the_same_log_is_refused() {
     .unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_keyring_that_cannot_be_opened_stops_the_start_and_changes_nothing() {
-    let mut demo = Demo::start(2_000).unwrap();
+async fn a_keyring_that_cannot_be_opened_stops_the_start_and_changes_nothing(on: On) {
+    let mut demo = Demo::start_on(2_000, on).unwrap();
     demo.signal(FUJISAWA, "TERM").unwrap();
     demo.wait_ended(FUJISAWA).await.unwrap();
     let home = demo
@@ -296,9 +163,8 @@ async fn a_keyring_that_cannot_be_opened_stops_the_start_and_changes_nothing() {
     .unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bad_configuration_ends_with_64_and_names_file_key_and_remedy() {
-    let demo = Demo::shared().unwrap();
+async fn a_bad_configuration_ends_with_64_and_names_file_key_and_remedy(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
     let config = demo.node(FUJISAWA).unwrap().config.clone();
     let good = std::fs::read_to_string(&config).unwrap();
     let beside = config.with_file_name("bad.toml");
@@ -331,6 +197,42 @@ async fn a_bad_configuration_ends_with_64_and_names_file_key_and_remedy() {
     std::fs::remove_file(beside).unwrap();
 }
 
+/// What someone with the database could do.
+fn point_every_number_at_the_next_person(demo: &Demo, on: On) {
+    let moved: usize = match on {
+        On::Sqlite => {
+            let database = rusqlite::Connection::open(state(demo).join("vrx.db")).unwrap();
+            database
+                .execute(
+                    "UPDATE person_tag SET person_id = next FROM (
+                         SELECT key_id AS next_key, tag AS next_tag, coalesce(
+                             lead(person_id) OVER (ORDER BY key_id, tag),
+                             first_value(person_id) OVER (ORDER BY key_id, tag)
+                         ) AS next FROM person_tag WHERE kind = 1
+                     ) WHERE kind = 1 AND key_id = next_key AND tag = next_tag",
+                    (),
+                )
+                .unwrap()
+        }
+        On::Postgres => {
+            let moved = demo.sql(
+                FUJISAWA,
+                "WITH moved AS (
+                     UPDATE vrx.person_tag t SET person_id = n.next FROM (
+                         SELECT key_id, tag, coalesce(
+                             lead(person_id) OVER (ORDER BY key_id, tag),
+                             first_value(person_id) OVER (ORDER BY key_id, tag)
+                         ) AS next FROM vrx.person_tag WHERE kind = 1
+                     ) n WHERE t.kind = 1 AND (t.key_id, t.tag) = (n.key_id, n.tag)
+                     RETURNING 1
+                 ) SELECT count(*) FROM moved",
+            );
+            moved.unwrap().parse().unwrap()
+        }
+    };
+    assert!(moved > 1_000, "{moved} tags");
+}
+
 /// `UNAVAILABLE` with `RetryInfo`: nothing left, for certain.
 fn unavailable_for_certain(status: &Status) {
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
@@ -350,19 +252,4 @@ async fn start_and_fail(demo: &Demo) -> (i32, String) {
     let log = std::fs::read_to_string(&demo.node(FUJISAWA).unwrap().log_file).unwrap();
     let tail: Vec<&str> = log.lines().rev().take(8).collect();
     (status.code().unwrap_or(-1), tail.join("\n"))
-}
-
-/// Ends a node that runs under strace: the signal goes to the program, strace ends with it.
-async fn stop_traced(strace: &mut std::process::Child) {
-    let children = format!("/proc/{0}/task/{0}/children", strace.id());
-    let node = std::fs::read_to_string(children).unwrap();
-    for pid in node.split_whitespace() {
-        let status = Command::new("kill").args(["-TERM", pid]).status().unwrap();
-        assert!(status.success());
-    }
-    wait_until(Duration::from_mins(1), "strace ends with the node", || {
-        Ok(strace.try_wait()?.is_some())
-    })
-    .await
-    .unwrap();
 }
