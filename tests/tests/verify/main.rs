@@ -7,5 +7,6 @@
     clippy::panic
 )]
 
+mod foreign;
 mod made;
 mod offline;
