@@ -95,6 +95,13 @@ async fn a_node_s_log_holds_for_code_that_is_not_ours(on: On) {
     let found = ended.done().unwrap();
     assert_eq!(found["size"].to_string(), new);
     assert_eq!(found["entries_checked"], found["size"]);
+    // One bit, and neither has it.
+    let tile = folder.join("tile/0/000");
+    let mut bytes = std::fs::read(&tile).unwrap();
+    bytes[4_000] ^= 1;
+    std::fs::write(&tile, bytes).unwrap();
+    assert!(second.check_all().is_err());
+    assert_eq!(vrx(&whole, demo.folder().as_path(), "").code, 1);
 }
 
 async fn receipts_saved_at_the_desks_hold_for_code_that_is_not_ours(on: On) {

@@ -10,3 +10,4 @@
 mod foreign;
 mod made;
 mod offline;
+mod proofs;
