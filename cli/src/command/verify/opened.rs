@@ -154,7 +154,8 @@ impl Opened {
     /// Takes over the values of one commitment that was opened.
     fn add(&mut self, to: CommitTo, names: Option<&[&'static str]>, values: &[Committed]) {
         let shown = |value: &Committed| match value {
-            Committed::Text(text) => text.clone(),
+            // Another municipality's words: nothing in them may steer a terminal.
+            Committed::Text(text) => text.replace(char::is_control, "\u{fffd}"),
             Committed::Bytes { hex } => hex.clone(),
             Committed::Number(()) => "一致 (matches)".to_owned(),
         };
@@ -207,5 +208,83 @@ impl Opened {
             }
         }
         Value::Object(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Path, Stop, open};
+    use vrx_tlog::{CommitTo, Leaf, commit};
+
+    fn leaf(kind: u8) -> Leaf {
+        let committed = |to, values: &[&str]| {
+            commit(&[7; 32], to, values.iter().map(|value| value.as_bytes())).unwrap()
+        };
+        Leaf {
+            kind,
+            index: 0,
+            time: 0,
+            entry_id: [0; 16],
+            key_epoch: 1,
+            c_subject: [0; 32],
+            c_actor: committed(CommitTo::Actor, &["who", "with", "act\u{1b}[2J"]),
+            c_content: committed(CommitTo::Content, &["name", "value", "other", "thing"]),
+        }
+    }
+
+    fn file() -> String {
+        let key = "07".repeat(32);
+        format!(
+            r#"{{"actor":{{"key":"{key}","values":["who",{{"hex":"77697468"}},"act\u001b[2J"]}},"content":{{"key":"{key}","values":["name","value","other","thing"]}}}}"#
+        )
+    }
+
+    #[test]
+    fn values_get_the_names_of_their_table_and_steer_no_terminal() {
+        let opened = open(&file(), Path::new("f"), &leaf(3)).ok().unwrap();
+        assert_eq!(
+            opened.rows(),
+            [
+                ["actor", "caller", "who"],
+                ["actor", "caller_certificate_sha256", "77697468"],
+                ["actor", "action", "act\u{fffd}[2J"],
+                ["content", "name", "value"],
+                ["content", "other", "thing"],
+            ]
+        );
+        // The same values aren't an exchange entry's.
+        assert!(matches!(
+            open(&file(), Path::new("f"), &leaf(1)),
+            Err(Stop::Failed(_))
+        ));
+        let changed = file().replace("thing", "thinG");
+        assert!(matches!(
+            open(&changed, Path::new("f"), &leaf(3)),
+            Err(Stop::NotProved(..))
+        ));
+    }
+
+    #[test]
+    fn no_damaged_file_makes_it_panic_or_opens_anything() {
+        let whole = file().into_bytes();
+        for at in 0..whole.len() {
+            for byte in [b'0', b'"', b'{', b']', b',', 0xff, 0] {
+                let mut damaged = whole.clone();
+                if damaged[at] == byte {
+                    continue;
+                }
+                damaged[at] = byte;
+                let text = String::from_utf8_lossy(&damaged);
+                assert!(open(&text, Path::new("f"), &leaf(3)).is_err(), "{text}");
+                assert!(
+                    open(
+                        &text[..text.floor_char_boundary(at)],
+                        Path::new("f"),
+                        &leaf(3)
+                    )
+                    .is_err()
+                );
+            }
+        }
     }
 }

@@ -282,3 +282,57 @@ fn add(details: &mut Value, key: &str, value: Value) {
         details.insert(key.to_owned(), value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Path, read_receipt};
+
+    fn json() -> String {
+        let (leaf, hash) = ("01".repeat(134), "02".repeat(32));
+        format!(
+            r#"{{"outcome":"found","receipt":{{"log_index":3,"leaf":"{leaf}","checkpoint":"a\n","inclusion_proof":["{hash}","{hash}"]}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_receipt_is_read_alone_and_out_of_a_whole_output() {
+        let whole = read_receipt(&json(), Path::new("f")).unwrap();
+        let alone = json()
+            .replace(r#"{"outcome":"found","receipt":"#, "")
+            .replace("}}", "}");
+        assert_eq!(read_receipt(&alone, Path::new("f")).unwrap(), whole);
+        assert_eq!((whole.log_index, whole.inclusion_proof.len()), (3, 2));
+        assert!(whole.consistency_proof.is_empty());
+    }
+
+    #[test]
+    fn a_damaged_file_is_a_usage_error_and_nothing_else() {
+        let whole = json();
+        for end in 0..whole.len() {
+            assert_eq!(
+                read_receipt(&whole[..end], Path::new("f"))
+                    .unwrap_err()
+                    .exit_code(),
+                2
+            );
+        }
+        for (from, to) in [
+            ("0101", "01"),
+            ("0202", "02"),
+            ("0101", "010g"),
+            (r#""log_index":3"#, r#""log_index":-3"#),
+            (r#""log_index":3"#, r#""log_index":03"#),
+            (r#""log_index":3"#, r#""log_index":18446744073709551616"#),
+            (r#""receipt":{"#, r#""receipt":null,"x":{"#),
+        ] {
+            let damaged = whole.replacen(from, to, 1);
+            assert_eq!(
+                read_receipt(&damaged, Path::new("f"))
+                    .unwrap_err()
+                    .exit_code(),
+                2,
+                "{damaged}"
+            );
+        }
+    }
+}
