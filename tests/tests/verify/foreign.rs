@@ -77,9 +77,7 @@ async fn a_node_s_log_holds_for_code_that_is_not_ours(on: On) {
     ];
     arguments.extend(["--old-root", &old_root, "--new-root", &new_root]);
     let proof: Vec<String> = proof.iter().map(b64).collect();
-    proof
-        .iter()
-        .for_each(|hash| arguments.extend(["--proof", hash.as_str()]));
+    arguments.extend(proof.iter().flat_map(|hash| ["--proof", hash.as_str()]));
     let ended = vrx(&arguments, demo.folder().as_path(), "");
     assert_eq!(ended.code, 0, "{ended:?}");
     // And the whole folder by vrx verify.

@@ -116,7 +116,7 @@ impl Made {
         if entries {
             for (index, leaves) in (0_u64..).zip(self.leaves.chunks(256)) {
                 let id = TileId { level: 0, index };
-                let bundle = entry_bundle(leaves.iter().map(|leaf| leaf.as_slice())).unwrap();
+                let bundle = entry_bundle(leaves.iter().map(<[u8; 134]>::as_slice)).unwrap();
                 put(id.entries_path(leaves.len() as u64), bundle);
             }
         }

@@ -47,8 +47,7 @@ fn inclusion(index: &str, size: &str, leaf: &Hash, path: &[Hash], root: &Hash) -
         &root,
     ]);
     let path: Vec<String> = path.iter().map(b64).collect();
-    path.iter()
-        .for_each(|hash| arguments.extend(["--proof", hash.as_str()]));
+    arguments.extend(path.iter().flat_map(|hash| ["--proof", hash.as_str()]));
     vrx(&arguments, std::path::Path::new("/"), "")
 }
 
@@ -58,8 +57,7 @@ fn consistency(old: (&str, Hash), new: (&str, Hash), path: &[Hash]) -> Ended {
     arguments.extend(["--old-size", old.0, "--new-size", new.0]);
     arguments.extend(["--old-root", &old_root, "--new-root", &new_root]);
     let path: Vec<String> = path.iter().map(b64).collect();
-    path.iter()
-        .for_each(|hash| arguments.extend(["--proof", hash.as_str()]));
+    arguments.extend(path.iter().flat_map(|hash| ["--proof", hash.as_str()]));
     vrx(&arguments, std::path::Path::new("/"), "")
 }
 

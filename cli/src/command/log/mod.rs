@@ -2,6 +2,7 @@
 
 mod entries;
 mod key;
+mod reconcile;
 mod show;
 mod verify;
 
@@ -41,6 +42,12 @@ pub(crate) enum Command {
     Key,
     /// 最新の署名済みの木の先頭を表示する (C2SP tlog-checkpoint) / print the newest signed checkpoint
     Checkpoint,
+    /// 相手の提供記録と、こちらの照会・受領証を今すぐ照合する（毎夜自動でも行われる） / reconcile with a provider now
+    Reconcile {
+        /// 相手の自治体コード (6桁) / the provider's municipality code
+        #[arg(value_name = "CODE")]
+        provider: String,
+    },
 }
 
 /// Runs the command.
@@ -75,6 +82,7 @@ pub(crate) async fn run(
         Command::Show { index, save } => show::show(&profile, index, save.as_deref(), output).await,
         Command::Key => key::show_key(&profile, output).await,
         Command::Checkpoint => key::show_checkpoint(&profile, output).await,
+        Command::Reconcile { provider } => reconcile::reconcile(&profile, &provider, output).await,
         Command::Verify { proofs } => {
             let verified = verify(connect(&profile).await?, &profile, proofs, output).await?;
             if !output.json(|| verified.json())? {

@@ -106,7 +106,9 @@ impl Walk<'_> {
             if hashes.len() as u64 != width || !rest {
                 return Err(other_tile(id, width));
             }
-            hashes.into_iter().for_each(|hash| self.fsck.hash(hash));
+            for hash in hashes {
+                self.fsck.hash(hash);
+            }
             return Ok(());
         }
         let path = self.folder.join(id.entries_path(width));

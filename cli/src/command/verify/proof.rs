@@ -137,19 +137,17 @@ pub(super) fn receipt(args: &ReceiptArgs) -> Result<Verdict, Stop> {
     let time = clock::show_millis(leaf.time);
     let (japanese, english) = signed.sentence();
     let index = leaf.index;
-    let mut proved = (
+    let mut proved = vec![(
         format!("{time} の{kind}の記録が {index} 番にあり、{japanese}"),
         format!("an entry ({kind_english}) of {time} stands at index {index}, and {english}"),
-    );
-    if let Some(size) = continued {
-        proved.0 += &format!("。手元の {size} 件の木の続きです");
-        proved.1 += &format!("; it continues the known tree of {size} entries");
-    }
-    if let Some(opened) = &opened {
-        let (japanese, english) = opened.sentence();
-        proved.0 += &japanese;
-        proved.1 += &english;
-    }
+    )];
+    proved.extend(continued.map(|size| {
+        (
+            format!("。手元の {size} 件の木の続きです"),
+            format!("; it continues the known tree of {size} entries"),
+        )
+    }));
+    proved.extend(opened.as_ref().map(opened::Opened::sentence));
     let mut details = signed.json();
     add(&mut details, "log_index", index.into());
     add(&mut details, "time", time.into());
@@ -166,7 +164,7 @@ pub(super) fn receipt(args: &ReceiptArgs) -> Result<Verdict, Stop> {
         fields = opened.rows();
     }
     Ok(Verdict {
-        proved,
+        proved: proved.into_iter().unzip::<String, String, _, _>(),
         open: if args.openings.is_some() {
             (
                 "示されていない項目の内容、ログがほかの人にも同じ木を示しているか（証人の連署で分かります）",

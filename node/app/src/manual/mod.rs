@@ -11,3 +11,6 @@ pub mod recovery {}
 
 #[doc = include_str!("verify.md")]
 pub mod verify {}
+
+#[doc = include_str!("reconciliation.md")]
+pub mod reconciliation {}
