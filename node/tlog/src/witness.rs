@@ -168,7 +168,7 @@ mod tests {
     );
 
     fn request(old: u64, proof: &[&str], (size, root, signature): (u64, &str, &str)) -> String {
-        let proof: String = proof.iter().map(|line| format!("{line}\n")).collect();
+        let proof: String = proof.iter().flat_map(|line| [line, "\n"]).collect();
         format!("old {old}\n{proof}\n{ORIGIN}\n{size}\n{root}\n\n\u{2014} {ORIGIN} {signature}\n")
     }
 
