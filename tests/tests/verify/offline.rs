@@ -206,6 +206,7 @@ fn a_checkpoint_needs_the_log_s_signature_and_the_quorum() {
     not_proved(&with(&["--quorum", "3"]));
     not_proved(&with(&[])); // all of them
     usage(&with(&["--quorum", "4"]));
+    usage(&with(&["--quorum", "02"]));
     usage(&with(&["--witness", &keys[0]]));
     let forged = log.note(9, &[1, 3]).replace("\n9\n", "\n8\n");
     not_proved(&log.verify("checkpoint", &[&log.file("forged", forged)], ""));
