@@ -203,13 +203,15 @@ async fn ask(fixture: &Fixture, known: &Known, function: &str, whose: Whose, nth
         "entries" => format!("{:?}", store.entries(from, 9).await),
         "tiles" => format!("{:?}", store.tiles(&[(0, from - 1)]).await),
         "prepare_persons" => {
-            let chunk = store.prepare_persons(import([9; 16]), &[row(person)]).await;
+            let chunk = store
+                .prepare_persons(import([9; 16]), vec![row(person)].into())
+                .await;
             format!("{:?}", chunk.map(|chunk| chunk.outcomes))
         }
         "prepare_doses" => {
             let mut row = dose_row(0, 1);
             row.addressee = Some(addressee(person));
-            let chunk = store.prepare_doses(import([9; 16]), &[row]).await;
+            let chunk = store.prepare_doses(import([9; 16]), vec![row].into()).await;
             format!("{:?}", chunk.map(|chunk| chunk.outcomes))
         }
         "prepare_adoption" => {
