@@ -11,7 +11,7 @@ use super::files::DOSES;
 /// Rows a transaction: a chunk of an import.
 const CHUNK: u64 = 500;
 /// Bytes of a sealed dose of [`super::files`].
-pub(super) const BODY: usize = 203;
+pub(super) const BODY: usize = 157;
 
 /// Rows a second into a `SQLite` file of its own in `folder`, with the settings of a node.
 ///
@@ -37,7 +37,13 @@ pub(super) fn on_sqlite(folder: &Path, rows: u64) -> anyhow::Result<f64> {
         let mut tag = connection.prepare_cached("INSERT INTO tag VALUES (1, 3, 1, ?1, ?2)")?;
         for nth in nth..(nth + CHUNK).min(rows) {
             let person = scattered(nth / DOSES);
-            dose.execute((person, scattered(!nth), [7_u8; 16], i64::try_from(nth)?, body))?;
+            dose.execute((
+                person,
+                scattered(!nth),
+                [7_u8; 16],
+                i64::try_from(nth)?,
+                body,
+            ))?;
             if nth.is_multiple_of(DOSES) {
                 let mut value = [0; 32];
                 value[..16].copy_from_slice(&scattered(nth << 32));
