@@ -234,7 +234,7 @@ async fn a_line_that_comes_again_chunks_later_is_taken_as_if_each_chunk_had_foll
         ceased: "2026-11-02",
         ..Resident::moved(3)
     });
-    lines.extend((701..2700).map(|serial| Resident::moved(serial)));
+    lines.extend((701..2700).map(Resident::moved));
     lines.push(Resident::moved(1));
     let (summary, _) = import(tenant, "sato", File::Persons, &persons_csv(&lines)).await;
     assert_eq!(

@@ -1,9 +1,9 @@
 //! The reference: rows of the same sizes and keys, put into equal tables by nothing but the database, as often made durable.
 
 use std::path::Path;
-use std::time::Instant;
 
 use rusqlite::Connection;
+use tokio::time::Instant;
 use vrx_testkit::postgres::{DATABASE, PostgresServer};
 
 use super::files::DOSES;
@@ -45,9 +45,7 @@ pub(super) fn on_sqlite(folder: &Path, rows: u64) -> anyhow::Result<f64> {
                 body,
             ))?;
             if nth.is_multiple_of(DOSES) {
-                let mut value = [0; 32];
-                value[..16].copy_from_slice(&scattered(nth << 32));
-                tag.execute((value, person))?;
+                tag.execute(([scattered(nth << 32), scattered(nth)].concat(), person))?;
             }
         }
         connection.execute_batch("COMMIT")?;
