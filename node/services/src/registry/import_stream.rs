@@ -1,6 +1,6 @@
 //! What both imports share: bytes in, chunks of rows through the log, refused rows out, nothing held beyond the few chunks under way.
 //!
-//! A chunk is at most 500 rows, one change and one entry ([`super::import_chunks`]). Rows that were taken stay taken when another chunk
+//! A chunk is at most 500 rows, one change and one entry (`import_chunks`). Rows that were taken stay taken when another chunk
 //! fails; running the file again takes the rest and changes nothing of what is there.
 
 use std::future::Future;
