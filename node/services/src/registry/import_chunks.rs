@@ -1,7 +1,7 @@
 //! Chunks of an import under way: while one waits for its entry, the next ones are compared and sealed.
 //!
 //! What comes of a chunk must not depend on how many are under way. Two of them are under way at once only if they share no key
-//! ([`Source::keys`]): then neither sees what the other changes, and all comes out as if one had followed the other. A chunk that
+//! (`Source::keys`): then neither sees what the other changes, and all comes out as if one had followed the other. A chunk that
 //! shares a key waits until the earlier one has ended.
 
 use std::collections::{HashSet, VecDeque};
@@ -60,13 +60,13 @@ impl<R> Gathered<R> {
 
 /// The keys of one chunk, hashed under a key of this process: nothing of a resident is kept in them. Two values with the same hash cost
 /// a wait and nothing else.
-pub(super) struct Keys<'a> {
+pub(crate) struct Keys<'a> {
     hasher: &'a RandomState,
     hashes: HashSet<u64>,
 }
 
 impl Keys<'_> {
-    pub(super) fn add(&mut self, key: impl Hash) {
+    pub(crate) fn add(&mut self, key: impl Hash) {
         self.hashes.insert(self.hasher.hash_one(key));
     }
 }

@@ -1,6 +1,6 @@
 //! What both imports share: bytes in, chunks of rows through the log, refused rows out, nothing held beyond the few chunks under way.
 //!
-//! A chunk is at most 500 rows, one change and one entry ([`super::import_chunks`]). Rows that were taken stay taken when another chunk
+//! A chunk is at most 500 rows, one change and one entry (`import_chunks`). Rows that were taken stay taken when another chunk
 //! fails; running the file again takes the rest and changes nothing of what is there.
 
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
-use vrx_crypto::{Keyring, TagKind};
+use vrx_crypto::{Drawn, Keyring, TagKind};
 use vrx_domain::{Caller, Date, ImportId, Random, Role};
 use vrx_storage::{CHUNK_ROWS, ImportKind, PreparedChunk, RegistryStore, StorageError};
 use zeroize::Zeroizing;
@@ -22,6 +22,9 @@ use crate::{
     policy::check_role,
     tenants::TenantServices,
 };
+
+/// Random bytes drawn at once for the ids of doses.
+const DRAWN: usize = 1_024;
 
 /// How an import is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -202,10 +205,12 @@ impl<S: Source> Import<S> {
         rows: Vec<Row<<S::Layout as Layout>::Row>>,
         rows_read: u64,
     ) -> Result<(), ServiceError> {
+        let random = Arc::clone(&self.random);
+        let random = Drawn::new(&*random, DRAWN);
         for row in rows {
             match row {
                 Row::Parsed(ParsedRow { line, row }) => {
-                    let rows = S::rows(row, &*self.random);
+                    let rows = S::rows(row, &random);
                     // The doses of one row stay together, so that they are taken or refused together.
                     if self.gathered.rows.len() + rows.len() > CHUNK_ROWS {
                         self.send_chunk().await?;

@@ -3,10 +3,10 @@
 pub mod adopt;
 pub mod approve_import;
 mod check_answer;
-pub mod import_chunks;
+mod import_chunks;
 pub mod import_doses;
 pub mod import_persons;
-mod import_stream;
+pub mod import_stream;
 pub mod inquire;
 mod inquiry_record;
 pub mod inquiry_report;

@@ -1,9 +1,9 @@
 //! The reference: rows of the same sizes and keys, put into equal tables by nothing but the database, as often made durable.
 
 use std::path::Path;
-use std::time::Instant;
 
 use rusqlite::Connection;
+use tokio::time::Instant;
 use vrx_testkit::postgres::{DATABASE, PostgresServer};
 
 use super::files::DOSES;
@@ -11,7 +11,7 @@ use super::files::DOSES;
 /// Rows a transaction: a chunk of an import.
 const CHUNK: u64 = 500;
 /// Bytes of a sealed dose of [`super::files`].
-pub(super) const BODY: usize = 203;
+pub(super) const BODY: usize = 157;
 
 /// Rows a second into a `SQLite` file of its own in `folder`, with the settings of a node.
 ///
@@ -45,9 +45,7 @@ pub(super) fn on_sqlite(folder: &Path, rows: u64) -> anyhow::Result<f64> {
                 body,
             ))?;
             if nth.is_multiple_of(DOSES) {
-                let mut value = [0; 32];
-                value[..16].copy_from_slice(&scattered(nth << 32));
-                tag.execute((value, person))?;
+                tag.execute(([scattered(nth << 32), scattered(nth)].concat(), person))?;
             }
         }
         connection.execute_batch("COMMIT")?;
