@@ -93,7 +93,6 @@ async fn main() {
             towns.push(Prefecture::found(on, count, *persons, arguments.connections).await);
         }
     }
-    let reference = Reference::start().await;
     println!(
         "cores {}  load {load}  doses a person {DOSES}  in flight {}  connections {}  {}",
         machine::cores(),
@@ -102,12 +101,47 @@ async fn main() {
         server.sql("postgres", "SHOW server_version").trim(),
     );
 
+    print_sizes(&towns);
+    print_rates(&towns, &arguments).await;
+
     let window = Duration::from_secs(arguments.seconds);
+    if arguments.statements {
+        for town in towns.iter().filter(|town| town.postgres.is_some()) {
+            print_statements(town, arguments.in_flight, window).await;
+        }
+    }
+
+    println!(
+        "{:<46} {:>8} {:>12} {:>10}",
+        "without", "tenants", "answers/s", "costs"
+    );
+    for town in towns.iter().filter(|town| town.postgres.is_some()) {
+        let (with, without) = alternating(town, &arguments, RLS_OFF, RLS_ON).await;
+        print_cost("row-level security", town, &with, &without);
+    }
+    let alone = |town: &&Prefecture| town.postgres.is_some() && town.codes.len() == 1;
+    if let Some(town) = towns.iter().find(alone) {
+        let code = town.codes[0].as_u32();
+        let (off, on) = (plain(code), parted(code));
+        let (with, without) = alternating(town, &arguments, &off, &on).await;
+        print_cost(
+            "partitions (tables of their own in their place)",
+            town,
+            &with,
+            &without,
+        );
+    }
+    for town in towns {
+        town.close().await;
+    }
+}
+
+fn print_sizes(towns: &[Prefecture]) {
     println!(
         "{:<10} {:>8} {:>10} {:>12} {:>22} {:>14}",
         "on", "tenants", "persons", "rows in/s", "memory while put in MB", "database MB"
     );
-    for town in &towns {
+    for town in towns {
         println!(
             "{:<10} {:>8} {:>10} {:>12.0} {:>22.0} {:>14}",
             town.on(),
@@ -118,6 +152,12 @@ async fn main() {
             town.megabytes(),
         );
     }
+}
+
+/// Windows of the echo and of every town in turn.
+async fn print_rates(towns: &[Prefecture], arguments: &Arguments) {
+    let window = Duration::from_secs(arguments.seconds);
+    let reference = Reference::start().await;
     let mut echoes = Vec::new();
     let mut rates = vec![Vec::new(); towns.len()];
     let mut times = vec![latencies(); towns.len()];
@@ -161,35 +201,6 @@ async fn main() {
         );
     }
     reference.end();
-    if arguments.statements {
-        for town in towns.iter().filter(|town| town.postgres.is_some()) {
-            print_statements(town, arguments.in_flight, window).await;
-        }
-    }
-
-    println!(
-        "{:<46} {:>8} {:>12} {:>10}",
-        "without", "tenants", "answers/s", "costs"
-    );
-    for town in towns.iter().filter(|town| town.postgres.is_some()) {
-        let (with, without) = alternating(town, &arguments, RLS_OFF, RLS_ON).await;
-        print_cost("row-level security", town, &with, &without);
-    }
-    let alone = |town: &&Prefecture| town.postgres.is_some() && town.codes.len() == 1;
-    if let Some(town) = towns.iter().find(alone) {
-        let code = town.codes[0].as_u32();
-        let (off, on) = (plain(code), parted(code));
-        let (with, without) = alternating(town, &arguments, &off, &on).await;
-        print_cost(
-            "partitions (tables of their own in their place)",
-            town,
-            &with,
-            &without,
-        );
-    }
-    for town in towns {
-        town.close().await;
-    }
 }
 
 const TABLES: [&str; 6] = [
