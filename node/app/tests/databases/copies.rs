@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vrx_crypto::Keyring;
 use vrx_domain::{InquiryId, MunicipalityCode, Random, Tenant, TenantId, UnixMillis};
-use vrx_storage::conformance::{Fixture, Seeded, dose_row, number, receipts, row};
+use vrx_storage::conformance::{Fixture, Seeded, dose_row, number, receipts, row, witness};
 use vrx_storage::copy::{
     LOG_ENTRY, Row, TABLES, TENANT_META, TenantSink, TenantSource, Value, compare, copy,
 };
@@ -14,7 +14,7 @@ use vrx_storage::postgres::{
 use vrx_storage::{
     AppendError, BatchItem, Change, ImportKind, InquiryRecord, LogStore, Lookup, NotCommitted,
     PeerCheckpoint, PersonStore, RegistryStore, SqliteOptions, SqliteReplacement, SqliteSource,
-    SqliteTenant, StorageError,
+    SqliteTenant, StorageError, WitnessStore,
 };
 use vrx_testkit::postgres::TestDatabase;
 
@@ -77,6 +77,14 @@ impl Filled {
         ] {
             fixture.commit(change).await.unwrap();
         }
+        store
+            .swap_witnessed(None, witness::witnessed(7, 1))
+            .await
+            .unwrap();
+        store
+            .keep_cosigned(witness::cosigned(7, "a witness"))
+            .await
+            .unwrap();
         let about = |nth| BatchItem {
             change: None,
             subject: fixture.subject(nth),
