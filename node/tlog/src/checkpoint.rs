@@ -2,8 +2,9 @@
 
 use crate::error::CheckpointError;
 use crate::hash::Hash;
-use crate::note::{SignedNote, VerifierKey};
+use crate::note::SignedNote;
 use crate::text::{base64, parse_decimal, parse_hash};
+use crate::vkey::VerifierKey;
 
 /// The state of a log that its owner stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,17 @@ impl Checkpoint {
     /// Parses such a text strictly: sizes without leading zeros, canonical base64. Our logs write no extension lines, so none are accepted:
     /// they would be words that no monitor checks.
     pub fn parse(body: &str) -> Result<Self, CheckpointError> {
+        let checkpoint = Self::parse_any_root(body)?;
+        if checkpoint.size == 0 && checkpoint.root != crate::EMPTY_ROOT {
+            return Err(CheckpointError::Malformed(
+                "an empty log has the empty root",
+            ));
+        }
+        Ok(checkpoint)
+    }
+
+    /// The same, where an empty log with another root is told apart from a text that is no checkpoint.
+    pub(crate) fn parse_any_root(body: &str) -> Result<Self, CheckpointError> {
         let lines = body
             .strip_suffix('\n')
             .ok_or(CheckpointError::Malformed("the last line doesn't end"))?;
@@ -36,7 +48,7 @@ impl Checkpoint {
         if lines.next().is_some() {
             return Err(CheckpointError::Malformed("it has extension lines"));
         }
-        if origin.is_empty() || origin.chars().any(char::is_control) {
+        if origin.is_empty() || origin.chars().any(|c| c < ' ') {
             return Err(CheckpointError::Malformed(
                 "the origin is empty or has a control character",
             ));
@@ -47,11 +59,6 @@ impl Checkpoint {
         let root = parse_hash(root).ok_or(CheckpointError::Malformed(
             "the root isn't a hash in base64",
         ))?;
-        if size == 0 && root != crate::EMPTY_ROOT {
-            return Err(CheckpointError::Malformed(
-                "an empty log has the empty root",
-            ));
-        }
         Ok(Self {
             origin: origin.to_owned(),
             size,

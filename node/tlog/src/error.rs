@@ -62,6 +62,61 @@ pub enum NoteError {
     /// A signature of the key stands there and is wrong.
     #[error("the key's signature doesn't verify")]
     BadSignature,
+    /// A cosignature is made at a time that none may have.
+    #[error("no cosignature has this time")]
+    Time,
+}
+
+/// A rule about witnesses that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QuorumError {
+    /// More are needed than there are.
+    #[error("{needed} witnesses are needed and {witnesses} are known")]
+    TooMany {
+        /// Needed according to the rule.
+        needed: usize,
+        /// Known to it.
+        witnesses: usize,
+    },
+    /// One public key would count twice.
+    #[error("two witnesses have the same public key")]
+    SameKey,
+}
+
+/// Why a witness doesn't cosign; each has its HTTP status ([`WitnessRefusal::status`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WitnessRefusal {
+    /// The request isn't one.
+    #[error("malformed: {0}")]
+    Malformed(&'static str),
+    /// No key is trusted for this origin.
+    #[error("unknown log")]
+    UnknownLog,
+    /// No trusted key signed, or a trusted key's signature is wrong.
+    #[error("not signed by a key that is known for this log")]
+    NotSigned,
+    /// The witness cosigned another size last.
+    #[error("the last cosigned size is {size}")]
+    Conflict {
+        /// That size.
+        size: u64,
+    },
+    /// The checkpoint doesn't continue what was cosigned last.
+    #[error("the consistency proof doesn't hold: {0}")]
+    Inconsistent(ProofError),
+}
+
+impl WitnessRefusal {
+    /// The HTTP status that the specification demands.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 400,
+            Self::NotSigned => 403,
+            Self::UnknownLog => 404,
+            Self::Conflict { .. } => 409,
+            Self::Inconsistent(_) => 422,
+        }
+    }
 }
 
 /// A note that is no checkpoint of the expected log.

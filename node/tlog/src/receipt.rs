@@ -4,8 +4,8 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{ProofError, ReceiptError};
 use crate::hash::{Hash, leaf_hash};
 use crate::leaf::Leaf;
-use crate::note::VerifierKey;
 use crate::proof::{verify_consistency, verify_inclusion};
+use crate::vkey::VerifierKey;
 
 /// The proof that one entry stands in a log (提供記録の受領証). It holds no secret: the openings travel and are kept apart from it.
 #[derive(Debug, Clone, PartialEq, Eq)]

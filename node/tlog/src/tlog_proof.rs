@@ -5,9 +5,9 @@ use std::fmt;
 use crate::checkpoint::Checkpoint;
 use crate::error::{CheckpointError, ReceiptError};
 use crate::hash::Hash;
-use crate::note::VerifierKey;
 use crate::proof::verify_inclusion;
 use crate::text::{base64, parse_decimal, parse_hash, unbase64};
+use crate::vkey::VerifierKey;
 
 const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
 /// No tree has more levels.
