@@ -8,6 +8,7 @@ mod cluster;
 mod families;
 mod process;
 mod tenant;
+mod witnesses;
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,9 +41,9 @@ impl Metrics {
     ) -> Self {
         let sources = Sources {
             tenants: node
-                .open
+                .tenants
                 .iter()
-                .map(|open| TenantSource::of(config, open))
+                .map(|tenant| TenantSource::of(config, tenant))
                 .collect(),
             clusters: node
                 .clusters(config)
@@ -98,6 +99,7 @@ impl Collector for Sources {
             &self.readiness,
             self.clock.now(),
         )?;
+        witnesses::encode(&mut families, &self.tenants, self.clock.now())?;
         cluster::encode(&mut families, &self.clusters)
     }
 }
