@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use vrx_domain::UnixMillis;
 use vrx_provision_log::{Deadline, SignedCheckpoint};
 use vrx_storage::CosignedCheckpoint;
 use vrx_tlog::{Checkpoint, NoteSignature, SignedNote};
@@ -104,7 +105,7 @@ pub async fn begin(ctx: &TenantServices) -> Result<(), Contradiction> {
 }
 
 /// What is remembered from one round to the next.
-struct Rounds<'a> {
+pub(super) struct Rounds<'a> {
     ctx: &'a TenantServices,
     asked: &'a Asked,
     /// Of each witness of the rules, in their order.
@@ -120,14 +121,14 @@ struct Remembered {
     /// Entries that it cosigned last, as far as is known.
     known: u64,
     /// Entries of the checkpoint that it cosigned in a round of this process, and when.
-    cosigned: Option<(u64, Instant)>,
+    cosigned: Option<(u64, UnixMillis)>,
     /// Not before then again.
     after: Instant,
     pause: Duration,
 }
 
 impl<'a> Rounds<'a> {
-    fn of(ctx: &'a TenantServices) -> Option<Self> {
+    pub(super) fn of(ctx: &'a TenantServices) -> Option<Self> {
         let asked = ctx.witnesses.asked()?;
         let first = Remembered {
             known: 0,
@@ -187,7 +188,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// Asks the witnesses that haven't cosigned the newest checkpoint, or not for some time, all at once.
-    async fn round(&mut self, patience: Duration, at_once: &Semaphore) {
+    pub(super) async fn round(&mut self, patience: Duration, at_once: &Semaphore) {
         let (ctx, asked) = (self.ctx, self.asked);
         let checkpoint = ctx.log.checkpoint();
         let size = checkpoint.size();
@@ -199,12 +200,14 @@ impl<'a> Rounds<'a> {
         let Ok(mut note) = note else {
             return;
         };
-        let (now, renewed) = (Instant::now(), asked.rules.renewed_after());
+        let (instant, now) = (Instant::now(), ctx.node.clock.now());
+        let renewed = asked.rules.renewed_after();
         let due = |each: &Remembered| {
             let has = each.cosigned.is_some_and(|(cosigned, at)| {
-                cosigned == size && now.saturating_duration_since(at) < renewed
+                let age = Duration::from_millis(now.0.saturating_sub(at.0));
+                cosigned == size && age < renewed
             });
-            now >= each.after && !has
+            instant >= each.after && !has
         };
         let mut asking: FuturesUnordered<_> = asked
             .rules
@@ -280,7 +283,7 @@ async fn one(
     match cosigned {
         Ok(line) => {
             witness.asked.agreed(nth);
-            each.cosigned = Some((checkpoint.size(), Instant::now()));
+            each.cosigned = Some((checkpoint.size(), witness.ctx.node.clock.now()));
             each.pause = PERIOD;
             return Some(line);
         }
