@@ -9,7 +9,7 @@ use vrx_domain::{InquiryId, UnixMillis};
 use vrx_storage::conformance::{Fixture, dose_row, number, receipts, row, rows, witness};
 use vrx_storage::{
     BatchItem, Change, DoseRow, ImportKind, InquiryRecord, PeerCheckpoint, PersonRow,
-    PostgresLimits, Prepared, TileRow,
+    PostgresLimits, Prepared, TileRow, WitnessedLog,
 };
 use vrx_testkit::postgres::{PostgresServer, ServerOptions};
 use zeroize::Zeroizing;
@@ -171,10 +171,15 @@ async fn receipts_and_recovery(fixture: &Fixture, round: u8) {
 
 async fn witnesses(fixture: &Fixture, round: u8) {
     let store = &fixture.store;
-    let before = store.witnessed(&witness::witnessed(0, 0).origin).await;
-    let expected = before.unwrap().map(|log| (log.size, log.root));
-    let new = witness::witnessed(u64::from(round), round);
-    assert!(store.swap_witnessed(expected, new).await.unwrap());
+    let of = |size| WitnessedLog {
+        origin: format!("a log of round {round}"),
+        ..witness::witnessed(size, round)
+    };
+    let first = of(1);
+    let (origin, at) = (first.origin.clone(), Some((first.size, first.root)));
+    assert!(store.swap_witnessed(None, first).await.unwrap());
+    assert!(store.swap_witnessed(at, of(2)).await.unwrap());
+    assert_eq!(store.witnessed(&origin).await.unwrap(), Some(of(2)));
     let cosigned = witness::cosigned(u64::from(round), "a witness");
     store.keep_cosigned(cosigned.clone()).await.unwrap();
     let kept = store.cosigned(&cosigned.origin).await.unwrap();
