@@ -151,11 +151,7 @@ async fn entries_go_to_the_officer_alone(house: &House, tile: &Answered, size: u
     assert_eq!(beyond.status, 404);
     let tile = get(&officer, "/municipality/142051/log/tile/0/000.p/1").await;
     assert_eq!(tile.status, 200);
-    for (code, role) in [
-        (YOKOHAMA, "exchange"),
-        (YOKOHAMA, "officer"),
-        (FUJISAWA, "staff"),
-    ] {
+    for (code, role) in [(YOKOHAMA, "exchange"), (FUJISAWA, "staff")] {
         let refused = get(&house.channel(FUJISAWA, code, role), &path).await;
         assert_eq!(refused.status, 403, "{role} of {code}");
     }
@@ -340,13 +336,15 @@ async fn without_its_witness_a_node_stops_providing_and_resumes_when_it_is_back(
         "nothing left, so nothing was recorded"
     );
     house.wait_unready(FUJISAWA).await;
-    let said = house.said(FUJISAWA);
     for line in [
         "a witness didn't cosign",
         "at the limit this municipality stops providing",
         "provides nothing until they cosign again",
     ] {
-        assert!(said.contains(line), "{line}: {said}");
+        until(line, async || {
+            house.said(FUJISAWA).contains(line).then_some(())
+        })
+        .await;
     }
     // Not even a restart helps: the limit counts from the quorum that is kept.
     house.kill(FUJISAWA);
@@ -370,8 +368,11 @@ async fn without_its_witness_a_node_stops_providing_and_resumes_when_it_is_back(
         answer.is_ok().then_some(())
     })
     .await;
-    let said = house.said(FUJISAWA);
-    assert!(said.contains("the witnesses have cosigned again"), "{said}");
+    let line = "the witnesses have cosigned again";
+    until(line, async || {
+        house.said(FUJISAWA).contains(line).then_some(())
+    })
+    .await;
 }
 
 /// How long anything here may take.

@@ -300,6 +300,13 @@ async fn a_tenant_that_is_being_moved_away_takes_no_entries_until_it_is_given_ba
         refused.err(),
         Some(AppendError::NotCommitted(NotCommitted::ReadOnly))
     );
+    // Nor is anything cosigned that the rows on the other side wouldn't know.
+    let held = witness::witnessed(7, 1);
+    let (at, new) = (Some((held.size, held.root)), witness::witnessed(9, 2));
+    let refused = store.swap_witnessed(at, new.clone()).await;
+    assert_eq!(refused, Err(StorageError::ReadOnly));
+    let refused = store.keep_cosigned(witness::cosigned(9, "a witness")).await;
+    assert_eq!(refused, Err(StorageError::ReadOnly));
     assert!(
         PostgresMoving::is_marked(&cluster, filled.options.tenant)
             .await
@@ -307,4 +314,5 @@ async fn a_tenant_that_is_being_moved_away_takes_no_entries_until_it_is_given_ba
     );
     moving.abandon().await.unwrap();
     fixture.append(entry()).await.unwrap();
+    assert_eq!(store.swap_witnessed(at, new).await, Ok(true));
 }

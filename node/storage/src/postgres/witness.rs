@@ -5,10 +5,31 @@ use sqlx::Row as _;
 
 use super::failure::failure;
 use super::log::{int, unsigned};
-use super::session::statement;
-use super::tenant::PostgresTenant;
+use super::session::{Session, statement};
+use super::tenant::{PostgresTenant, TenantState};
 use crate::StorageError;
 use crate::witness::{CosignedCheckpoint, WitnessStore, WitnessedLog};
+
+impl PostgresTenant {
+    /// A transaction during which the tenant isn't moved away: what was cosigned must not stay behind in rows that nobody reads again.
+    async fn writing_while_served(&self) -> Result<Session, StorageError> {
+        let held = statement(
+            "-- tenant_served
+             SELECT state FROM tenant_meta WHERE tenant = $1 FOR SHARE",
+        )
+        .bind(self.key);
+        let mut session = self.writing().await?;
+        let state = session
+            .row("tenant_meta", held, |row| row.try_get::<i16, _>(0))
+            .await?;
+        if state.and_then(TenantState::of) == Some(TenantState::Serving) {
+            Ok(session)
+        } else {
+            session.roll_back().await;
+            Err(StorageError::ReadOnly)
+        }
+    }
+}
 
 #[async_trait]
 impl WitnessStore for PostgresTenant {
@@ -61,7 +82,7 @@ impl WitnessStore for PostgresTenant {
             None => swap,
             Some((size, root)) => swap.bind(int(size)).bind(root),
         };
-        let mut session = self.writing().await?;
+        let mut session = self.writing_while_served().await?;
         let changed = session.run(swap).await.map_err(|error| failure(&error))?;
         session.commit().await.map_err(|error| failure(&error))?;
         Ok(changed == 1)
@@ -99,7 +120,7 @@ impl WitnessStore for PostgresTenant {
         .bind(checkpoint.origin)
         .bind(int(checkpoint.size))
         .bind(checkpoint.note);
-        let mut session = self.writing().await?;
+        let mut session = self.writing_while_served().await?;
         session.run(keep).await.map_err(|error| failure(&error))?;
         session.commit().await.map_err(|error| failure(&error))
     }

@@ -20,7 +20,7 @@ use crate::scene::{Scene, start};
 const OTHER: &str = "141003";
 
 /// Every statement that a serving node runs, by its name.
-const STATEMENTS: [&str; 43] = [
+const STATEMENTS: [&str; 44] = [
     "add_batch",
     "add_dose_revisions",
     "add_inquiry",
@@ -62,6 +62,7 @@ const STATEMENTS: [&str; 43] = [
     "subject_heads",
     "swap_witnessed",
     "tenant_meta",
+    "tenant_served",
     "witnessed",
     "write_canary",
 ];

@@ -157,7 +157,125 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use hyper::server::conn::{http1, http2};
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use rustls::ServerConfig;
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio_rustls::TlsAcceptor;
+    use vrx_certs_dev::{IdentitySpec, IssuedCert};
+    use vrx_domain::TenantId;
+
     use super::*;
+    use crate::testing::{FUJISAWA, World, YOKOHAMA, town};
+    use crate::tls::provider;
+
+    /// A witness of another house: it asks for no certificate, and says what it was sent, behind its path.
+    async fn house(issued: &IssuedCert, protocol: &'static [u8]) -> (u16, Arc<AtomicUsize>) {
+        let chain = vec![CertificateDer::from(issued.der.clone())];
+        let key = PrivateKeyDer::from_pem_file(&issued.key_path).unwrap();
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                counter.fetch_add(1, Ordering::SeqCst);
+                let service = service_fn(|request: Request<hyper::body::Incoming>| async move {
+                    let path = request.uri().path().to_owned();
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    let said = format!("{path} {}", String::from_utf8_lossy(&body));
+                    let response = Response::builder().status(409);
+                    Ok::<_, Infallible>(response.body(Full::<Bytes>::from(said)).unwrap())
+                });
+                let stream = TokioIo::new(stream);
+                if protocol == b"h2" {
+                    let http = http2::Builder::new(TokioExecutor::new());
+                    tokio::spawn(async move { drop(http.serve_connection(stream, service).await) });
+                } else {
+                    let http = http1::Builder::new();
+                    tokio::spawn(async move { drop(http.serve_connection(stream, service).await) });
+                }
+            }
+        });
+        (port, connections)
+    }
+
+    async fn ask(client: &PeerClient, url: &str) -> Result<WitnessReply, PeerError> {
+        let id: TenantId = "0f8fad5b-d9cb-469f-a165-70867728950e".parse().unwrap();
+        let tenant = Tenant {
+            id,
+            code: town(FUJISAWA),
+        };
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let witness = WitnessAddress::Url(url);
+        client
+            .add_checkpoint(&tenant, witness, "old 0\n".to_owned(), deadline)
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_witness_of_another_house_is_asked_over_either_http_on_a_connection_that_is_kept() {
+        let (world, other) = (World::new(), World::new());
+        let issued = other.issue(&IdentitySpec::node(YOKOHAMA));
+        for protocol in [b"h2".as_slice(), b"http/1.1".as_slice()] {
+            let (port, connections) = house(&issued, protocol).await;
+            let witness = ForeignWitness {
+                url: format!("https://localhost:{port}/w1"),
+                ca: other.federation.ca_cert(),
+            };
+            let foreign = [witness.clone()];
+            let client = PeerClient::with_witnesses(world.node(FUJISAWA), &foreign).unwrap();
+            for _ in 0..3 {
+                let reply = ask(&client, &witness.url).await.unwrap();
+                assert_eq!(reply.status, 409);
+                assert_eq!(reply.body, "/w1/add-checkpoint old 0\n");
+            }
+            assert_eq!(connections.load(Ordering::SeqCst), 1);
+            let unknown = ask(&client, "https://localhost:1/w1").await;
+            assert_eq!(unknown, Err(PeerError::Failed("not in the configuration")));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_witness_that_its_ca_does_not_vouch_for_is_sent_nothing() {
+        let (world, other) = (World::new(), World::new());
+        let mut elsewhere = IdentitySpec::node(YOKOHAMA).file_stem("elsewhere");
+        elsewhere.dns_names = vec!["elsewhere.example".to_owned()];
+        for (ca, issued) in [
+            (
+                world.federation.ca_cert(),
+                other.issue(&IdentitySpec::node(YOKOHAMA)),
+            ),
+            (other.federation.ca_cert(), other.issue(&elsewhere)),
+        ] {
+            let (port, connections) = house(&issued, b"h2").await;
+            let url = format!("https://localhost:{port}");
+            let foreign = [ForeignWitness {
+                url: url.clone(),
+                ca,
+            }];
+            let client = PeerClient::with_witnesses(world.node(FUJISAWA), &foreign).unwrap();
+            let refused = ask(&client, &url).await;
+            assert_eq!(refused, Err(PeerError::Failed("no-connection")));
+            assert_eq!(connections.load(Ordering::SeqCst), 0);
+        }
+    }
 
     #[test]
     fn a_submission_prefix_is_an_https_url_and_nothing_more() {
