@@ -68,22 +68,14 @@ pub async fn serve(
     };
     let node = Node::open(config, &world, outside, missing_kept).await?;
 
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
-        Failure::unavailable(format!(
-            "{}: listen: can't listen on {}: {error}; choose a free address",
-            file.display(),
-            config.listen
-        ))
-    });
-    let listeners = match (listener, bind_metrics(config, file).await) {
-        (Ok(calls), Ok(metrics)) => Ok(Listeners { calls, metrics }),
-        (Err(failure), _) | (_, Err(failure)) => Err(failure),
+    // Before the port is bound: of two nodes that start together and witness each other none keeps the other waiting.
+    let listeners = match ask_witnesses(&node).await {
+        Ok(()) => bind(config, file).await,
+        Err(failure) => Err(failure),
     };
-    let ended = match (listeners, ask_witnesses(&node).await) {
-        (Ok(listeners), Ok(())) => {
-            live(config, &world, &node, listeners, material, &mut signals).await
-        }
-        (Err(failure), _) | (_, Err(failure)) => Err(failure),
+    let ended = match listeners {
+        Ok(listeners) => live(config, &world, &node, listeners, material, &mut signals).await,
+        Err(failure) => Err(failure),
     };
     let closed = node.close(Deadline::after(LAST_ENTRIES)).await;
     if closed.is_ok() {
@@ -121,6 +113,18 @@ async fn ask_witnesses(node: &Node) -> Result<(), Failure> {
 struct Listeners {
     calls: TcpListener,
     metrics: Option<TcpListener>,
+}
+
+async fn bind(config: &Config, file: &Path) -> Result<Listeners, Failure> {
+    let calls = TcpListener::bind(config.listen).await.map_err(|error| {
+        Failure::unavailable(format!(
+            "{}: listen: can't listen on {}: {error}; choose a free address",
+            file.display(),
+            config.listen
+        ))
+    })?;
+    let metrics = bind_metrics(config, file).await?;
+    Ok(Listeners { calls, metrics })
 }
 
 async fn bind_metrics(config: &Config, file: &Path) -> Result<Option<TcpListener>, Failure> {

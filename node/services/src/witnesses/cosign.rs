@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 use vrx_provision_log::Deadline;
 use vrx_storage::WitnessedLog;
-use vrx_tlog::{AddCheckpoint, SignedNote, VerifierKey, WitnessRefusal, cosign};
+use vrx_tlog::{AddCheckpoint, SignedNote, VerifierKey, WitnessKey, WitnessRefusal, cosign};
 
 use crate::error::ServiceError;
 use crate::record::{hex, storage_error};
@@ -115,14 +115,22 @@ async fn stored(
     let Some(stored) = stored else {
         return Ok(None);
     };
-    let checkpoint = SignedNote::parse(&stored.note).ok().filter(|note| {
-        note.cosigned(ctx.witnesses.own_key()).is_ok()
-            && note.text() == text_of(origin, stored.size, stored.root)
+    let is_own = SignedNote::parse(&stored.note).is_ok_and(|note| {
+        note.text() == text_of(origin, stored.size, stored.root)
+            && own_keys(ctx).any(|key| note.cosigned(&key).is_ok())
     });
-    match checkpoint {
-        Some(_) => Ok(Some(stored)),
-        None => Err(ctx.internal("the record of a witnessed log isn't what this witness cosigned")),
+    if is_own {
+        Ok(Some(stored))
+    } else {
+        Err(ctx.internal("the record of a witnessed log isn't what this witness cosigned"))
     }
+}
+
+/// Every key with which this witness may have cosigned: the active one, then retired ones.
+fn own_keys(ctx: &TenantServices) -> impl Iterator<Item = WitnessKey> {
+    let name = ctx.witnesses.own_key().name();
+    let keys = ctx.keyring.witness_public_keys().into_iter();
+    keys.filter_map(move |key| WitnessKey::from_public_key(name, &key).ok())
 }
 
 fn text_of(origin: &str, size: u64, root: [u8; 32]) -> String {

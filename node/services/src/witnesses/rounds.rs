@@ -19,6 +19,8 @@ use vrx_tlog::{Checkpoint, NoteSignature, SignedNote};
 use super::ask::{Unwitnessed, Witness};
 use super::state::{Asked, Contradiction, Cosigned};
 use crate::background::Background;
+use crate::error::ServiceError;
+use crate::record::{read_error, record_error};
 use crate::tenants::{TenantServices, Tenants};
 
 /// How long after one round the next may come.
@@ -168,23 +170,37 @@ impl<'a> Rounds<'a> {
             tracing::warn!(%tenant, "the kept checkpoint has no quorum of the configured witnesses; it counts for nothing");
             return Ok(());
         };
-        let size = checkpoint.size;
-        let reader = self.ctx.log.reader();
-        let deadline = Deadline::after(PATIENCE_AT_START);
-        match reader.begins_with(size, &checkpoint.root, deadline).await {
+        match self.is_of_this_log(&checkpoint).await {
             Ok(true) => {}
-            Ok(false) => return Err(Contradiction::Kept { size }),
+            Ok(false) => {
+                let size = checkpoint.size;
+                return Err(Contradiction::Kept { size });
+            }
             Err(error) => {
                 tracing::warn!(%tenant, %error, "the log can't be held against the checkpoint with a quorum");
                 return Ok(());
             }
         }
+        let size = checkpoint.size;
         self.asked.reached(Cosigned {
             size,
             note: kept.note,
             at,
         });
         Ok(())
+    }
+
+    /// Whether the log begins with what a checkpoint says. Another process of the tenant may have added what is under it since the log was
+    /// opened here.
+    async fn is_of_this_log(&self, checkpoint: &Checkpoint) -> Result<bool, ServiceError> {
+        let (ctx, deadline) = (self.ctx, Deadline::after(PATIENCE_AT_START));
+        if ctx.log.checkpoint().size() < checkpoint.size {
+            let looked = ctx.log.look(deadline).await;
+            looked.map_err(|error| record_error(ctx, &error))?;
+        }
+        let reader = ctx.log.reader();
+        let begins = reader.begins_with(checkpoint.size, &checkpoint.root, deadline);
+        begins.await.map_err(|error| read_error(ctx, &error))
     }
 
     /// Asks the witnesses that haven't cosigned the newest checkpoint, or not for some time, all at once.
@@ -200,6 +216,10 @@ impl<'a> Rounds<'a> {
         let Ok(mut note) = note else {
             return;
         };
+        if asked.newest_size() < size {
+            // A quorum that stands already couldn't be kept last time.
+            keep(ctx, asked, size, &note).await;
+        }
         let (instant, now) = (Instant::now(), ctx.node.clock.now());
         let renewed = asked.rules.renewed_after();
         let due = |each: &Remembered| {
