@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use vrx_provision_log::{Deadline, MissingKept};
 use vrx_services::jobs::Jobs;
 use vrx_services::receipts::Recovery;
+use vrx_services::reconciliation::Nightly;
 use vrx_services::witnesses;
 use vrx_services::witnesses::Asking;
 use vrx_transport::{
@@ -167,6 +168,7 @@ async fn live(
     let jobs = Jobs::start(Arc::clone(&node.tenants));
     let recovery = Recovery::start(Arc::clone(&node.tenants));
     let asking = Asking::start(Arc::clone(&node.tenants));
+    let nightly = Nightly::start(Arc::clone(&node.tenants));
     let served = Served {
         material,
         limits: limits(config),
@@ -203,6 +205,7 @@ async fn live(
         }
     };
     shutdown.soft.cancel();
+    nightly.shutdown().await;
     recovery.shutdown().await;
     asking.shutdown().await;
     // No more calls come in; the last counts of refusals become entries before the log closes.

@@ -11,3 +11,6 @@ pub mod witnesses {}
 
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}
+
+#[doc = include_str!("reconciliation.md")]
+pub mod reconciliation {}
