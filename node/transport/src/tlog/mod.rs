@@ -54,7 +54,7 @@ pub(crate) async fn answer(
         return reply::error(&ServiceError::NotFound);
     };
     if request.method() != what.method() {
-        return reply::method_not_allowed(what.method());
+        return reply::method_not_allowed(&what.method());
     }
     let place = match &connection.places {
         Some(places) => limits::take(places),

@@ -72,7 +72,7 @@ pub(crate) fn error(error: &ServiceError) -> Response<ReplyBody> {
 }
 
 /// The path is there, for another method.
-pub(super) fn method_not_allowed(allowed: Method) -> Response<ReplyBody> {
+pub(super) fn method_not_allowed(allowed: &Method) -> Response<ReplyBody> {
     let text = "method not allowed\n".to_owned();
     let mut response = response(
         StatusCode::METHOD_NOT_ALLOWED,
