@@ -72,6 +72,20 @@ pub(crate) fn show_rfc3339(moment: Option<&WireTimestamp>) -> String {
     shown(moment, "%Y-%m-%dT%H:%M:%S%.3f%:z")
 }
 
+/// The same of milliseconds since 1970; a number of them that no calendar has stands as it is.
+pub(crate) fn show_millis(millis: u64) -> String {
+    i64::try_from(millis)
+        .ok()
+        .and_then(|millis| Timestamp::from_millisecond(millis).ok())
+        .map_or_else(
+            || format!("{millis} ms"),
+            |moment| {
+                let zoned = moment.to_zoned(japan());
+                zoned.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+            },
+        )
+}
+
 fn shown(moment: Option<&WireTimestamp>, format: &str) -> String {
     moment
         .and_then(|moment| Timestamp::new(moment.seconds, moment.nanos).ok())

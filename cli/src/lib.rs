@@ -26,6 +26,7 @@ mod encoding;
 mod failure;
 mod output;
 mod profile;
+mod receipt;
 mod sample;
 
 use std::{ffi::OsString, io::Write as _, process::ExitCode};
@@ -67,6 +68,9 @@ enum Command {
     /// 提供記録を確認する (個人情報保護担当) / read and verify the provision log (privacy officer)
     #[command(subcommand)]
     Log(command::log::Command),
+    /// 受領証・証明・書き出した提供記録を、ネットワークなしで検証する / verify receipts, proofs and exported logs offline
+    #[command(subcommand)]
+    Verify(command::verify::Command),
     Demo(demo::Args),
 }
 
@@ -109,6 +113,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Inquire(args) => command::inquire::run(args, &cli.connection, &output).await,
         Command::Adopt(args) => command::adopt::run(args, &cli.connection, &output).await,
         Command::Log(command) => command::log::run(command, &cli.connection, &output).await,
+        Command::Verify(command) => command::verify::run(command, &output),
         Command::Demo(args) => demo::run(args, &output).await,
     }
 }

@@ -9,6 +9,7 @@
 //! * [`exchange`] makes requests and checks answers.
 //! * [`load`] keeps asking while a test breaks something.
 //! * [`process`] runs more processes of one municipality.
+//! * [`foreign`] reads a log with code that isn't ours.
 //! * [`log`] reads what a node's log holds on disk.
 //! * [`trace`] sees the system calls of a node.
 //! * [`mod@bench`] measures; `make bench` runs it.
@@ -28,6 +29,7 @@ pub mod bench;
 pub mod demo;
 pub mod desk;
 pub mod exchange;
+pub mod foreign;
 pub mod load;
 pub mod log;
 pub mod metrics;

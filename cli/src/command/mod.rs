@@ -5,3 +5,4 @@ pub(crate) mod import;
 pub(crate) mod inquire;
 pub(crate) mod log;
 pub(crate) mod sample;
+pub(crate) mod verify;

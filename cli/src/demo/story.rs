@@ -274,6 +274,7 @@ async fn ask(
         event_date: moved_in,
         legal_basis: "NBA-19-16".to_owned(),
         conceal_requester: false,
+        save_receipt: None,
     };
     let number = vrx_domain::IndividualNumber::parse(&mover.individual_number).map_err(|_| {
         Failure::NotDone("見本の個人番号が正しくありません / wrong sample number".to_owned())

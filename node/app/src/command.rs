@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use vrx_domain::MunicipalityCode;
+use vrx_provision_log::Bundles;
 use vrx_storage::postgres::PostgresUrl;
 
 use crate::config::{Config, MEMBERS_SAMPLE, SAMPLE, TenantConfig};
@@ -229,13 +230,17 @@ enum LogCommand {
     /// Checks the whole log: every leaf, tile, opening and link, the root, the signed and the kept checkpoint.
     Verify(Which),
     /// Writes the signed checkpoint and all hash tiles in the layout of C2SP tlog-tiles. No entry and nothing about a
-    /// person is in them.
+    /// person is in them. `vrx verify log` checks what was written, on any machine.
     Export {
         #[command(flatten)]
         which: Which,
         /// Where to.
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
+        /// The entries' leaves too (`tile/entries`): kind, time and commitments of each entry, nothing in plain. For the
+        /// municipality's privacy officer alone: they tell when something was done and how often.
+        #[arg(long)]
+        entries: bool,
     },
     /// Prints the log's verifier key, one line for the members file of the other municipalities.
     Key(Which),
@@ -396,8 +401,13 @@ fn log(command: &LogCommand) -> Result<(), Failure> {
             let whole = runtime()?.block_on(local_log::verify(&config, tenant))?;
             print(&whole.to_string())
         }
-        LogCommand::Export { dir, .. } => {
-            print(&runtime()?.block_on(local_log::export(&config, tenant, dir))?)
+        LogCommand::Export { dir, entries, .. } => {
+            let bundles = if *entries {
+                Bundles::Write
+            } else {
+                Bundles::Leave
+            };
+            print(&runtime()?.block_on(local_log::export(&config, tenant, dir, bundles))?)
         }
         LogCommand::Key(_) => print(&format!("{}\n", local_log::key(&config, tenant)?)),
         LogCommand::WitnessKey(_) => {

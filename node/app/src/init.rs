@@ -356,9 +356,14 @@ mod tests {
                 .contains(" 1 entries")
         );
         let export = folder.path().join("export");
-        local_log::export(&config, &config.tenants[0], &export)
-            .await
-            .unwrap();
+        local_log::export(
+            &config,
+            &config.tenants[0],
+            &export,
+            vrx_provision_log::Bundles::Leave,
+        )
+        .await
+        .unwrap();
         let checkpoint = std::fs::read_to_string(export.join("checkpoint")).unwrap();
         assert_eq!(
             checkpoint,

@@ -61,12 +61,17 @@ pub async fn verify(config: &Config, tenant: &TenantConfig) -> Result<Whole, Fai
     }
 }
 
-/// Writes checkpoint and hash tiles of a tenant's log below `dir`; says what was written.
-pub async fn export(config: &Config, tenant: &TenantConfig, dir: &Path) -> Result<String, Failure> {
+/// Writes checkpoint, hash tiles and, where `bundles` says so, the leaves of a tenant's log below `dir`; says what was written.
+pub async fn export(
+    config: &Config,
+    tenant: &TenantConfig,
+    dir: &Path,
+    bundles: Bundles,
+) -> Result<String, Failure> {
     let opened = Opened::open(config, tenant).await?;
     let exported = opened
         .reader
-        .export(dir, Bundles::Leave, &mut |_, _| ())
+        .export(dir, bundles, &mut |_, _| ())
         .await
         .map_err(|error| Failure::unavailable(format!("the export did not finish: {error}")))?;
     opened.close().await?;

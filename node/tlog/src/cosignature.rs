@@ -108,7 +108,7 @@ mod tests {
         let (_, other) = witness(2);
         let line = cosign(BODY, &public, 1_700_000_000, |m| key.sign(m).to_bytes()).unwrap();
         let later = cosign(BODY, &public, 1_700_000_009, |m| key.sign(m).to_bytes()).unwrap();
-        let read = note(&[line.clone()]);
+        let read = note(std::slice::from_ref(&line));
         assert_eq!(read.cosigned(&public), Ok(1_700_000_000));
         assert_eq!(read.cosigned(&other), Err(NoteError::NotSigned));
         let more = NoteSignature::parse_lines(LINES).unwrap();

@@ -54,6 +54,7 @@ pub use quorum::{Cosigned, Quorum};
 pub use receipt::{Receipt, verify_receipt};
 pub use resource::Resource;
 pub use snapshot::{NoTiles, Snapshot, TileSource};
+pub use text::{parse_decimal, parse_hash};
 pub use tile::{HashTile, TILE_WIDTH, TileId, entry_bundle, read_entry_bundle, tiles_of};
 pub use tlog_proof::TlogProof;
 pub use tree::Tree;

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::hash::Hash;
 
 /// ASCII decimal without sign or leading zeros, as the C2SP formats demand it.
-pub(crate) fn parse_decimal(text: &str) -> Option<u64> {
+pub fn parse_decimal(text: &str) -> Option<u64> {
     let canonical = !text.is_empty()
         && text.bytes().all(|b| b.is_ascii_digit())
         && (text == "0" || !text.starts_with('0'));
@@ -14,7 +14,7 @@ pub(crate) fn parse_decimal(text: &str) -> Option<u64> {
 }
 
 /// 32 bytes in padded standard base64, non-canonical encodings refused.
-pub(crate) fn parse_hash(text: &str) -> Option<Hash> {
+pub fn parse_hash(text: &str) -> Option<Hash> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
 

@@ -168,7 +168,7 @@ mod tests {
     );
 
     fn request(old: u64, proof: &[&str], (size, root, signature): (u64, &str, &str)) -> String {
-        let proof: String = proof.iter().map(|line| format!("{line}\n")).collect();
+        let proof: String = proof.iter().flat_map(|line| [line, "\n"]).collect();
         format!("old {old}\n{proof}\n{ORIGIN}\n{size}\n{root}\n\n\u{2014} {ORIGIN} {signature}\n")
     }
 
@@ -223,6 +223,18 @@ mod tests {
         assert_eq!(submit(&mut state, &request(0, &[], AT_5)), 409);
         assert_eq!(state.map(|(size, _)| size), Some(5));
         assert_eq!(submit(&mut state, &request(5, &[], AT_5)), 200);
+    }
+
+    /// The example of the C2SP specification.
+    const EXAMPLE: &str = "old 20852014\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\njrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=\n5+pKlUdi2LeF/BcMHBn+Ku6yhPGNCswZZD1X/6QgPd8=\n/6WVhPs2CwSsb5rYBH5cjHV/wSmA79abXAwhXw3Kj/0=\n\nexample.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\u{2014} example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n\u{2014} example.com/behind-the-sofa opLqBQsREYCgu6xQkYQwJr9fo45a62DN9EdmHXnZdXNqlcVGlCum2Wks+49/V6267UEjw6QUXTS5Rovnzv++qbSzm9Q=\n";
+
+    #[test]
+    fn the_specifications_example_is_read_and_written_back_the_same() {
+        let request = AddCheckpoint::parse(EXAMPLE).unwrap();
+        assert_eq!((request.old_size, request.proof.len()), (20_852_014, 4));
+        assert_eq!(request.origin(), "example.com/behind-the-sofa");
+        assert_eq!(request.checkpoint.signatures().len(), 2);
+        assert_eq!(request.to_string(), EXAMPLE);
     }
 
     struct Log {

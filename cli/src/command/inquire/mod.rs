@@ -19,10 +19,12 @@ use crate::{
     failure::Failure,
     output::Output,
     profile::{ConnectionArgs, Profile},
+    receipt,
 };
 
 use answer::{advise, answer_json};
 pub(crate) use answer::{outcome_label, receipt_json, show};
+pub(crate) use number::read_number;
 
 /// 転入者の接種記録を他市区町村に照会する / ask another municipality about a person who moved in
 ///
@@ -66,6 +68,9 @@ pub(crate) struct Args {
     /// 支援措置対象者: 相手方で当自治体名を住民に開示しない / the provider shall not show our name to residents
     #[arg(long)]
     pub(crate) conceal_requester: bool,
+    /// 相手方の受領証を新しいファイルに保存する (C2SP tlog-proof、.tlog-proof) / save the provider's receipt, for vrx verify receipt
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_receipt: Option<PathBuf>,
 }
 
 /// How consent was obtained.
@@ -98,6 +103,9 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let profile = Profile::resolve(connection)?;
     let former = parse_former(&args.from)?;
+    if let Some(path) = &args.save_receipt {
+        receipt::free(path)?;
+    }
     let number = number::read_number(args.number_file.as_deref())?;
     let answer = inquire(
         connect(&profile).await?,
@@ -110,7 +118,10 @@ pub(crate) async fn run(
         advise(&answer, output)?;
     }
     match answer.outcome() {
-        v1::InquiryOutcome::Found | v1::InquiryOutcome::Nothing => Ok(()),
+        v1::InquiryOutcome::Found | v1::InquiryOutcome::Nothing => match &args.save_receipt {
+            Some(path) => receipt::save(answer.receipt.as_ref(), path),
+            None => Ok(()),
+        },
         v1::InquiryOutcome::Refused => Err(Failure::NotAllowed(format!(
             "{} は照会を拒否しました: {} / refused",
             former.name(),

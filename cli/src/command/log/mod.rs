@@ -1,6 +1,7 @@
 //! `vrx log`: what a privacy officer sees of the provision log (提供記録). Each of these reads is itself an entry.
 
 mod entries;
+mod key;
 mod reconcile;
 mod show;
 mod verify;
@@ -27,6 +28,9 @@ pub(crate) enum Command {
         /// 提供記録の番号 / the entry's index
         #[arg(value_name = "INDEX")]
         index: u64,
+        /// 受領証を新しいファイルに保存する (C2SP tlog-proof、.tlog-proof) / save the receipt, for vrx verify receipt
+        #[arg(long, value_name = "FILE")]
+        save: Option<std::path::PathBuf>,
     },
     /// 全件を検証する。署名と証明はこのコマンド自身でも確かめる / verify the whole log; signature and proofs are checked here too
     Verify {
@@ -34,6 +38,10 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 8, value_name = "N")]
         proofs: u64,
     },
+    /// このログの検証鍵を表示する。ノードの最新の署名で確かめる / print the log's verifier key, checked against the node's newest checkpoint
+    Key,
+    /// 最新の署名済みの木の先頭を表示する (C2SP tlog-checkpoint) / print the newest signed checkpoint
+    Checkpoint,
     /// 相手の提供記録と、こちらの照会・受領証を今すぐ照合する（毎夜自動でも行われる） / reconcile with a provider now
     Reconcile {
         /// 相手の自治体コード (6桁) / the provider's municipality code
@@ -71,8 +79,10 @@ pub(crate) async fn run(
                 listed.next_page_token
             ))
         }
+        Command::Show { index, save } => show::show(&profile, index, save.as_deref(), output).await,
+        Command::Key => key::show_key(&profile, output).await,
+        Command::Checkpoint => key::show_checkpoint(&profile, output).await,
         Command::Reconcile { provider } => reconcile::reconcile(&profile, &provider, output).await,
-        Command::Show { index } => show::show(&profile, index, output).await,
         Command::Verify { proofs } => {
             let verified = verify(connect(&profile).await?, &profile, proofs, output).await?;
             if !output.json(|| verified.json())? {

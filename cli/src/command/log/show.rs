@@ -1,5 +1,7 @@
 //! `vrx log show`: one entry with everything that proves it.
 
+use std::path::Path;
+
 use serde_json::json;
 use tonic::transport::Channel;
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
@@ -10,11 +12,19 @@ use super::{
 };
 use crate::{
     clock, command::inquire::receipt_json, connect::connect, failure::Failure, output::Output,
-    profile::Profile,
+    profile::Profile, receipt,
 };
 
 /// Prints one entry and checks its proof.
-pub(super) async fn show(profile: &Profile, index: u64, output: &Output) -> Result<(), Failure> {
+pub(super) async fn show(
+    profile: &Profile,
+    index: u64,
+    save: Option<&Path>,
+    output: &Output,
+) -> Result<(), Failure> {
+    if let Some(path) = save {
+        receipt::free(path)?;
+    }
     let response = get(
         &mut AuditServiceClient::new(connect(profile).await?),
         profile,
@@ -72,6 +82,13 @@ pub(super) async fn show(profile: &Profile, index: u64, output: &Output) -> Resu
         };
         output.line(&format!(
             "記録内容とハッシュ: {commitments}   署名と包含証明: {proof}"
+        ))?;
+    }
+    if let Some(path) = save {
+        receipt::save(response.receipt.as_ref(), path)?;
+        output.hint(&format!(
+            "受領証を {} に保存しました → vrx verify receipt で確かめられます / receipt saved",
+            path.display()
         ))?;
     }
     match proved {

@@ -3,10 +3,10 @@
 use serde_json::json;
 use tonic::transport::Channel;
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient, verify_log_event::Event};
-use vrx_tlog::{Checkpoint, Receipt, VerifierKey, verify_receipt};
+use vrx_tlog::{Checkpoint, VerifierKey, verify_receipt};
 
 use super::show::get;
-use crate::{failure::Failure, output::Output, profile::Profile};
+use crate::{failure::Failure, output::Output, profile::Profile, receipt};
 
 /// What a verification found: the node's own report, and what this program checked by itself.
 pub(crate) struct Verified {
@@ -174,27 +174,7 @@ pub(super) fn check_receipt(
             "提供記録 {index} 番の証明が正しくありません / entry {index}: {why}"
         ))
     };
-    let hashes = |hashes: &[Vec<u8>]| -> Result<Vec<[u8; 32]>, Failure> {
-        hashes
-            .iter()
-            .map(|hash| {
-                hash.as_slice()
-                    .try_into()
-                    .map_err(|_| wrong("a hash isn't 32 bytes"))
-            })
-            .collect()
-    };
-    let receipt = Receipt {
-        log_index: receipt.log_index,
-        leaf: receipt
-            .leaf
-            .as_slice()
-            .try_into()
-            .map_err(|_| wrong("the leaf isn't 134 bytes"))?,
-        checkpoint: receipt.checkpoint.clone(),
-        inclusion_proof: hashes(&receipt.inclusion_proof)?,
-        consistency_proof: hashes(&receipt.consistency_proof)?,
-    };
+    let receipt = receipt::parse(receipt).map_err(wrong)?;
     if receipt.log_index != index {
         return Err(wrong("it is another entry's"));
     }

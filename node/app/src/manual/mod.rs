@@ -12,5 +12,8 @@ pub mod witnesses {}
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}
 
+#[doc = include_str!("verify.md")]
+pub mod verify {}
+
 #[doc = include_str!("reconciliation.md")]
 pub mod reconciliation {}
