@@ -80,6 +80,9 @@ impl Canaries {
             song.map_err(|why| format!("{tenant}: {why}"))?;
             readiness.tenant_ready(tenant).await;
         }
+        for canary in &self.canaries {
+            canary.say_witnessed(readiness).await;
+        }
         readiness.ready().await;
         Ok(())
     }
@@ -155,7 +158,15 @@ impl Canary {
             .map_err(|error| error.to_string())
     }
 
+    /// Of a tenant with witnesses, whether they do what they should.
+    async fn say_witnessed(&self, readiness: &Readiness) {
+        if let Some(seen) = self.witnesses.seen(self.clock.now()) {
+            readiness.witnessed(self.tenant, seen.is_well()).await;
+        }
+    }
+
     async fn heard(&mut self, song: Result<(), String>, readiness: &Readiness) {
+        self.say_witnessed(readiness).await;
         let tenant = self.tenant;
         match &song {
             Ok(()) => {

@@ -17,6 +17,7 @@ use vrx_storage::CosignedCheckpoint;
 use vrx_tlog::{Checkpoint, NoteSignature, SignedNote};
 
 use super::ask::{Unwitnessed, Witness};
+use super::rules::WitnessRules;
 use super::state::{Asked, Contradiction, Cosigned};
 use crate::background::Background;
 use crate::error::ServiceError;
@@ -34,7 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How many witnesses all of a node's tenants ask at the same time.
 const ASKED_AT_ONCE: usize = 64;
 /// A warning at each of so many parts of the limit.
-const PARTS: u32 = 8;
+const PARTS: u32 = WitnessRules::TOLD;
 
 /// The node's tenants asking their witnesses.
 pub struct Asking(Background);

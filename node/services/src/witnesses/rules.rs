@@ -57,8 +57,11 @@ impl WitnessRules {
         self.quorum.witnesses().iter().zip(&self.places)
     }
 
-    /// A quorum of this age is renewed even while the log doesn't grow.
+    /// From this part of the limit on it is said that there was no quorum for some time.
+    pub(super) const TOLD: u32 = 8;
+
+    /// A quorum of this age is renewed even while the log doesn't grow; well before anything is said of it.
     pub(super) fn renewed_after(&self) -> Duration {
-        (self.limit / 8).min(Duration::from_mins(10))
+        (self.limit / 16).min(Duration::from_mins(10))
     }
 }

@@ -70,6 +70,13 @@ pub struct WitnessingSeen {
     pub witnesses: Vec<WitnessSeen>,
 }
 
+impl WitnessingSeen {
+    /// Whether the witnesses do what they should: the tenant provides, and its quorum is far younger than the limit.
+    pub fn is_well(&self) -> bool {
+        self.provides && self.age * WitnessRules::TOLD <= self.limit
+    }
+}
+
 /// One witness as it is seen from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WitnessSeen {

@@ -440,7 +440,11 @@ async fn without_a_quorum_for_longer_than_the_limit_nothing_leaves_until_it_is_b
     let mut scene = Scene::new().await;
     scene.round().await;
     scene.way(Way::Away);
-    scene.world.clock.advance(4 * HOUR);
+    scene.world.clock.advance(HOUR / 2);
+    assert!(scene.seen().is_well());
+    scene.world.clock.advance(1);
+    assert!(!scene.seen().is_well(), "long before the limit");
+    scene.world.clock.advance(4 * HOUR - HOUR / 2 - 1);
     scene.round().await;
     assert!(scene.seen().provides, "at the limit");
     assert_eq!(scene.seen().age, LIMIT);
