@@ -69,6 +69,11 @@ impl LogReader {
             .ok_or(ReadError::OutOfRange)
     }
 
+    /// Entries of the log as its database has it now, whoever wrote them: never fewer than any checkpoint that was signed of it.
+    pub async fn stored_size(&self, deadline: Deadline) -> Result<u64, ReadError> {
+        Ok(deadline.wait(self.store().head()).await??.size)
+    }
+
     /// Whether the first `size` entries of this log have this root, as far as its newest checkpoint reaches.
     pub async fn begins_with(
         &self,

@@ -20,6 +20,7 @@ use vrx_certs_dev::{Federation, IdentitySpec};
 use vrx_tests::demo::{FUJISAWA, On, YOKOHAMA};
 use vrx_tests::exchange::{query, request, told};
 use vrx_tests::metrics::Scrape;
+use vrx_tests::process::Process;
 use vrx_tests::tls::{self, PemFiles};
 use vrx_tests::{desk, on_both_databases};
 use vrx_tlog::{
@@ -373,6 +374,52 @@ async fn without_its_witness_a_node_stops_providing_and_resumes_when_it_is_back(
         house.said(FUJISAWA).contains(line).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_of_one_log_take_no_witness_for_a_liar() {
+    let house = House::build(On::Postgres, 14_400).await;
+    let demo = &house.demo;
+    let mut second = Process::beside(demo, FUJISAWA, "second").unwrap();
+    let metrics = [
+        house.metrics(FUJISAWA).to_owned(),
+        second.with_metrics().unwrap(),
+    ];
+    second.start(demo).await.unwrap();
+    let first = house.channel(FUJISAWA, YOKOHAMA, "exchange");
+    let other = demo.channel_at(second.address(), FUJISAWA, YOKOHAMA, "exchange");
+    let other = other.unwrap();
+    // Both add to the log and ask the witness about it all the time.
+    let numbers = demo.numbers("provided");
+    let begun = tokio::time::Instant::now();
+    let mut asked = 0_u32;
+    for number in numbers.iter().cycle() {
+        for channel in [&first, &other] {
+            told(query(channel, request(number)).await.unwrap()).unwrap();
+            asked += 1;
+        }
+        if begun.elapsed() > Duration::from_secs(15) {
+            break;
+        }
+    }
+    let series = |name: &str| format!("{name}{{municipality=\"{FUJISAWA}\"}}");
+    for metrics in &metrics {
+        until("all is witnessed", async || {
+            let scrape = Scrape::of(metrics).await.unwrap();
+            let size = scrape.value(&series("vrx_log_size"))?;
+            let quorum = scrape.value(&series("vrx_witness_quorum_size"))?;
+            let is_all = size >= f64::from(asked) && size.to_bits() == quorum.to_bits();
+            is_all.then_some(())
+        })
+        .await;
+        let scrape = Scrape::of(metrics).await.unwrap();
+        let providing = scrape.value(&series("vrx_witness_providing")).unwrap();
+        assert_eq!(providing.to_bits(), 1_f64.to_bits());
+    }
+    for said in [house.said(FUJISAWA), second.said().unwrap()] {
+        assert!(!said.contains("alarm"), "{said}");
+        assert!(!said.contains("contradict"), "{said}");
+    }
 }
 
 /// How long anything here may take.

@@ -1,7 +1,7 @@
 //! Asks one witness once to cosign a checkpoint of the tenant's log.
 
 use vrx_domain::UnixMillis;
-use vrx_provision_log::{Deadline, ReadError, SignedCheckpoint};
+use vrx_provision_log::{Deadline, SignedCheckpoint};
 use vrx_tlog::witness::{self, AddCheckpoint};
 use vrx_tlog::{NoteSignature, SignedNote, WitnessKey};
 
@@ -9,7 +9,7 @@ use super::rules::WitnessPlace;
 use super::state::{Asked, Contradiction};
 use crate::error::ServiceError;
 use crate::ports::{PeerError, WitnessAddress, WitnessReply};
-use crate::record::read_error;
+use crate::record::{read_error, record_error};
 use crate::tenants::TenantServices;
 
 /// How often a witness may name another size before it is left for a while: other processes of the tenant may ask it meanwhile.
@@ -54,7 +54,7 @@ impl Witness<'_> {
             .map_err(|_| self.ctx.internal("an own checkpoint isn't a signed note"))?;
         for _ in 0..SIZES {
             if *known > checkpoint.size() {
-                return Err(self.longer(checkpoint.size(), *known, deadline).await);
+                return Err(self.longer(*known, deadline).await);
             }
             let request = self.request(checkpoint, &note, *known, deadline).await?;
             let reply = self.send(request.to_string(), deadline).await?;
@@ -96,10 +96,7 @@ impl Witness<'_> {
             old => reader
                 .consistency(old, checkpoint, deadline)
                 .await
-                .map_err(|error| match error {
-                    ReadError::DeadlineExceeded => ServiceError::DeadlineExceeded,
-                    error => read_error(self.ctx, &error),
-                })?,
+                .map_err(|error| read_error(self.ctx, &error))?,
         };
         Ok(AddCheckpoint {
             old_size: old,
@@ -137,20 +134,21 @@ impl Witness<'_> {
         Ok(line)
     }
 
-    /// It cosigned more than is known here: by another process of this tenant, or of a log that lost its end.
-    async fn longer(&self, ours: u64, theirs: u64, deadline: Deadline) -> Unwitnessed {
+    /// It cosigned more than is known here: by another process of this tenant, whose entries stand in the database, or of a log that
+    /// lost its end.
+    async fn longer(&self, theirs: u64, deadline: Deadline) -> Unwitnessed {
         if let Err(error) = self.ctx.log.look(deadline).await {
-            return crate::record::record_error(self.ctx, &error).into();
+            return record_error(self.ctx, &error).into();
         }
-        let now = self.ctx.log.checkpoint().size();
-        if now > ours {
-            return Unwitnessed::Grown;
+        match self.ctx.log.reader().stored_size(deadline).await {
+            Ok(ours) if ours >= theirs => Unwitnessed::Grown,
+            Ok(ours) => Unwitnessed::Contradiction(Contradiction::Longer {
+                witness: self.key.name().to_owned(),
+                theirs,
+                ours,
+            }),
+            Err(error) => read_error(self.ctx, &error).into(),
         }
-        Unwitnessed::Contradiction(Contradiction::Longer {
-            witness: self.key.name().to_owned(),
-            theirs,
-            ours,
-        })
     }
 }
 

@@ -200,6 +200,15 @@ impl<'a> Rounds<'a> {
             looked.map_err(|error| record_error(ctx, &error))?;
         }
         let reader = ctx.log.reader();
+        if ctx.log.checkpoint().size() < checkpoint.size {
+            let stored = reader.stored_size(deadline).await;
+            let stored = stored.map_err(|error| read_error(ctx, &error))?;
+            return if stored < checkpoint.size {
+                Ok(false)
+            } else {
+                Err(ServiceError::unavailable())
+            };
+        }
         let begins = reader.begins_with(checkpoint.size, &checkpoint.root, deadline);
         begins.await.map_err(|error| read_error(ctx, &error))
     }
