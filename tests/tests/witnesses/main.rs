@@ -22,7 +22,7 @@ use vrx_tests::exchange::{query, request, told};
 use vrx_tests::metrics::Scrape;
 use vrx_tests::process::Process;
 use vrx_tests::tls::{self, PemFiles};
-use vrx_tests::{desk, on_both_databases};
+use vrx_tests::{desk, foreign, on_both_databases};
 use vrx_tlog::{
     AddCheckpoint, Checkpoint, SignedNote, Tree, VerifierKey, WitnessKey, leaf_hash,
     read_entry_bundle,
@@ -72,6 +72,12 @@ async fn two_nodes_witness_each_other_and_serve_their_logs(on: On) {
     let answer = get(&channel, &path("log/checkpoint.witnessed")).await;
     assert_eq!((answer.status, answer.text()), (200, note.to_string()));
 
+    // Code that isn't ours reads it so too, and passes over the cosignature.
+    let read = foreign::checkpoint(&note.to_string(), &log.to_string()).unwrap();
+    assert_eq!(
+        (read.size(), read.hash().0),
+        (checkpoint.size, checkpoint.root)
+    );
     // The leaf hashes under it make its root.
     let size = checkpoint.size;
     assert!((4..256).contains(&size), "{size}");
