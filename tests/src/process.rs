@@ -142,7 +142,11 @@ impl Process {
         }
     }
 
-    fn spawn(&mut self, demo: &Demo) -> anyhow::Result<()> {
+    /// Starts it without waiting.
+    ///
+    /// # Errors
+    /// If it runs already or can't be started.
+    pub fn spawn(&mut self, demo: &Demo) -> anyhow::Result<()> {
         ensure!(self.child.is_none(), "{} runs already", self.address);
         let mut command = Command::new(program("vrx-node")?);
         command.args(["serve", "--config"]).arg(&self.config);

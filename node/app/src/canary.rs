@@ -15,11 +15,12 @@ use futures_util::future::join_all;
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 use vrx_crypto::{Context, Keyring};
-use vrx_domain::{MunicipalityCode, Random};
+use vrx_domain::{Clock, MunicipalityCode, Random};
 use vrx_provision_log::{Deadline, ProvisionLog};
+use vrx_services::witnesses::Witnessing;
 use vrx_transport::Readiness;
 
-use crate::compose::{OpenTenant, World};
+use crate::compose::{Node, World};
 
 /// How often.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -42,6 +43,10 @@ struct Canary {
     keyring: Arc<Keyring>,
     /// The log and its database: a row is written and synced beside the log, and the log's head looked at.
     log: Arc<ProvisionLog>,
+    /// Its witnesses: without a quorum for too long nothing is provided.
+    witnesses: Arc<Witnessing>,
+    /// The time, by which that is told.
+    clock: Arc<dyn Clock>,
     /// Nonces.
     random: Arc<dyn Random>,
     /// How its last song was.
@@ -50,11 +55,13 @@ struct Canary {
 
 impl Canaries {
     /// One for each tenant, all taken for well.
-    pub fn of(open: &[OpenTenant], world: &World) -> Self {
-        let canaries = open.iter().map(|open| Canary {
-            tenant: open.tenant.code,
-            keyring: Arc::clone(&open.keyring),
-            log: Arc::clone(&open.log),
+    pub fn of(node: &Node, world: &World) -> Self {
+        let canaries = node.tenants.iter().map(|tenant| Canary {
+            tenant: tenant.tenant.code,
+            keyring: Arc::clone(&tenant.keyring),
+            log: Arc::clone(&tenant.log),
+            witnesses: Arc::clone(&tenant.witnesses),
+            clock: Arc::clone(&world.clock),
             random: Arc::clone(&world.random),
             is_well: true,
         });
@@ -72,6 +79,9 @@ impl Canaries {
         while let Some((tenant, song)) = songs.next().await {
             song.map_err(|why| format!("{tenant}: {why}"))?;
             readiness.tenant_ready(tenant).await;
+        }
+        for canary in &self.canaries {
+            canary.say_witnessed(readiness).await;
         }
         readiness.ready().await;
         Ok(())
@@ -101,7 +111,7 @@ impl Canaries {
         let songs = places
             .into_iter()
             .filter_map(|place| Some((place, canaries.get(place)?)))
-            .map(|(place, canary)| async move { (place, canary.sing().await) });
+            .map(|(place, canary)| async move { (place, canary.sing_witnessed().await) });
         let songs = join_all(songs).await;
         let mut any_is_well = false;
         for (place, song) in songs {
@@ -120,6 +130,16 @@ impl Canaries {
 }
 
 impl Canary {
+    /// A node may start without a quorum, to get one; it isn't ready then.
+    async fn sing_witnessed(&self) -> Result<(), String> {
+        self.sing().await?;
+        let witnessed = self.witnesses.check(self.clock.now());
+        witnessed.map_err(|_| {
+            "its witnesses haven't cosigned its log for too long, or one of them contradicts it"
+                .to_owned()
+        })
+    }
+
     async fn sing(&self) -> Result<(), String> {
         let song = b"canary";
         let sealed = self
@@ -138,7 +158,15 @@ impl Canary {
             .map_err(|error| error.to_string())
     }
 
+    /// Of a tenant with witnesses, whether they do what they should.
+    async fn say_witnessed(&self, readiness: &Readiness) {
+        if let Some(seen) = self.witnesses.seen(self.clock.now()) {
+            readiness.witnessed(self.tenant, seen.is_well()).await;
+        }
+    }
+
     async fn heard(&mut self, song: Result<(), String>, readiness: &Readiness) {
+        self.say_witnessed(readiness).await;
         let tenant = self.tenant;
         match &song {
             Ok(()) => {

@@ -244,6 +244,8 @@ enum LogCommand {
     },
     /// Prints the log's verifier key, one line for the members file of the other municipalities.
     Key(Which),
+    /// Prints the key that others check this municipality's cosignatures with, one line for the `witnesses` of those that it witnesses.
+    WitnessKey(Which),
     /// Prints the newest signed checkpoint.
     Checkpoint(Which),
     /// After `restore --new-epoch`: which members gave back their receipts of the answers that were lost, how many of those were
@@ -389,6 +391,7 @@ fn log(command: &LogCommand) -> Result<(), Failure> {
     let (LogCommand::Verify(which)
     | LogCommand::Export { which, .. }
     | LogCommand::Key(which)
+    | LogCommand::WitnessKey(which)
     | LogCommand::Checkpoint(which)
     | LogCommand::Recovered(which)) = command;
     let config = Config::load(&which.config)?;
@@ -407,6 +410,9 @@ fn log(command: &LogCommand) -> Result<(), Failure> {
             print(&runtime()?.block_on(local_log::export(&config, tenant, dir, bundles))?)
         }
         LogCommand::Key(_) => print(&format!("{}\n", local_log::key(&config, tenant)?)),
+        LogCommand::WitnessKey(_) => {
+            print(&format!("{}\n", local_log::witness_key(&config, tenant)?))
+        }
         LogCommand::Recovered(_) => {
             let recovered = runtime()?.block_on(recovered::recovered(&config, tenant))?;
             print(&recovered.to_string())

@@ -12,12 +12,14 @@ use vrx_crypto::{CryptoError, Keyring, RootKey, SystemRandom};
 use vrx_domain::{Caller, Clock, Members, MunicipalityCode, Random, Tenant};
 use vrx_provision_log::{Deadline, LogOptions, MissingKept, ProvisionLog, StartError};
 use vrx_services::refusals::Refusals;
+use vrx_services::witnesses::Witnessing;
 use vrx_services::{
-    AnswerCodec, NodeServices, PeerExchange, TenantPolicy, TenantServices, Tenants,
+    AnswerCodec, AskWitness, NodeServices, PeerExchange, TenantPolicy, TenantServices, Tenants,
 };
 use vrx_storage::{
-    LogStore, PersonStore, PostgresCluster, ReceiptStore, RegistryStore, TenantStore,
+    LogStore, PersonStore, PostgresCluster, ReceiptStore, RegistryStore, TenantStore, WitnessStore,
 };
+use vrx_tlog::WitnessKey;
 
 use crate::clock::SystemClock;
 use crate::config::{Config, TenantConfig};
@@ -58,6 +60,8 @@ pub struct Outside {
     pub codec: Arc<dyn AnswerCodec>,
     /// The client to other nodes.
     pub peers: Arc<dyn PeerExchange>,
+    /// The client to witnesses.
+    pub witnesses: Arc<dyn AskWitness>,
     /// The members.
     pub members: Members,
     /// Each tenant's own identity.
@@ -118,7 +122,10 @@ impl Node {
                 Failure::internal(format!("{} has no certificate", settings.code))
             })?;
             let policy = policy(config, settings);
-            services.push(Arc::new(tenant.services(policy, own.clone(), &shared)));
+            let witnesses =
+                tenant.witnessing(config, settings, &outside.witnesses, &*world.clock)?;
+            let own = own.clone();
+            services.push(Arc::new(tenant.services(policy, witnesses, own, &shared)));
         }
         Ok(Self {
             open,
@@ -171,15 +178,35 @@ impl OpenTenant {
         })
     }
 
+    /// Its witnesses, and its own key as one.
+    fn witnessing(
+        &self,
+        config: &Config,
+        settings: &TenantConfig,
+        client: &Arc<dyn AskWitness>,
+        clock: &dyn Clock,
+    ) -> Result<Witnessing, Failure> {
+        let own = witness_key(config, self.tenant, &self.keyring)?;
+        Ok(match &settings.witnesses {
+            None => Witnessing::none(own),
+            Some(witnesses) => {
+                let rules = witnesses.rules.clone();
+                Witnessing::new(own, rules, Arc::clone(client), clock.now())
+            }
+        })
+    }
+
     fn services(
         &self,
         policy: TenantPolicy,
+        witnesses: Witnessing,
         own: Caller,
         shared: &Arc<NodeServices>,
     ) -> TenantServices {
         let persons: Arc<dyn PersonStore> = self.store.clone();
         let registry: Arc<dyn RegistryStore> = self.store.clone();
         let receipts: Arc<dyn ReceiptStore> = self.store.clone();
+        let witness_store: Arc<dyn WitnessStore> = self.store.clone();
         let clock = Arc::clone(&shared.clock);
         TenantServices {
             tenant: self.tenant,
@@ -188,6 +215,8 @@ impl OpenTenant {
             persons,
             registry,
             receipts,
+            witness_store,
+            witnesses: Arc::new(witnesses),
             log: Arc::clone(&self.log),
             refusals: Arc::new(Refusals::new(Arc::clone(&self.log), clock, own)),
             node: Arc::clone(shared),
@@ -301,6 +330,17 @@ pub fn log_options(config: &Config, tenant: Tenant, world: &World) -> LogOptions
     options.queue = config.limits.log_queue;
     options.store_timeout = STORE_TIMEOUT;
     options
+}
+
+/// The key that others check a tenant's cosignatures with.
+pub fn witness_key(
+    config: &Config,
+    tenant: Tenant,
+    keyring: &Keyring,
+) -> Result<WitnessKey, Failure> {
+    let name = vrx_tlog::witness_name(&config.trust_domain, &tenant.code.to_string());
+    WitnessKey::from_public_key(&name, &keyring.witness_public_key())
+        .map_err(|error| Failure::configuration(format!("trust_domain: {error}")))
 }
 
 /// The epoch that a tenant's log is in. Whoever changes it in the database gets no further: the kept checkpoint names it too.

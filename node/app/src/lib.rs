@@ -37,8 +37,8 @@
 //! [`compose`] (how a node is put together) and [`serve`] (how it lives and ends). [`config`] is one file parsed whole;
 //! `src/config/node.toml` documents every key.
 //!
-//! The operator's pages: [`manual`], on PostgreSQL [`manual::postgresql`], on metrics [`manual::metrics`], after a lost disk
-//! [`manual::recovery`], on proofs that need no node [`manual::verify`],
+//! The operator's pages: [`manual`], on PostgreSQL [`manual::postgresql`], on metrics [`manual::metrics`], on witnesses
+//! [`manual::witnesses`], after a lost disk [`manual::recovery`], on proofs that need no node [`manual::verify`],
 //! on what two municipalities' logs say of each other [`manual::reconciliation`].
 //!
 //! To add a verb: a variant in [`command`] and a module named after it. To add a key: a field of the raw and of the

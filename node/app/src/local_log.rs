@@ -9,9 +9,9 @@ use vrx_provision_log::{
     Bundles, Depth, LogReader, ReadError, StartError, VerifyReport, kept_before,
 };
 use vrx_storage::{LogStore, TenantStore};
-use vrx_tlog::VerifierKey;
+use vrx_tlog::{VerifierKey, WitnessKey};
 
-use crate::compose::{World, epoch_of, log_options, named, open_keys, start_failure};
+use crate::compose::{self, World, epoch_of, log_options, named, open_keys, start_failure};
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
 use crate::stores::{Access, Clusters, storage_failure};
@@ -101,6 +101,12 @@ pub fn key(config: &Config, tenant: &TenantConfig) -> Result<VerifierKey, Failur
     let origin = vrx_tlog::origin(&config.trust_domain, &tenant.code.to_string(), epoch);
     VerifierKey::from_public_key(&origin, &keyring.log_public_key())
         .map_err(|error| Failure::configuration(format!("trust_domain: {error}")))
+}
+
+/// The key that others check a tenant's cosignatures with, from its keyring.
+pub fn witness_key(config: &Config, tenant: &TenantConfig) -> Result<WitnessKey, Failure> {
+    let (tenant, keyring) = open_keys(config, tenant.code)?;
+    compose::witness_key(config, tenant, &keyring)
 }
 
 /// A tenant's log, opened for reading.

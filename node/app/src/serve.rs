@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use rustls_pki_types::UnixTime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,14 +14,16 @@ use vrx_provision_log::{Deadline, MissingKept};
 use vrx_services::jobs::Jobs;
 use vrx_services::receipts::Recovery;
 use vrx_services::reconciliation::Nightly;
+use vrx_services::witnesses;
+use vrx_services::witnesses::Asking;
 use vrx_transport::{
-    Limits, MetricsText, PeerClient, ProstAnswerCodec, Readiness, Served, Shutdown, TenantFiles,
-    TlsFiles, TlsMaterial, Traffic, serve_metrics,
+    ForeignWitness, Limits, MetricsText, PeerClient, ProstAnswerCodec, Readiness, Served, Shutdown,
+    TenantFiles, TlsFiles, TlsMaterial, Traffic, serve_metrics,
 };
 
 use crate::canary::Canaries;
-use crate::compose::{Node, Outside, World};
-use crate::config::{Config, read_members};
+use crate::compose::{Node, Outside, World, named};
+use crate::config::{Config, check_witnesses, read_members};
 use crate::failure::Failure;
 use crate::init::make_private;
 use crate::metrics::Metrics;
@@ -29,6 +32,8 @@ use crate::metrics::Metrics;
 const LAST_ENTRIES: Duration = Duration::from_secs(30);
 /// How long connections that are cut off may take to be gone.
 const CUT_OFF: Duration = Duration::from_secs(1);
+/// How many tenants ask their witnesses at the same time before the node serves.
+const WITNESSED_AT_ONCE: usize = 64;
 /// An inquiry waits for another node, which has a deadline of its own.
 const INQUIRY_FACTOR: u32 = 3;
 
@@ -41,10 +46,13 @@ pub async fn serve(
     let mut signals = Signals::new()?;
     let world = World::real();
     let members = read_members(&config.members_file)?;
+    check_witnesses(file, &config.tenants, &members)?;
     let material = Arc::new(tls_material(config, file, &world)?);
+    let client = Arc::new(peer_client(config, file, &material)?);
     let outside = Outside {
         codec: Arc::new(ProstAnswerCodec),
-        peers: Arc::new(PeerClient::new(Arc::clone(&material))),
+        peers: client.clone(),
+        witnesses: client,
         members,
         own: config
             .tenants
@@ -61,16 +69,10 @@ pub async fn serve(
     };
     let node = Node::open(config, &world, outside, missing_kept).await?;
 
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
-        Failure::unavailable(format!(
-            "{}: listen: can't listen on {}: {error}; choose a free address",
-            file.display(),
-            config.listen
-        ))
-    });
-    let listeners = match (listener, bind_metrics(config, file).await) {
-        (Ok(calls), Ok(metrics)) => Ok(Listeners { calls, metrics }),
-        (Err(failure), _) | (_, Err(failure)) => Err(failure),
+    // Before the port is bound: of two nodes that start together and witness each other none keeps the other waiting.
+    let listeners = match ask_witnesses(&node).await {
+        Ok(()) => bind(config, file).await,
+        Err(failure) => Err(failure),
     };
     let ended = match listeners {
         Ok(listeners) => live(config, &world, &node, listeners, material, &mut signals).await,
@@ -83,10 +85,47 @@ pub async fn serve(
     ended.and(closed)
 }
 
+/// Holds each tenant's log against what its witnesses cosigned last, before anybody is answered.
+async fn ask_witnesses(node: &Node) -> Result<(), Failure> {
+    let without = node.tenants.iter();
+    let without = without.filter(|tenant| !tenant.witnesses.has_witnesses());
+    let without: Vec<String> = without
+        .map(|tenant| tenant.tenant.code.to_string())
+        .collect();
+    if !without.is_empty() {
+        tracing::warn!(
+            municipalities = without.join(" "),
+            "no witnesses are configured: whoever holds this machine and its keys could rewrite the log unseen"
+        );
+    }
+    let mut asking = stream::iter(node.tenants.iter())
+        .map(|tenant| async move {
+            let begun = witnesses::begin(tenant).await;
+            begun.map_err(|why| Failure::storage(why.to_string()).about(&named(tenant.tenant.code)))
+        })
+        .buffer_unordered(WITNESSED_AT_ONCE);
+    while let Some(begun) = asking.next().await {
+        begun?;
+    }
+    Ok(())
+}
+
 /// Where a node can be reached.
 struct Listeners {
     calls: TcpListener,
     metrics: Option<TcpListener>,
+}
+
+async fn bind(config: &Config, file: &Path) -> Result<Listeners, Failure> {
+    let calls = TcpListener::bind(config.listen).await.map_err(|error| {
+        Failure::unavailable(format!(
+            "{}: listen: can't listen on {}: {error}; choose a free address",
+            file.display(),
+            config.listen
+        ))
+    })?;
+    let metrics = bind_metrics(config, file).await?;
+    Ok(Listeners { calls, metrics })
 }
 
 async fn bind_metrics(config: &Config, file: &Path) -> Result<Option<TcpListener>, Failure> {
@@ -120,7 +159,7 @@ async fn live(
         metrics,
         Metrics::of(config, node, world, readiness.clone(), Arc::clone(&traffic)),
     );
-    let canaries = Canaries::of(&node.open, world);
+    let canaries = Canaries::of(node, world);
     canaries
         .sing(&readiness)
         .await
@@ -128,6 +167,7 @@ async fn live(
     let canaries = tokio::spawn(canaries.keep_singing(readiness.clone(), shutdown.soft.clone()));
     let jobs = Jobs::start(Arc::clone(&node.tenants));
     let recovery = Recovery::start(Arc::clone(&node.tenants));
+    let asking = Asking::start(Arc::clone(&node.tenants));
     let nightly = Nightly::start(Arc::clone(&node.tenants));
     let served = Served {
         material,
@@ -167,6 +207,7 @@ async fn live(
     shutdown.soft.cancel();
     nightly.shutdown().await;
     recovery.shutdown().await;
+    asking.shutdown().await;
     // No more calls come in; the last counts of refusals become entries before the log closes.
     jobs.shutdown().await;
     if canaries.await.is_err() {
@@ -256,6 +297,24 @@ fn tls_material(config: &Config, file: &Path, world: &World) -> Result<TlsMateri
     TlsMaterial::load(&files, &config.trust_domain, now).map_err(|error| {
         Failure::configuration(format!(
             "{}: [tls] and [[tenant]]: {error}; put the right files there",
+            file.display()
+        ))
+    })
+}
+
+fn peer_client(
+    config: &Config,
+    file: &Path,
+    material: &Arc<TlsMaterial>,
+) -> Result<PeerClient, Failure> {
+    let witnesses = config
+        .tenants
+        .iter()
+        .filter_map(|tenant| tenant.witnesses.as_ref());
+    let foreign: Vec<ForeignWitness> = witnesses.flat_map(|all| all.foreign.clone()).collect();
+    PeerClient::with_witnesses(Arc::clone(material), &foreign).map_err(|error| {
+        Failure::configuration(format!(
+            "{}: [tenant.witnesses]: {error}; put the right file there",
             file.display()
         ))
     })

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use vrx_tlog::{TILE_WIDTH, TileId, entry_bundle, tiles_of};
+use vrx_tlog::{TILE_WIDTH, TileId, tiles_of};
 
 use crate::deadline::Deadline;
 use crate::error::{ExportError, ReadError};
@@ -63,9 +63,10 @@ impl LogReader {
             }
             if bundles == Bundles::Write {
                 for (id, width) in some.iter().filter(|(id, _)| id.level == 0) {
+                    let bundle = self.entry_bundle(id.index, *width, &checkpoint, deadline);
                     files.push((
                         folder.join(id.entries_path(*width)),
-                        self.bundle(*id, *width, deadline).await?,
+                        bundle.await?.ok_or(ReadError::OutOfRange)?,
                     ));
                 }
             }
@@ -83,22 +84,6 @@ impl LogReader {
             tiles: written,
             checkpoint: checkpoint.note().to_owned(),
         })
-    }
-
-    async fn bundle(
-        &self,
-        id: TileId,
-        width: u64,
-        deadline: Deadline,
-    ) -> Result<Vec<u8>, ReadError> {
-        let count = u32::try_from(width).unwrap_or(u32::MAX);
-        let rows = deadline
-            .wait(self.store().leaves(id.index * TILE_WIDTH, count))
-            .await??;
-        if rows.len() as u64 != width {
-            return Err(ReadError::OutOfRange);
-        }
-        entry_bundle(rows.iter().map(|row| row.leaf.as_slice())).ok_or(ReadError::OutOfRange)
     }
 }
 

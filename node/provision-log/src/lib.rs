@@ -38,6 +38,7 @@ mod options;
 mod reader;
 mod recorded;
 mod recover;
+mod serve;
 mod shared;
 mod tiles;
 mod verify;

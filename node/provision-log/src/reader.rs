@@ -256,6 +256,10 @@ impl LogReader {
         &self.store
     }
 
+    pub(crate) fn tiles(&self) -> &Tiles {
+        &self.tiles
+    }
+
     pub(crate) fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }

@@ -39,12 +39,15 @@ pub mod registry;
 pub mod tenants;
 #[cfg(test)]
 mod testing;
+pub mod tlog;
+pub mod witnesses;
 
 pub use error::ServiceError;
 pub use policy::TenantPolicy;
 pub use ports::{
-    AnswerCodec, CodecError, GivenReceipt, PeerError, PeerExchange, PeerOutcome, PeerReply,
-    ProvisionsQuery, ProvisionsReply, ReceiptsQuery, ReceiptsReply,
+    AnswerCodec, AskWitness, CodecError, GivenReceipt, PeerError, PeerExchange, PeerOutcome,
+    PeerReply, ProvisionsQuery, ProvisionsReply, ReceiptsQuery, ReceiptsReply, WitnessAddress,
+    WitnessReply,
 };
 pub use tenants::{NodeServices, TenantServices, Tenants};
 /// What `transport` needs of the provision log, which is below this room.

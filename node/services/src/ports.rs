@@ -1,6 +1,6 @@
 //! Ports: what this room needs from the outside and doesn't know how to do.
 //!
-//! `transport` implements both traits: the wire's encoding of an `Answer`, and the calls to another municipality's node.
+//! `transport` implements all of them: the wire's encoding of an `Answer`, the calls to another municipality's node, and to witnesses.
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -108,6 +108,38 @@ pub struct ProvisionsReply {
     pub until_index: u64,
     /// Empty on the last page.
     pub next_page_token: String,
+}
+
+/// Asks a witness of a tenant's log (C2SP tlog-witness).
+#[async_trait]
+pub trait AskWitness: Send + Sync {
+    /// One add-checkpoint request, as `tenant`; `request` is its body. A witness that is a member has shown the same as for
+    /// [`PeerExchange::query`] before a byte leaves, another one a certificate of its CA in the configuration.
+    async fn add_checkpoint(
+        &self,
+        tenant: &Tenant,
+        witness: WitnessAddress<'_>,
+        request: String,
+        deadline: Deadline,
+    ) -> Result<WitnessReply, PeerError>;
+}
+
+/// Where a witness is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WitnessAddress<'a> {
+    /// At a member's node.
+    Member(&'a Member),
+    /// At a submission prefix of the configuration.
+    Url(&'a str),
+}
+
+/// What a witness answered, unchecked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body: signature lines, or a size.
+    pub body: String,
 }
 
 /// Which receipts a member is asked for.

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use vrx_crypto::Keyring;
 use vrx_domain::{Clock, Members, MunicipalityCode, Random, Tenant};
 use vrx_provision_log::ProvisionLog;
-use vrx_storage::{PersonStore, ReceiptStore, RegistryStore};
+use vrx_storage::{PersonStore, ReceiptStore, RegistryStore, WitnessStore};
 
 use crate::{
     error::ServiceError,
     policy::TenantPolicy,
     ports::{AnswerCodec, PeerExchange},
     refusals::Refusals,
+    witnesses::Witnessing,
 };
 
 /// What all tenants of a node share: time, randomness, encodings, the way out, the members.
@@ -42,6 +43,10 @@ pub struct TenantServices {
     pub registry: Arc<dyn RegistryStore>,
     /// Receipts of others' answers, and how far a recovery of the own log is.
     pub receipts: Arc<dyn ReceiptStore>,
+    /// What it cosigned as a witness, and what witnesses cosigned of its log.
+    pub witness_store: Arc<dyn WitnessStore>,
+    /// Its witnesses, and its own key as one.
+    pub witnesses: Arc<Witnessing>,
     /// The one writer of its provision log.
     pub log: Arc<ProvisionLog>,
     /// Entries and counts of refused calls.

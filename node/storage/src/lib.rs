@@ -1,6 +1,6 @@
 //! The room where a tenant's sealed rows live: one small trait a noun, and the databases behind them.
 //!
-//! - **Here:** the traits ([`PersonStore`], [`RegistryStore`], [`ReceiptStore`], [`LogStore`]), the binary forms of sealed bodies (`body/`),
+//! - **Here:** the traits ([`PersonStore`], [`RegistryStore`], [`ReceiptStore`], [`WitnessStore`], [`LogStore`]), the binary forms of sealed bodies (`body/`),
 //!   comparing and sealing an import's rows (`prepare/`), opening rows (`sealed.rs`), copying a tenant (`copy/`), SQLite (`sqlite/`), migrations.
 //!   Plaintext enters and leaves storage only in this room.
 //! - **Never here:** who may see what, what an answer says, what a log entry means.
@@ -35,6 +35,7 @@ mod registry;
 mod sealed;
 pub mod sqlite;
 mod store;
+mod witness;
 
 pub use change::Change;
 pub use error::{AppendError, ChangeError, NotCommitted, StorageError};
@@ -57,3 +58,4 @@ pub use registry::{
 };
 pub use sqlite::{SqliteMoving, SqliteOptions, SqliteReplacement, SqliteSource, SqliteTenant};
 pub use store::{LookupQueue, TenantStore};
+pub use witness::{CosignedCheckpoint, WitnessStore, WitnessedLog};

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{LogStore, PersonStore, ReceiptStore, RegistryStore, StorageError};
+use crate::{LogStore, PersonStore, ReceiptStore, RegistryStore, StorageError, WitnessStore};
 
 /// How full the queue of a tenant's lookups is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,9 @@ pub struct LookupQueue {
 
 /// One tenant's database.
 #[async_trait]
-pub trait TenantStore: LogStore + PersonStore + RegistryStore + ReceiptStore {
+pub trait TenantStore:
+    LogStore + PersonStore + RegistryStore + ReceiptStore + WitnessStore
+{
     /// Writes what is still in memory and lets the database go. Every later call is [`StorageError::Closed`].
     async fn close(&self) -> Result<(), StorageError>;
 

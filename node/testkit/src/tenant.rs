@@ -10,11 +10,13 @@ use vrx_domain::{
 };
 use vrx_provision_log::{Deadline, LogOptions, ProvisionLog};
 use vrx_services::refusals::Refusals;
+use vrx_services::witnesses::Witnessing;
 use vrx_services::{NodeServices, PeerExchange, TenantPolicy, TenantServices};
 use vrx_storage::{
     LogStore, PersonStore, PostgresCluster, PostgresOwner, PostgresTenant, ReceiptStore,
-    RegistryStore, SqliteOptions, SqliteTenant, TenantOptions, TenantStore,
+    RegistryStore, SqliteOptions, SqliteTenant, TenantOptions, TenantStore, WitnessStore,
 };
+use vrx_tlog::WitnessKey;
 use vrx_transport::ProstAnswerCodec;
 
 use crate::clock::FakeClock;
@@ -229,6 +231,10 @@ impl TestTenant {
         let persons: Arc<dyn PersonStore> = store.clone();
         let registry: Arc<dyn RegistryStore> = store.clone();
         let receipts: Arc<dyn ReceiptStore> = store.clone();
+        let witness_store: Arc<dyn WitnessStore> = store.clone();
+        let name = vrx_tlog::witness_name(TRUST_DOMAIN, &parts.tenant.code.to_string());
+        let witness = WitnessKey::from_public_key(&name, &keyring.witness_public_key())
+            .expect("a witness key");
         let node = NodeServices {
             clock: time.clone(),
             random: chance,
@@ -243,6 +249,8 @@ impl TestTenant {
             persons,
             registry,
             receipts,
+            witness_store,
+            witnesses: Arc::new(Witnessing::none(witness)),
             refusals: Arc::new(Refusals::new(Arc::clone(&log), time, own)),
             log,
             node: Arc::new(node),

@@ -85,6 +85,13 @@ impl SignedNote {
         self
     }
 
+    /// The same text with those of its signatures that `keep` is true of.
+    #[must_use]
+    pub fn retain(mut self, keep: impl FnMut(&NoteSignature) -> bool) -> Self {
+        self.signatures.retain(keep);
+        self
+    }
+
     /// The signature lines that name `key`, in their order.
     pub(crate) fn by<const TYPE: u8>(
         &self,

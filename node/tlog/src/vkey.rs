@@ -106,6 +106,11 @@ impl<const TYPE: u8> fmt::Display for Vkey<TYPE> {
     }
 }
 
+/// The name of a municipality's witness key: `<trust domain>/municipality/<code>/witness`.
+pub fn witness_name(trust_domain: &str, municipality: &str) -> String {
+    format!("{trust_domain}/municipality/{municipality}/witness")
+}
+
 /// Key id: the first four bytes of `SHA-256(name ‖ 0x0A ‖ type ‖ public key)`.
 pub fn key_hash(name: &str, alg: u8, public_key: &[u8]) -> u32 {
     let mut sha = Sha256::new();

@@ -5,7 +5,7 @@
 //! connection and from nothing else; personal data is sent only out of `Recorded<_>`.
 //!
 //! **Where to start reading.** [`serve()`] (the listener), `grpc::dispatch` (every call's way in), `grpc::exchange` (the main
-//! call), [`client`] (the same from the other side), [`tls`] (which CA vouches for whom).
+//! call), `tlog` (the log over HTTPS, and the witness), [`client`] (the same from the other side), [`tls`] (which CA vouches for whom).
 //!
 //! **How to add a service.** A file in `grpc` beside `registry`, a line in `access::Service` with the role that may call it (a
 //! service that isn't there refuses everyone), a line in [`serve()`].
@@ -30,11 +30,12 @@ mod serve;
 mod status;
 #[cfg(test)]
 mod testing;
+mod tlog;
 pub mod tls;
 mod traffic;
 mod wire;
 
-pub use client::PeerClient;
+pub use client::{ForeignWitness, PeerClient, submission_url};
 pub use grpc::health::Readiness;
 pub use limits::Limits;
 pub use metrics::{MetricsText, serve_metrics};

@@ -1,9 +1,9 @@
-//! Leaves, signed notes, checkpoints, keys, proofs and entry bundles as another municipality, or a file, brings them.
+//! Leaves, signed notes, checkpoints, keys, proofs, entry bundles and paths as another municipality, or a file, brings them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use vrx_tlog::{
-    Checkpoint, Fsck, Leaf, NoteSignature, SignedNote, TlogProof, VerifierKey, WitnessKey,
+    Checkpoint, Fsck, Leaf, NoteSignature, Resource, SignedNote, TlogProof, VerifierKey, WitnessKey,
     entry_bundle, parse_decimal, parse_hash, read_entry_bundle,
 };
 
@@ -42,6 +42,14 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Some(number) = parse_decimal(text) {
         assert_eq!(number.to_string(), text);
+    }
+    match Resource::parse(text) {
+        Some(Resource::Tile { id, width }) => assert_eq!(id.path(width), text),
+        Some(Resource::Entries { index, width }) => {
+            let beside = vrx_tlog::TileId { level: 0, index };
+            assert_eq!(beside.entries_path(width), text);
+        }
+        Some(Resource::Checkpoint) | None => {}
     }
     let _ = parse_hash(text);
 });

@@ -6,6 +6,7 @@ mod error;
 mod members;
 mod raw;
 mod tenant;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub use error::ConfigError;
 pub use members::read_members;
 use raw::RawConfig;
 pub use tenant::TenantConfig;
+pub use witnesses::{WitnessesConfig, check_witnesses};
 
 /// A commented sample of the configuration.
 pub const SAMPLE: &str = include_str!("node.toml");
@@ -121,6 +123,8 @@ impl Config {
             files.push((key("ca"), &tenant.ca));
             files.push((tenant.pair_key("certificate"), &tenant.certificate));
             files.push((tenant.pair_key("private_key"), &tenant.private_key));
+            let foreign = tenant.witnesses.iter().flat_map(|all| &all.foreign);
+            files.extend(foreign.map(|witness| (key("witnesses"), &witness.ca)));
         }
         for (key, path) in files {
             std::fs::File::open(path).map_err(|error| {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::database::RawPostgres;
 use super::error::{Blame, ConfigError};
+use super::witnesses::RawWitnesses;
 use super::{Limits, LogFormat};
 
 #[derive(Deserialize)]
@@ -61,6 +62,7 @@ pub(super) struct RawTenant {
     pub(super) automatic_only_after_move_out: bool,
     #[serde(default)]
     pub(super) allow_hard_to_obtain: bool,
+    pub(super) witnesses: Option<RawWitnesses>,
 }
 
 fn yes() -> bool {

@@ -10,6 +10,7 @@ use vrx_storage::postgres::PostgresUrl;
 use super::database::{self, Database};
 use super::error::{Blame, ConfigError};
 use super::raw::{RawTenant, RawTls};
+use super::witnesses::WitnessesConfig;
 
 /// One municipality, and what it decided for itself.
 pub struct TenantConfig {
@@ -27,6 +28,8 @@ pub struct TenantConfig {
     pub automatic_only_after_move_out: bool,
     /// Whether inquiries without a consent that was hard to obtain are allowed.
     pub allow_hard_to_obtain: bool,
+    /// Who cosigns its log; nobody without the table.
+    pub witnesses: Option<WitnessesConfig>,
     /// Its table, for errors: `tenant`, or `tenant[1]` for the second.
     pub(super) key: String,
     /// The table of its certificate and key.
@@ -130,6 +133,10 @@ fn one(
         database: database::of_tenant(blame, &key, raw.cluster, clusters)?,
         automatic_only_after_move_out: raw.automatic_only_after_move_out,
         allow_hard_to_obtain: raw.allow_hard_to_obtain,
+        witnesses: raw
+            .witnesses
+            .map(|witnesses| witnesses.check(blame, folder, &key, code))
+            .transpose()?,
         key,
         pair,
     })

@@ -6,6 +6,9 @@ pub mod postgresql {}
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
 
+#[doc = include_str!("witnesses.md")]
+pub mod witnesses {}
+
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}
 

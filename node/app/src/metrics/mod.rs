@@ -8,6 +8,7 @@ mod cluster;
 mod families;
 mod process;
 mod tenant;
+mod witnesses;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,7 +43,10 @@ impl Metrics {
             tenants: node
                 .open
                 .iter()
-                .map(|open| TenantSource::of(config, open))
+                .filter_map(|open| {
+                    let services = node.tenants.get(open.tenant.code)?;
+                    Some(TenantSource::of(config, open, services))
+                })
                 .collect(),
             clusters: node
                 .clusters(config)
@@ -98,6 +102,7 @@ impl Collector for Sources {
             &self.readiness,
             self.clock.now(),
         )?;
+        witnesses::encode(&mut families, &self.tenants, self.clock.now())?;
         cluster::encode(&mut families, &self.clusters)
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use vrx_crypto::{KeyState, Keyring};
 use vrx_domain::{MunicipalityCode, UnixMillis};
 use vrx_provision_log::{Health, LogState, Measures, ProvisionLog};
+use vrx_services::TenantServices;
+use vrx_services::witnesses::Witnessing;
 use vrx_storage::TenantStore;
 use vrx_transport::Readiness;
 
@@ -15,7 +17,8 @@ use crate::compose::OpenTenant;
 use crate::config::{Config, Database};
 
 pub(super) struct TenantSource {
-    code: MunicipalityCode,
+    pub(super) code: MunicipalityCode,
+    pub(super) witnesses: Arc<Witnessing>,
     log: Arc<ProvisionLog>,
     store: Arc<dyn TenantStore>,
     keyring: Arc<Keyring>,
@@ -24,13 +27,14 @@ pub(super) struct TenantSource {
 }
 
 impl TenantSource {
-    pub(super) fn of(config: &Config, open: &OpenTenant) -> Self {
+    pub(super) fn of(config: &Config, open: &OpenTenant, services: &TenantServices) -> Self {
         let code = open.tenant.code;
         let settings = config.tenants.iter().find(|tenant| tenant.code == code);
         let on_sqlite = settings.is_some_and(|tenant| tenant.database == Database::Sqlite);
         let files = ["vrx.db", "vrx.db-wal"].map(|name| config.tenant_dir(code).join(name));
         Self {
             code,
+            witnesses: Arc::clone(&services.witnesses),
             log: Arc::clone(&open.log),
             store: Arc::clone(&open.store),
             keyring: Arc::clone(&open.keyring),

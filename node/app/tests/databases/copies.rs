@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vrx_crypto::Keyring;
 use vrx_domain::{InquiryId, MunicipalityCode, Random, Tenant, TenantId, UnixMillis};
-use vrx_storage::conformance::{Fixture, Seeded, dose_row, number, receipts, row};
+use vrx_storage::conformance::{Fixture, Seeded, dose_row, number, receipts, row, witness};
 use vrx_storage::copy::{
     LOG_ENTRY, Row, TABLES, TENANT_META, TenantSink, TenantSource, Value, compare, copy,
 };
@@ -14,7 +14,7 @@ use vrx_storage::postgres::{
 use vrx_storage::{
     AppendError, BatchItem, Change, ImportKind, InquiryRecord, LogStore, Lookup, NotCommitted,
     PeerCheckpoint, PersonStore, RegistryStore, SqliteOptions, SqliteReplacement, SqliteSource,
-    SqliteTenant, StorageError,
+    SqliteTenant, StorageError, WitnessStore,
 };
 use vrx_testkit::postgres::TestDatabase;
 
@@ -77,6 +77,14 @@ impl Filled {
         ] {
             fixture.commit(change).await.unwrap();
         }
+        store
+            .swap_witnessed(None, witness::witnessed(7, 1))
+            .await
+            .unwrap();
+        store
+            .keep_cosigned(witness::cosigned(7, "a witness"))
+            .await
+            .unwrap();
         let about = |nth| BatchItem {
             change: None,
             subject: fixture.subject(nth),
@@ -292,6 +300,13 @@ async fn a_tenant_that_is_being_moved_away_takes_no_entries_until_it_is_given_ba
         refused.err(),
         Some(AppendError::NotCommitted(NotCommitted::ReadOnly))
     );
+    // Nor is anything cosigned that the rows on the other side wouldn't know.
+    let held = witness::witnessed(7, 1);
+    let (at, new) = (Some((held.size, held.root)), witness::witnessed(9, 2));
+    let refused = store.swap_witnessed(at, new.clone()).await;
+    assert_eq!(refused, Err(StorageError::ReadOnly));
+    let refused = store.keep_cosigned(witness::cosigned(9, "a witness")).await;
+    assert_eq!(refused, Err(StorageError::ReadOnly));
     assert!(
         PostgresMoving::is_marked(&cluster, filled.options.tenant)
             .await
@@ -299,4 +314,5 @@ async fn a_tenant_that_is_being_moved_away_takes_no_entries_until_it_is_given_ba
     );
     moving.abandon().await.unwrap();
     fixture.append(entry()).await.unwrap();
+    assert_eq!(store.swap_witnessed(at, new).await, Ok(true));
 }

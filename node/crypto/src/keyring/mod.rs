@@ -213,6 +213,14 @@ impl Keyring {
     pub fn witness_public_key(&self) -> [u8; 32] {
         self.witness.active().prepared.public_key()
     }
+
+    /// Every key with which this witness may have cosigned: the active one, then retired ones.
+    pub fn witness_public_keys(&self) -> Vec<[u8; 32]> {
+        std::iter::once(self.witness.active())
+            .chain(self.witness.retired())
+            .map(|version| version.prepared.public_key())
+            .collect()
+    }
 }
 
 #[cfg(test)]

@@ -310,6 +310,21 @@ fn signatures_verify_under_the_public_key_and_the_witness_has_its_own() {
 }
 
 #[test]
+fn what_a_retired_witness_key_cosigned_is_still_told_by_its_public_key() {
+    let mut keyring = keyring(1);
+    let before = keyring.witness_public_key();
+    assert_eq!(keyring.witness_public_keys(), [before]);
+    let id = keyring
+        .add_pending(KeyKind::Witness, &Seeded::new(2))
+        .unwrap();
+    assert_eq!(keyring.witness_public_keys(), [before], "not yet");
+    keyring.activate(KeyKind::Witness, id).unwrap();
+    let now = keyring.witness_public_key();
+    assert_ne!(now, before);
+    assert_eq!(keyring.witness_public_keys(), [now, before]);
+}
+
+#[test]
 fn every_seal_under_the_record_and_log_keys_is_counted() {
     let (keyring, random) = (keyring(1), Seeded::new(9));
     keyring

@@ -65,6 +65,8 @@ async fn answer(
         hard_to_obtain,
         &*ctx.node.clock,
     )?;
+    // A log that nobody else has seen for too long could be rewritten with what is answered now.
+    ctx.witnesses.check(ctx.node.clock.now())?;
 
     let found = match deadline.wait(ctx.persons.lookup(&query.number)).await {
         Ok(Ok(Lookup::Unknown)) => None,

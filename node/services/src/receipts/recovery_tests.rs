@@ -151,6 +151,8 @@ fn with_lost(tenant: &Arc<TenantServices>, lost: &LostLog, is_away: bool) -> Arc
             log: lost.clone(),
             is_away: AtomicBool::new(is_away),
         }),
+        witness_store: Arc::clone(&tenant.witness_store),
+        witnesses: Arc::clone(&tenant.witnesses),
         log: Arc::clone(&tenant.log),
         refusals: Arc::clone(&tenant.refusals),
         node: Arc::clone(&tenant.node),

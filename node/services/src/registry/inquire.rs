@@ -130,6 +130,8 @@ impl<'a> Inquiry<'a> {
             hard_to_obtain,
             &*ctx.node.clock,
         )?;
+        // Sending a number is a provision too.
+        ctx.witnesses.check(ctx.node.clock.now())?;
         let key = VerifierKey::parse(&provider.log_vkey).map_err(|_| {
             ServiceError::FailedPrecondition(
                 "the directory's log key of that municipality isn't one",

@@ -17,7 +17,7 @@ use vrx_crypto::Keyring;
 use vrx_domain::{Caller, Member, Members, Random, RequestId, Role, Tenant, TenantId};
 use vrx_provision_log::{Deadline, LogOptions, ProvisionLog};
 use vrx_storage::{SqliteOptions, SqliteTenant};
-use vrx_tlog::{Receipt, VerifierKey};
+use vrx_tlog::{Receipt, VerifierKey, WitnessKey};
 use zeroize::Zeroizing;
 
 use super::{
@@ -38,6 +38,7 @@ use crate::{
         ImportEvent, ImportRequest, ImportSummary, InquireRequest, approve_import, import_doses,
         import_persons,
     },
+    witnesses::Witnessing,
 };
 
 pub(crate) const PROVIDER: &str = "142051";
@@ -432,6 +433,9 @@ impl Parts {
 
     fn services(self, node: &Arc<NodeServices>, policy: TenantPolicy) -> Arc<TenantServices> {
         let own = caller(&self.tenant.code.to_string(), Role::Exchange, None);
+        let name = vrx_tlog::witness_name("vrx.example", &self.tenant.code.to_string());
+        let witness =
+            WitnessKey::from_public_key(&name, &self.keyring.witness_public_key()).unwrap();
         let refusals = Refusals::new(Arc::clone(&self.log), Arc::clone(&node.clock), own);
         Arc::new(TenantServices {
             tenant: self.tenant,
@@ -439,7 +443,9 @@ impl Parts {
             keyring: self.keyring,
             persons: Arc::clone(&self.store) as _,
             registry: Arc::clone(&self.store) as _,
-            receipts: self.store as _,
+            receipts: Arc::clone(&self.store) as _,
+            witness_store: self.store as _,
+            witnesses: Arc::new(Witnessing::none(witness)),
             log: self.log,
             refusals: Arc::new(refusals),
             node: Arc::clone(node),

@@ -18,6 +18,7 @@ pub mod lookups;
 pub mod receipts;
 pub mod register;
 pub mod sharing;
+pub mod witness;
 
 pub use fixture::{
     CHIEF, CLERK, Fixture, Seeded, addressee, dose, dose_row, number, person, root, row, rows, seal,
@@ -79,6 +80,12 @@ macro_rules! conformance_suite {
             a_lost_entry_is_entered_again_once,
             of_two_that_enter_one_lost_entry_in_a_batch_one_is_refused,
             a_members_answer_is_remembered_once,
+        );
+        $crate::conformance_suite!($fresh, witness:
+            a_witnesss_record_moves_only_from_what_is_there,
+            a_witnesss_records_are_one_a_log,
+            of_two_swaps_at_once_one_wins,
+            a_cosigned_checkpoint_never_goes_back,
         );
         $crate::conformance_suite!($fresh, sharing:
             two_handles_append_to_one_order,

@@ -1,12 +1,12 @@
 //! A copy as one stream of bytes: what a backup encrypts.
 //!
 //! ```text
-//! "vrx-copy" | format u8 = 2 | municipality code u32 | tenant uuid 16
+//! "vrx-copy" | format u8 = 3 | municipality code u32 | tenant uuid 16
 //! frames: 1 | table u8 | rows u32 | length u32 | the rows' bytes
 //! end:    2 | for each table in their order: rows u64
 //! ```
-//! Nothing follows the end, and a stream without it isn't a copy. Integers are big-endian. A stream of format 1, which the version
-//! before wrote, is read too: it has fewer tables.
+//! Nothing follows the end, and a stream without it isn't a copy. Integers are big-endian. Streams of the formats
+//! before, which earlier versions wrote, are read too: they have fewer tables.
 
 use std::io::{self, Read, Write};
 
@@ -16,7 +16,7 @@ use super::row::{Malformed, Row, take};
 use super::tables::{LAST_OF_FORMAT, TABLES, Table};
 
 const MAGIC: &[u8; 8] = b"vrx-copy";
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 const ROWS: u8 = 1;
 const END: u8 = 2;
 /// Most bytes of one frame: what a reader has to hold of a stream that anybody may have written.
@@ -340,24 +340,27 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_the_format_before_is_read_and_one_to_come_is_not() {
-        let mut bytes = stream();
-        let counts_at = bytes.len() - 8 * TABLES.len();
-        let counts: Vec<u8> = TABLES
-            .iter()
-            .zip(bytes[counts_at..].chunks(8))
-            .filter(|(table, _)| table.number <= LAST_OF_FORMAT[0])
-            .flat_map(|(_, count)| count.to_vec())
-            .collect();
-        assert!(counts.len() < 8 * TABLES.len());
-        bytes.truncate(counts_at);
-        bytes.extend(counts);
-        assert!(read(&bytes).is_err(), "the counts are of another format");
-        bytes[8] = 1;
-        assert_eq!(read(&bytes).unwrap().of(LOG_TILE), 300);
-        for unknown in [0, FORMAT + 1] {
-            bytes[8] = unknown;
-            assert!(StreamReader::begin(bytes.as_slice()).is_err());
+    fn a_copy_of_a_format_before_is_read_and_one_to_come_is_not() {
+        assert_eq!(LAST_OF_FORMAT.len(), usize::from(FORMAT));
+        for format in 1..FORMAT {
+            let mut bytes = stream();
+            let counts_at = bytes.len() - 8 * TABLES.len();
+            let counts: Vec<u8> = TABLES
+                .iter()
+                .zip(bytes[counts_at..].chunks(8))
+                .filter(|(table, _)| table.number <= LAST_OF_FORMAT[usize::from(format) - 1])
+                .flat_map(|(_, count)| count.to_vec())
+                .collect();
+            assert!(counts.len() < 8 * TABLES.len());
+            bytes.truncate(counts_at);
+            bytes.extend(counts);
+            assert!(read(&bytes).is_err(), "the counts are of another format");
+            bytes[8] = format;
+            assert_eq!(read(&bytes).unwrap().of(LOG_TILE), 300);
+            for unknown in [0, FORMAT + 1] {
+                bytes[8] = unknown;
+                assert!(StreamReader::begin(bytes.as_slice()).is_err());
+            }
         }
     }
 

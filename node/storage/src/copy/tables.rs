@@ -133,7 +133,7 @@ pub const LOST_LOG: &Table = &Table {
 };
 
 /// All tables, in the order in which they are copied: whose it is first, the log's head last.
-pub const TABLES: [&Table; 15] = [
+pub const TABLES: [&Table; 17] = [
     TENANT_META,
     &Table {
         number: 2,
@@ -266,6 +266,29 @@ pub const TABLES: [&Table; 15] = [
         key: 2,
         person: None,
     },
+    &Table {
+        number: 16,
+        name: "witnessed_log",
+        columns: &[
+            column("origin", Kind::Text),
+            column("size", Kind::Big),
+            column("root", Kind::Bytes),
+            column("note", Kind::Text),
+        ],
+        key: 1,
+        person: None,
+    },
+    &Table {
+        number: 17,
+        name: "cosigned_checkpoint",
+        columns: &[
+            column("origin", Kind::Text),
+            column("size", Kind::Big),
+            column("note", Kind::Text),
+        ],
+        key: 1,
+        person: None,
+    },
     LOG_ENTRY,
     LOG_TILE,
     LOG_HEAD,
@@ -273,7 +296,7 @@ pub const TABLES: [&Table; 15] = [
 
 /// The tables with the greatest number in copies of each format, the first format first: an earlier version's backup holds
 /// fewer.
-pub(crate) const LAST_OF_FORMAT: [u8; 2] = [11, 15];
+pub(crate) const LAST_OF_FORMAT: [u8; 3] = [11, 15, 17];
 
 impl Table {
     /// The table of this number.
@@ -335,10 +358,12 @@ mod tests {
             concat!(
                 include_str!("../../../../migrations/sqlite/0001_initial.sql"),
                 include_str!("../../../../migrations/sqlite/0002_receipts.sql"),
+                include_str!("../../../../migrations/sqlite/0003_witness.sql"),
             ),
             concat!(
                 include_str!("../../../../migrations/postgres/0001_initial.sql"),
                 include_str!("../../../../migrations/postgres/0002_receipts.sql"),
+                include_str!("../../../../migrations/postgres/0003_witness.sql"),
             ),
         ] {
             let mut seen = 0;

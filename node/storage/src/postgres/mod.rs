@@ -35,6 +35,7 @@ mod tenant;
 mod traits;
 mod trial;
 mod url;
+mod witness;
 
 pub use arrival::{Arrival, PostgresArrival};
 pub use cluster::{PostgresCluster, PostgresLimits};

@@ -53,6 +53,8 @@ pub(super) const TABLES: &[Table] = &[
     single("lost_log", "SELECT"),
     partitioned("recovered_entry", ADD_AND_READ),
     single("recovery_answer", ADD_AND_READ),
+    single("witnessed_log", "SELECT, INSERT, UPDATE (size, root, note)"),
+    single("cosigned_checkpoint", "SELECT, INSERT, UPDATE (size, note)"),
     hot("log_entry"),
     hot("log_tile"),
     single("log_head", "SELECT, UPDATE"),

@@ -24,6 +24,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod traits;
+mod witness;
 mod writer;
 
 pub use copy::{SqliteReplacement, SqliteSource};

@@ -11,7 +11,7 @@ use crate::scene::Scene;
 const OTHER: &str = "141003";
 
 /// Every table with a tenant's rows.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 18] = [
     "tenant_meta",
     "person",
     "person_revision",
@@ -24,6 +24,8 @@ const TABLES: [&str; 16] = [
     "lost_log",
     "recovered_entry",
     "recovery_answer",
+    "witnessed_log",
+    "cosigned_checkpoint",
     "log_entry",
     "log_tile",
     "log_head",
@@ -48,6 +50,8 @@ pub(crate) async fn two_tenants() -> (Scene, Fixture, Fixture, TenantOptions) {
         "INSERT INTO vrx.lost_log VALUES (142051, 'a log', 1, 0, NULL)",
         "INSERT INTO vrx.recovered_entry VALUES (142051, 'a log', 1, decode(repeat('00', 134), 'hex'), 2, decode(repeat('00', 32), 'hex'), 141003, decode(repeat('05', 16), 'hex'), 3)",
         "INSERT INTO vrx.recovery_answer VALUES (142051, 'a log', 141003, 1, 1, 0, 4)",
+        "INSERT INTO vrx.witnessed_log VALUES (142051, 'a log', 1, decode(repeat('00', 32), 'hex'), 'a note')",
+        "INSERT INTO vrx.cosigned_checkpoint VALUES (142051, 'a log', 1, 'a note')",
         "INSERT INTO vrx.log_tile VALUES (142051, 0, 0, decode(repeat('00', 8192), 'hex'))",
     ] {
         scene.database.sql(statement);
@@ -106,6 +110,8 @@ async fn what_one_tenant_holds_the_other_never_sees_through_the_traits() {
     assert_eq!(theirs.store.recovered("a log", 0, 9).await.unwrap(), []);
     let answers = theirs.store.recovery_answers("a log").await;
     assert_eq!(answers.unwrap(), []);
+    assert_eq!(theirs.store.witnessed("a log").await.unwrap(), None);
+    assert_eq!(theirs.store.cosigned("a log").await.unwrap(), None);
     assert_eq!(theirs.store.expire_inquiries(UnixMillis(100)).await, Ok(0));
     let ours_counted = ours.store.counts().await.unwrap();
     let theirs_counted = theirs.store.counts().await.unwrap();
@@ -209,6 +215,10 @@ async fn the_nodes_role_is_refused_what_would_change_policies_partitions_or_leav
         "DELETE FROM lost_log",
         "DELETE FROM recovered_entry",
         "DELETE FROM recovery_answer",
+        "UPDATE witnessed_log SET origin = 'another log'",
+        "DELETE FROM witnessed_log",
+        "UPDATE cosigned_checkpoint SET origin = 'another log'",
+        "DELETE FROM cosigned_checkpoint",
         "COPY vrx.person FROM PROGRAM 'true'",
         "COPY vrx.person TO '/tmp/vrx-refused'",
         "SELECT * FROM pg_read_file('/etc/hostname')",
@@ -310,6 +320,8 @@ fn is_partitioned(table: &str) -> bool {
         "canary",
         "lost_log",
         "recovery_answer",
+        "witnessed_log",
+        "cosigned_checkpoint",
     ]
     .contains(&table)
 }
@@ -322,7 +334,7 @@ async fn every_table_with_a_tenant_and_every_partition_has_its_policy_forced() {
     let count = scene.database.sql(&format!("SELECT count(*) {tables}"));
     assert_eq!(
         count,
-        (16 + 2 * 11).to_string(),
+        (18 + 2 * 11).to_string(),
         "the tables and two tenants' partitions"
     );
     let open = scene.database.sql(&format!(

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::Executor as _;
 use vrx_domain::{InquiryId, UnixMillis};
-use vrx_storage::conformance::{Fixture, dose_row, number, receipts, row, rows};
+use vrx_storage::conformance::{Fixture, dose_row, number, receipts, row, rows, witness};
 use vrx_storage::{
     BatchItem, Change, DoseRow, ImportKind, InquiryRecord, PeerCheckpoint, PersonRow,
-    PostgresLimits, Prepared, TileRow,
+    PostgresLimits, Prepared, TileRow, WitnessedLog,
 };
 use vrx_testkit::postgres::{PostgresServer, ServerOptions};
 use zeroize::Zeroizing;
@@ -20,7 +20,7 @@ use crate::scene::{Scene, start};
 const OTHER: &str = "141003";
 
 /// Every statement that a serving node runs, by its name.
-const STATEMENTS: [&str; 38] = [
+const STATEMENTS: [&str; 44] = [
     "add_batch",
     "add_dose_revisions",
     "add_inquiry",
@@ -28,12 +28,15 @@ const STATEMENTS: [&str; 38] = [
     "add_persons",
     "add_tags",
     "count_approval",
+    "cosigned",
     "counts",
     "create_import",
     "expire_inquiries",
+    "first_witnessed",
     "import",
     "imports",
     "inquiry",
+    "keep_cosigned",
     "keep_peer_checkpoint",
     "keep_receipt",
     "log_entries",
@@ -57,7 +60,10 @@ const STATEMENTS: [&str; 38] = [
     "recovery_answers",
     "replace_inquiry",
     "subject_heads",
+    "swap_witnessed",
     "tenant_meta",
+    "tenant_served",
+    "witnessed",
     "write_canary",
 ];
 
@@ -106,6 +112,7 @@ async fn everything(fixture: &Fixture, round: u8) {
         .unwrap();
     fixture.store.peer_checkpoint(peer).await.unwrap();
     receipts_and_recovery(fixture, round).await;
+    witnesses(fixture, round).await;
     let head = fixture.store.head().await.unwrap();
     let subjects = [fixture.subject(7), fixture.subject(7), fixture.nobody()];
     let items: Arc<[BatchItem]> = subjects
@@ -163,6 +170,23 @@ async fn receipts_and_recovery(fixture: &Fixture, round: u8) {
     assert!(!store.recovery_answers(origin).await.unwrap().is_empty());
 }
 
+async fn witnesses(fixture: &Fixture, round: u8) {
+    let store = &fixture.store;
+    let of = |size| WitnessedLog {
+        origin: format!("a log of round {round}"),
+        ..witness::witnessed(size, round)
+    };
+    let first = of(1);
+    let (origin, at) = (first.origin.clone(), Some((first.size, first.root)));
+    assert!(store.swap_witnessed(None, first).await.unwrap());
+    assert!(store.swap_witnessed(at, of(2)).await.unwrap());
+    assert_eq!(store.witnessed(&origin).await.unwrap(), Some(of(2)));
+    let cosigned = witness::cosigned(u64::from(round), "a witness");
+    store.keep_cosigned(cosigned.clone()).await.unwrap();
+    let kept = store.cosigned(&cosigned.origin).await.unwrap();
+    assert_eq!(kept, Some(cosigned));
+}
+
 /// The server's log, with all that was said before now.
 async fn whole_log(server: &PostgresServer) -> String {
     static MARKS: AtomicU32 = AtomicU32::new(0);
@@ -200,6 +224,8 @@ fn is_single(relation: &str) -> bool {
         "canary",
         "lost_log",
         "recovery_answer",
+        "witnessed_log",
+        "cosigned_checkpoint",
     ]
     .contains(&relation)
 }

@@ -5,12 +5,14 @@
 //! - `channels`: one HTTP/2 connection a tenant and member, made anew when it broke.
 //! - `connect`: mutual TLS that demands the asked municipality's identity and pin.
 //! - `reply`: *found*, *nothing* (only with its trailers), *refused*, *failed*.
+//! - `witness`: asking for cosignatures of a tenant's checkpoints.
 //! - `codec`: the call's codec, which wipes the number once it is encoded.
 
 mod channels;
 mod codec;
 mod connect;
 mod reply;
+mod witness;
 
 use std::sync::Arc;
 
@@ -30,8 +32,10 @@ use vrx_services::{
 };
 
 use self::channels::Channels;
-use crate::tls::TlsMaterial;
+use self::witness::ForeignWitnesses;
+pub use self::witness::{ForeignWitness, submission_url};
 use crate::tls::material::TenantTls;
+use crate::tls::{TlsError, TlsMaterial};
 use crate::wire::{query, receipt, reconciliation};
 
 /// The path of the call.
@@ -45,6 +49,7 @@ const LONGEST_REPLY: usize = 256 * 1024;
 pub struct PeerClient {
     material: Arc<TlsMaterial>,
     channels: Channels,
+    foreign: ForeignWitnesses,
 }
 
 impl PeerClient {
@@ -53,7 +58,19 @@ impl PeerClient {
         PeerClient {
             material,
             channels: Channels::default(),
+            foreign: ForeignWitnesses::default(),
         }
+    }
+
+    /// The same that also reaches these witnesses.
+    pub fn with_witnesses(
+        material: Arc<TlsMaterial>,
+        witnesses: &[ForeignWitness],
+    ) -> Result<Self, TlsError> {
+        Ok(PeerClient {
+            foreign: ForeignWitnesses::new(&material, witnesses)?,
+            ..Self::new(material)
+        })
     }
 
     fn reconciling<T>(

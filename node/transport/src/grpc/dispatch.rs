@@ -1,4 +1,5 @@
-//! Every call's way in. The order is fixed: identity, role, then the service's own checks (membership, tenant, fields).
+//! Every call's way in. The order is fixed: identity, role, then the service's own checks (membership, tenant, fields). Paths of the
+//! log over HTTPS go to [`crate::tlog`].
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -20,18 +21,30 @@ use super::unary::{ReplyBody, timeout};
 use crate::access::{self, Service};
 use crate::limits;
 use crate::status::{INCIDENT, status, unauthenticated};
+use crate::tlog;
 
 /// Answers one call. A panic below ends in INTERNAL with an incident id, and stops nobody else.
 pub(crate) async fn answer(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    let answered = AssertUnwindSafe(dispatch(&connection, request))
-        .catch_unwind()
-        .await;
+    let is_tlog = tlog::is_here(request.uri().path());
+    let answering = async {
+        if is_tlog {
+            tlog::answer(&connection, request).await
+        } else {
+            dispatch(&connection, request).await
+        }
+    };
+    let answered = AssertUnwindSafe(answering).catch_unwind().await;
     Ok(answered.unwrap_or_else(|_| {
         let random = &*connection.node.shared.random;
-        refusal(&ServiceError::internal(random, "a call panicked"))
+        let error = ServiceError::internal(random, "a call panicked");
+        if is_tlog {
+            tlog::error(&error)
+        } else {
+            refusal(&error)
+        }
     }))
 }
 

@@ -72,6 +72,18 @@ impl Readiness {
             .await;
     }
 
+    /// Whether this tenant's witnesses do what they should: the service named by its municipality code and `/witnesses`, which says so
+    /// long before the tenant itself isn't ready any more.
+    pub async fn witnessed(&self, tenant: MunicipalityCode, is_well: bool) {
+        let status = if is_well {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        let service = format!("{tenant}/witnesses");
+        self.reporter.set_service_status(service, status).await;
+    }
+
     /// Whether the node was said to be ready last.
     pub fn is_ready(&self) -> bool {
         self.said.lock().node

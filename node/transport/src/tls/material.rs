@@ -188,7 +188,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-fn anchors(path: &Path) -> Result<RootCertStore, TlsError> {
+/// The CA certificates in a PEM file.
+pub(crate) fn anchors(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(path)? {
         store.add(certificate).map_err(|source| TlsError::Rustls {

@@ -7,7 +7,7 @@ use vrx_domain::{InquiryId, MunicipalityCode, Tenant, TenantId, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::{Keep, fresh};
-use crate::conformance::{CHIEF, Fixture, dose_row, number, receipts, row};
+use crate::conformance::{CHIEF, Fixture, dose_row, number, receipts, row, witness};
 use crate::copy::{
     Key, LOG_ENTRY, Next, Row, RowCounts, StreamReader, StreamWriter, TABLES, Table, TenantSink,
     TenantSource, Value, compare, copy, read_all,
@@ -53,6 +53,11 @@ async fn filled() -> (Fixture, Keep) {
     ] {
         fixture.commit(change).await.unwrap();
     }
+    let store = &fixture.store;
+    let swapped = store.swap_witnessed(None, witness::witnessed(7, 1)).await;
+    assert!(swapped.unwrap());
+    let cosigned = witness::cosigned(7, "a witness");
+    store.keep_cosigned(cosigned).await.unwrap();
     let about = |nth| BatchItem {
         change: None,
         subject: fixture.subject(nth),
