@@ -115,7 +115,7 @@ async fn a_provider_whose_whole_host_went_back_passes_its_own_checks_and_not_the
     let behind = reconcile(&demo);
     assert_eq!(behind.code, 1);
     assert!(
-        behind.output.contains("older than a receipt"),
+        behind.output.contains("shorter than a receipt"),
         "{}",
         behind.output
     );

@@ -254,6 +254,7 @@ mod tests {
             server_name: "localhost".to_owned(),
             pins: vec![[1; 32]],
             log_vkey: String::new(),
+            witnesses: vrx_domain::MemberWitnesses::default(),
             legal_bases: Vec::new(),
             allow_hard_to_obtain: false,
         };

@@ -44,7 +44,7 @@ pub use individual_number::{IndividualNumber, NumberError};
 pub use inquiry::{
     Consent, ConsentMethod, Evidence, IdentityConfirmation, IdentityDocument, Purpose,
 };
-pub use member::{Member, Members, MembersError};
+pub use member::{Member, MemberWitnesses, Members, MembersError};
 pub use municipality::{CodeError, MunicipalityCode, PlaceCode};
 pub use outcome::{Cause, Outcome, WithheldCause};
 pub use person::{AddresseeNumber, Person, PersonError, PersonalText, Protection, Sex};

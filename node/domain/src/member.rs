@@ -19,10 +19,21 @@ pub struct Member {
     pub pins: Vec<[u8; 32]>,
     /// The verifier key of its provision log, as a C2SP signed-note vkey.
     pub log_vkey: String,
+    /// The witnesses of that log.
+    pub witnesses: MemberWitnesses,
     /// The legal bases on which it may ask.
     pub legal_bases: Vec<LegalBasis>,
     /// Whether it may ask without a consent that was hard to obtain.
     pub allow_hard_to_obtain: bool,
+}
+
+/// The witnesses of a member's log, as the directory states them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemberWitnesses {
+    /// Their verifier keys, as C2SP vkeys of cosignature/v1.
+    pub keys: Vec<String>,
+    /// How many of them must have cosigned a checkpoint before it counts as one that others have seen; 0 where none is named.
+    pub needed: usize,
 }
 
 impl Member {
@@ -118,6 +129,7 @@ mod tests {
             server_name: "localhost".to_owned(),
             pins: vec![[pin; 32]],
             log_vkey: String::new(),
+            witnesses: MemberWitnesses::default(),
             legal_bases: Vec::new(),
             allow_hard_to_obtain: false,
         }

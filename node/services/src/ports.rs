@@ -100,7 +100,7 @@ pub struct ProvisionsQuery {
 pub struct ProvisionsReply {
     /// The signed checkpoint of the list, on its first page.
     pub checkpoint: String,
-    /// Consistency proof from the known size to it, on the first page.
+    /// Consistency proof between the known size and it, on the first page.
     pub consistency_proof: Vec<[u8; 32]>,
     /// By place in the log, if the peer is honest.
     pub provisions: Vec<Provision>,

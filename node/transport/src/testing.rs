@@ -7,7 +7,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::TlsConnector;
 use vrx_certs_dev::{Federation, IdentitySpec, IssuedCert};
-use vrx_domain::{Member, MunicipalityCode};
+use vrx_domain::{Member, MemberWitnesses, MunicipalityCode};
 
 use crate::tls::{TenantFiles, TlsError, TlsFiles, TlsMaterial, provider};
 
@@ -106,6 +106,7 @@ pub(crate) fn member(code: &str, address: String, pin: [u8; 32]) -> Member {
         server_name: vrx_certs_dev::spec::server_name(code),
         pins: vec![pin],
         log_vkey: String::new(),
+        witnesses: MemberWitnesses::default(),
         legal_bases: vec![vrx_domain::LegalBasis::parse("NBA-19-16").unwrap()],
         allow_hard_to_obtain: false,
     }

@@ -1941,11 +1941,12 @@ pub struct ListProvisionsRequest {
 /// A page of provisions.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListProvisionsResponse {
-    /// On the first page: the signed checkpoint (C2SP tlog-checkpoint) to which all proofs of the list lead, with the cosignatures
-    /// held of its witnesses. Empty on the others.
+    /// On the first page: the signed checkpoint (C2SP tlog-checkpoint) to which all proofs of the list lead: the newest one that a quorum
+    /// of its witnesses cosigned, with their cosignatures; the newest of all where it asks no witnesses. Empty on the others.
     #[prost(string, tag = "1")]
     pub checkpoint: ::prost::alloc::string::String,
-    /// On the first page: consistency proof from known_log_size to that checkpoint, 32 bytes a hash; none when the checkpoint is smaller.
+    /// On the first page: consistency proof between known_log_size and that checkpoint, from the smaller to the larger, 32 bytes a hash;
+    /// none when the log is smaller than known_log_size.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub consistency_proof: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     /// By log_index, rising. A page may be short or empty while more follow.

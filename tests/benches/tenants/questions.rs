@@ -3,8 +3,8 @@
 use hdrhistogram::Histogram;
 use vrx_domain::{
     Caller, Clock, Consent, ConsentMethod, Date, Evidence, IdentityConfirmation, IdentityDocument,
-    LegalBasis, Member, MunicipalityCode, Purpose, Reference, RequestId, Role, SpiffeId,
-    UnixMillis,
+    LegalBasis, Member, MemberWitnesses, MunicipalityCode, Purpose, Reference, RequestId, Role,
+    SpiffeId, UnixMillis,
 };
 use vrx_provision_log::Deadline;
 use vrx_services::exchange::{ExchangeAnswer, ExchangeQuery, provide};
@@ -61,6 +61,7 @@ pub(super) fn member(code: MunicipalityCode) -> Member {
         server_name: "localhost".to_owned(),
         pins: vec![[1; 32]],
         log_vkey: String::new(),
+        witnesses: MemberWitnesses::default(),
         legal_bases: vec![LegalBasis::parse("NBA-19-16").expect("a legal basis")],
         allow_hard_to_obtain: false,
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use vrx_domain::{LegalBasis, Member, Members, MunicipalityCode};
-use vrx_tlog::VerifierKey;
+use vrx_domain::{LegalBasis, Member, MemberWitnesses, Members, MunicipalityCode};
+use vrx_tlog::{Quorum, VerifierKey, WitnessKey};
 
 use super::error::{Blame, ConfigError};
 
@@ -47,6 +47,10 @@ struct RawMember {
     server_name: String,
     pins: Vec<String>,
     log_vkey: String,
+    #[serde(default)]
+    witnesses: Vec<String>,
+    #[serde(default)]
+    witness_quorum: usize,
     legal_bases: Vec<String>,
     #[serde(default)]
     allow_hard_to_obtain: bool,
@@ -69,6 +73,25 @@ impl RawMember {
                 "copy the line that `vrx-node log key` prints at that municipality",
             )
         })?;
+        let witness = |text: &String| {
+            WitnessKey::parse(text).map_err(|error| {
+                blame.value(
+                    key("witnesses"),
+                    &error,
+                    "copy the lines that `vrx-node log witness-key` prints at its witnesses",
+                )
+            })
+        };
+        let witnesses = self.witnesses.iter().map(witness);
+        Quorum::new(witnesses.collect::<Result<_, _>>()?, self.witness_quorum).map_err(
+            |error| {
+                blame.value(
+                    key("witness_quorum"),
+                    &error,
+                    "write how many of its `witnesses` must have cosigned, or leave both out",
+                )
+            },
+        )?;
         let pin = |text: &String| -> Result<[u8; 32], ConfigError> {
             let mut pin = [0; 32];
             hex::decode_to_slice(text, &mut pin).map_err(|error| {
@@ -101,6 +124,10 @@ impl RawMember {
             address: self.address,
             server_name: self.server_name,
             log_vkey: self.log_vkey,
+            witnesses: MemberWitnesses {
+                keys: self.witnesses,
+                needed: self.witness_quorum,
+            },
             allow_hard_to_obtain: self.allow_hard_to_obtain,
         })
     }
@@ -135,6 +162,16 @@ mod tests {
             ("\"0000000000", "\"00000000", "member[0].pins"),
             ("+e6dc7b1d+", "+00000000+", "member[0].log_vkey"),
             ("NBA-19-16", "nba", "member[0].legal_bases"),
+            (
+                "legal_bases =",
+                "witnesses = [\"a\"]\nlegal_bases =",
+                "member[0].witnesses",
+            ),
+            (
+                "legal_bases =",
+                "witness_quorum = 1\nlegal_bases =",
+                "member[0].witness_quorum",
+            ),
             ("127.0.0.1:7444", "127.0.0.1", "member"),
             ("pins = [", "pins = [] # [", "member"),
         ] {

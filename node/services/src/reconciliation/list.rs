@@ -3,6 +3,8 @@
 use vrx_domain::{Caller, EntryKind, Member, Role};
 use vrx_provision_log::{Deadline, Recorded, StoredEntry};
 
+use vrx_tlog::Checkpoint;
+
 use super::Provision;
 use crate::{
     audit::{
@@ -39,7 +41,7 @@ pub struct ListProvisions {
 pub struct ProvisionPage {
     /// On the first page, the checkpoint of the list.
     pub checkpoint: String,
-    /// On the first page, the consistency proof from the known size to it.
+    /// On the first page, the consistency proof between the known size and it.
     pub consistency_proof: Vec<[u8; 32]>,
     /// The entries; there may be none while more follow.
     pub provisions: Vec<Provision>,
@@ -125,11 +127,11 @@ async fn first_page(
     deadline: Deadline,
 ) -> Result<(ProvisionPage, Position), ServiceError> {
     let reader = ctx.log.reader();
-    let checkpoint = reader.checkpoint();
-    let (note, size) = (checkpoint.note().to_owned(), checkpoint.size());
+    let (note, size) = newest(ctx)?;
     let known = request.known_log_size;
-    let consistency_proof = if known <= size {
-        let proof = reader.consistency_within(known, size, deadline).await;
+    let consistency_proof = if known <= reader.checkpoint().size() {
+        let (old, new) = (known.min(size), known.max(size));
+        let proof = reader.consistency_within(old, new, deadline).await;
         proof.map_err(|error| read_error(ctx, &error))?
     } else {
         Vec::new()
@@ -147,6 +149,20 @@ async fn first_page(
             end: size,
         },
     ))
+}
+
+/// The newest checkpoint that others can have seen too: cosigned, where the tenant asks witnesses and they have answered.
+fn newest(ctx: &TenantServices) -> Result<(String, u64), ServiceError> {
+    let own = ctx.log.checkpoint();
+    let Some(note) = ctx.witnesses.newest_note() else {
+        return Ok((own.note().to_owned(), own.size()));
+    };
+    let key = ctx.log.reader().verifier_key();
+    let cosigned = Checkpoint::open(&note, key, key.name())
+        .ok()
+        .filter(|cosigned| cosigned.size <= own.size())
+        .ok_or_else(|| ctx.internal("the cosigned checkpoint isn't of this log"))?;
+    Ok((note, cosigned.size))
 }
 
 /// Reads on until the page is full, the list is over or enough was looked at.

@@ -1,12 +1,15 @@
 //! The requester's side: one provider's entries about this municipality's requests, held against its receipts and inquiries.
 
 use vrx_domain::{
-    Caller, EntryKind, Member, UnixMillis,
+    Caller, EntryKind, Member, MemberWitnesses, UnixMillis,
     audit::{desk_actor, desk_content},
 };
 use vrx_provision_log::Deadline;
 use vrx_storage::KeptReceipt;
-use vrx_tlog::{Checkpoint, Leaf, VerifierKey, leaf_hash, verify_consistency, verify_inclusion};
+use vrx_tlog::{
+    Checkpoint, Leaf, Quorum, SignedNote, VerifierKey, WitnessKey, leaf_hash, verify_consistency,
+    verify_inclusion,
+};
 
 use super::{
     Difference, JOIN_WITHIN, MOST_NAMED,
@@ -63,9 +66,19 @@ pub enum NotReconciled {
     /// The provider doesn't answer, or refuses.
     #[error("{0}")]
     Peer(#[from] PeerError),
-    /// The provider shows a checkpoint that is older than one of this municipality's receipts.
-    #[error("the provider shows a checkpoint older than a receipt of its log")]
+    /// The provider's log is shorter than a receipt of it says.
+    #[error("the provider shows a log that is shorter than a receipt of it says")]
     Behind,
+    /// Fewer of the provider's witnesses cosigned its checkpoint than the directory demands.
+    #[error(
+        "the provider's checkpoint is cosigned by {by} of its witnesses, and {needed} are needed"
+    )]
+    NotWitnessed {
+        /// How many did.
+        by: usize,
+        /// How many the directory demands.
+        needed: usize,
+    },
     /// The provider contradicts itself: an alarm is recorded.
     #[error("alarm: {0}")]
     Contradiction(&'static str),
@@ -81,6 +94,8 @@ pub(super) struct Pair<'a> {
     /// This municipality's own node, the actor of the entries.
     own: Caller,
     key: VerifierKey,
+    /// Those that must have cosigned; nobody where the directory names none.
+    witnesses: Quorum,
 }
 
 impl<'a> Pair<'a> {
@@ -89,11 +104,19 @@ impl<'a> Pair<'a> {
         let own = own.map_err(|_| ctx.internal("the tenant has no identity to record with"))?;
         let key = VerifierKey::parse(&member.log_vkey)
             .map_err(|_| ctx.internal("the directory's log key of a member isn't one"))?;
+        let MemberWitnesses { keys, needed } = &member.witnesses;
+        let keys = keys.iter().map(|key| WitnessKey::parse(key));
+        let witnesses = keys
+            .collect::<Result<_, _>>()
+            .ok()
+            .and_then(|keys| Quorum::new(keys, *needed).ok())
+            .ok_or_else(|| ctx.internal("the directory's witnesses of a member aren't ones"))?;
         Ok(Self {
             ctx,
             member,
             own,
             key,
+            witnesses,
         })
     }
 
@@ -187,17 +210,23 @@ impl<'a> Pair<'a> {
         let Ok(checkpoint) = Checkpoint::open(&reply.checkpoint, &self.key, self.key.name()) else {
             return Err(self.contradiction("provider-checkpoint-invalid", &[]).await);
         };
+        self.check_witnessed(&reply.checkpoint).await?;
         let Some(known) = known else {
             return Ok(checkpoint);
         };
-        if checkpoint.size < known.size {
+        let (old, new) = if checkpoint.size < known.size {
+            (&checkpoint, known)
+        } else {
+            (known, &checkpoint)
+        };
+        if old.size < known.size && reply.consistency_proof.is_empty() {
             return Err(NotReconciled::Behind);
         }
         let joined = verify_consistency(
-            known.size,
-            checkpoint.size,
-            &known.root,
-            &checkpoint.root,
+            old.size,
+            new.size,
+            &old.root,
+            &new.root,
             &reply.consistency_proof,
         );
         if joined.is_ok() {
@@ -212,6 +241,19 @@ impl<'a> Pair<'a> {
         Err(self
             .contradiction("provider-log-forked", &particulars)
             .await)
+    }
+
+    /// Others have seen that checkpoint too: as many of the provider's witnesses cosigned it as the directory demands.
+    async fn check_witnessed(&self, note: &str) -> Result<(), NotReconciled> {
+        let evaluated = SignedNote::parse(note).and_then(|note| self.witnesses.evaluate(&note));
+        match evaluated {
+            Ok(cosigned) if cosigned.reached() => Ok(()),
+            Ok(cosigned) => Err(NotReconciled::NotWitnessed {
+                by: cosigned.count(),
+                needed: cosigned.needed(),
+            }),
+            Err(_) => Err(self.contradiction("provider-checkpoint-invalid", &[]).await),
+        }
     }
 
     /// Holds one page against what is here. False when the rest has to wait: a request is still on its way.

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use vrx_domain::{Caller, EntryKind, Member, RequestId, Role};
+use vrx_domain::{Caller, EntryKind, Member, MemberWitnesses, RequestId, Role};
 use vrx_provision_log::StoredEntry;
+use vrx_tlog::{SignedNote, cosign};
 
 use super::{pair::Pair, *};
 use crate::{
@@ -323,4 +324,84 @@ async fn an_officer_reconciles_now_and_that_is_an_entry_too() {
     let desk = staff(&requester, "sato");
     let refused = reconcile_now(&requester, &desk, code, deadline()).await;
     assert_eq!(refused.err(), Some(ServiceError::PermissionDenied));
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_nobody_else_saw_joins_nothing_where_the_directory_names_witnesses() {
+    let world = asked(&[1, 2]).await;
+    let witness = world.requester.witnesses.own_key().clone();
+    let member = Member {
+        witnesses: MemberWitnesses {
+            keys: vec![witness.to_string()],
+            needed: 1,
+        },
+        ..provider(&world).clone()
+    };
+    let pair = Pair::of(&world.requester, &member).unwrap();
+    let alone = pair.reconcile(&mut None).await.err();
+    let missing = NotReconciled::NotWitnessed { by: 0, needed: 1 };
+    assert_eq!(alone, Some(missing));
+    assert_eq!(pair.standing().await.unwrap().until, 0);
+    world.clock.advance(24 * 60 * 60 * 1000);
+    assert!(pair.alarm_when_overdue().await.unwrap());
+
+    let keyring = Arc::clone(&world.requester.keyring);
+    world.tamper_provisions(move |mut reply| {
+        if let Ok(note) = SignedNote::parse(&reply.checkpoint) {
+            let line = cosign(note.text(), &witness, 1_800_000_000, |message| {
+                keyring.sign_witness(message)
+            });
+            reply.checkpoint = note.with(line.unwrap()).to_string();
+        }
+        Ok(reply)
+    });
+    let seen = pair.reconcile(&mut None).await.unwrap();
+    assert_eq!((seen.receipts, seen.differences), (2, 0));
+}
+
+#[tokio::test]
+async fn receipts_newer_than_the_checkpoint_of_the_list_wait_for_the_next_one() {
+    let world = asked(&[1, 2]).await;
+    let old = world.provider.log.checkpoint();
+    let known = old.size();
+    ask(&world, 3).await;
+    ask(&world, 4).await;
+    // What a provider lists whose witnesses haven't seen its newest entries: proofs to an older checkpoint.
+    let provider = Arc::clone(&world.provider);
+    let newer = provider.log.checkpoint();
+    let reader = Arc::clone(provider.log.reader());
+    let consistency = reader
+        .consistency_within(known, newer.size(), deadline())
+        .await;
+    let consistency = consistency.unwrap();
+    let mut inclusions = Vec::new();
+    for index in 0..known {
+        inclusions.push(
+            reader
+                .inclusion_within(index, known, deadline())
+                .await
+                .unwrap(),
+        );
+    }
+    world.tamper_provisions(move |mut reply| {
+        reply.provisions.retain(|one| one.log_index < known);
+        for one in &mut reply.provisions {
+            one.inclusion_proof = inclusions[usize::try_from(one.log_index).unwrap()].clone();
+        }
+        if !reply.checkpoint.is_empty() {
+            old.note().clone_into(&mut reply.checkpoint);
+            reply.consistency_proof.clone_from(&consistency);
+        }
+        if reply.until_index >= known {
+            reply.until_index = known;
+            reply.next_page_token.clear();
+        }
+        Ok(reply)
+    });
+    let first = reconcile(&world).await.unwrap();
+    assert_eq!((first.until_index, first.receipts), (known, 2));
+    assert_eq!(first.differences, 0);
+    world.tamper_provisions(Ok);
+    let second = reconcile(&world).await.unwrap();
+    assert_eq!((second.receipts, second.differences), (2, 0));
 }

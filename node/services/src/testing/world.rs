@@ -14,7 +14,9 @@ use futures_util::stream;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use vrx_crypto::Keyring;
-use vrx_domain::{Caller, Member, Members, Random, RequestId, Role, Tenant, TenantId};
+use vrx_domain::{
+    Caller, Member, MemberWitnesses, Members, Random, RequestId, Role, Tenant, TenantId,
+};
 use vrx_provision_log::{Deadline, LogOptions, ProvisionLog};
 use vrx_storage::{SqliteOptions, SqliteTenant};
 use vrx_tlog::{Receipt, VerifierKey, WitnessKey};
@@ -426,6 +428,7 @@ impl Parts {
             server_name: "localhost".to_owned(),
             pins: vec![[pin; 32]],
             log_vkey: key.to_string(),
+            witnesses: MemberWitnesses::default(),
             legal_bases: legal_bases(),
             allow_hard_to_obtain: policy.allow_hard_to_obtain,
         }
