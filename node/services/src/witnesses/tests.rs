@@ -30,6 +30,8 @@ const HOUR: u64 = 3_600_000;
 enum Way {
     Open,
     Away,
+    /// The witness hears, and its answer is lost.
+    Unheard,
     /// It says this, whatever it is asked.
     Says(u16, String),
 }
@@ -52,7 +54,7 @@ impl AskWitness for Line {
     ) -> Result<WitnessReply, PeerError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         match &*self.way.lock() {
-            Way::Open => {}
+            Way::Open | Way::Unheard => {}
             Way::Away => return Err(PeerError::Failed("no-connection")),
             Way::Says(status, body) => {
                 return Ok(WitnessReply {
@@ -69,6 +71,9 @@ impl AskWitness for Line {
             Err(NotCosigned::Refused(refusal)) => (refusal.status(), String::new()),
             Err(NotCosigned::Service(_)) => (503, String::new()),
         };
+        if matches!(&*self.way.lock(), Way::Unheard) {
+            return Err(PeerError::Failed("deadline"));
+        }
         Ok(WitnessReply { status, body })
     }
 }
@@ -508,11 +513,36 @@ async fn no_number_leaves_at_the_desk_without_a_quorum() {
 }
 
 #[tokio::test]
+async fn a_cosignature_that_was_lost_on_its_way_is_given_again() {
+    let scene = Scene::new().await;
+    let at_once = Semaphore::new(8);
+    let mut rounds = Rounds::of(&scene.provider).unwrap();
+    rounds.round(Duration::from_secs(5), &at_once).await;
+    scene.grow().await;
+    scene.way(Way::Unheard);
+    rounds.round(Duration::from_secs(5), &at_once).await;
+    assert_eq!(scene.seen().size, 1);
+    assert_eq!(
+        scene.witnessed().await.unwrap().size,
+        2,
+        "the witness has gone on"
+    );
+    scene.way(Way::Open);
+    scene.round().await;
+    assert_eq!(scene.seen().size, 2);
+    assert!(scene.seen().provides);
+}
+
+#[tokio::test]
 async fn one_of_two_is_no_quorum_of_two_and_one_of_two_is_one_of_one() {
     for (needed, size) in [(1, 1), (2, 0)] {
         let scene = Scene::with(1, needed).await;
         scene.round().await;
         assert_eq!(scene.seen().size, size, "{needed}");
+        let note = SignedNote::parse(&tlog::checkpoint(&scene.provider)).unwrap();
+        assert_eq!(note.signatures().len(), 2, "one is held");
+        let witnessed = tlog::witnessed_checkpoint(&scene.provider);
+        assert_eq!(witnessed.is_ok(), needed == 1);
         assert_eq!(scene.seen().witnesses[1].failures, 1);
     }
 }
