@@ -206,6 +206,7 @@ fn a_checkpoint_needs_the_log_s_signature_and_the_quorum() {
     not_proved(&with(&["--quorum", "3"]));
     not_proved(&with(&[])); // all of them
     usage(&with(&["--quorum", "4"]));
+    usage(&with(&["--quorum", "02"]));
     usage(&with(&["--witness", &keys[0]]));
     let forged = log.note(9, &[1, 3]).replace("\n9\n", "\n8\n");
     not_proved(&log.verify("checkpoint", &[&log.file("forged", forged)], ""));
@@ -481,4 +482,28 @@ fn people_get_one_sentence_in_two_languages() {
         "{}",
         ended.errors
     );
+}
+
+#[test]
+fn no_socket_is_opened() {
+    let log = Made::new(300);
+    let folder = log.export("log", true);
+    let calls = log.folder.path().join("calls");
+    let status = std::process::Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=socket,connect,bind,execve", "-o"])
+        .arg(&calls)
+        .arg(vrx_tests::demo::program("vrx").unwrap())
+        .args(["--json", "verify", "log", "--vkey", &log.key.to_string()])
+        .arg(&folder)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let calls = std::fs::read_to_string(&calls).unwrap();
+    let names: Vec<&str> = calls
+        .lines()
+        .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["execve"], "{calls}");
 }

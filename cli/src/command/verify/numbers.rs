@@ -118,6 +118,13 @@ fn number(text: &str) -> Result<u64, &'static str> {
         .ok_or("先頭に0のない10進数 (0 から 2^64-1) / a decimal without leading zeros")
 }
 
+/// An argument that counts something at hand, written the same way.
+pub(super) fn count(text: &str) -> Result<usize, &'static str> {
+    number(text)?
+        .try_into()
+        .map_err(|_| "大きすぎます / too large")
+}
+
 /// An argument that is a hash.
 pub(super) fn hash(text: &str) -> Result<Hash, &'static str> {
     parse_hash(text).ok_or("32バイトの base64 / 32 bytes in base64")

@@ -8,7 +8,7 @@ use vrx_tlog::{
     Checkpoint, CheckpointError, Cosigned, NoteError, Quorum, SignedNote, VerifierKey, WitnessKey,
 };
 
-use super::{Stop, malformed};
+use super::{Stop, malformed, numbers};
 use crate::{clock, failure::Failure};
 
 /// What a file is called that can't be read as one.
@@ -24,7 +24,7 @@ pub(super) struct Trust {
     #[arg(long = "witness", value_name = "VKEY", value_parser = WitnessKey::parse)]
     witnesses: Vec<WitnessKey>,
     /// 連署が必要な証人の数 (省略時は全員) / how many of the witnesses must have cosigned; all when absent
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::count)]
     quorum: Option<usize>,
 }
 
