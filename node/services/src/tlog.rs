@@ -8,15 +8,12 @@ use crate::error::ServiceError;
 use crate::record::read_error;
 use crate::tenants::TenantServices;
 
-/// The newest signed checkpoint. It comes with the witnesses' cosignatures where they have cosigned exactly it.
+/// The newest signed checkpoint. It comes with the witnesses' cosignatures of exactly it, as many as are held.
 pub fn checkpoint(ctx: &TenantServices) -> String {
     let newest = ctx.log.checkpoint();
     let text = newest.note().split("\n\n").next().unwrap_or_default();
-    let cosigned = ctx.witnesses.newest_note();
-    let is_newest = |note: &String| note.split("\n\n").next() == Some(text);
-    cosigned
-        .filter(is_newest)
-        .unwrap_or_else(|| newest.note().to_owned())
+    let cosigned = ctx.witnesses.cosigned_note(text);
+    cosigned.unwrap_or_else(|| newest.note().to_owned())
 }
 
 /// The newest checkpoint that a quorum of the tenant's witnesses cosigned, with their cosignatures: a log that grows all the time has

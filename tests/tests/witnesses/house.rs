@@ -5,6 +5,9 @@ use http::{HeaderMap, HeaderName, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use tokio::time::Instant;
 use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tower::{Service as _, ServiceExt as _};
 use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
 use vrx_tests::metrics::Scrape;
@@ -119,6 +122,16 @@ impl House {
     pub(crate) async fn wait_unready(&self, code: &str) {
         let unready = self.demo.wait_unready_at(code, self.address(code));
         unready.await.unwrap();
+    }
+
+    /// Whether the health service says of something that it serves.
+    pub(crate) async fn serves(&self, code: &str, service: &str) -> bool {
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let channel = self.channel(code, code, "operator");
+        let answer = HealthClient::new(channel).check(request).await.unwrap();
+        answer.into_inner().status() == ServingStatus::Serving
     }
 
     /// Entries of a municipality's log.

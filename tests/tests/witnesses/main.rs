@@ -68,6 +68,7 @@ async fn two_nodes_witness_each_other_and_serve_their_logs(on: On) {
         told(query(&channel, request(number)).await.unwrap()).unwrap();
     }
     let (note, checkpoint) = cosigned(&house, &log, &witness).await;
+    assert!(house.serves(FUJISAWA, "142051/witnesses").await);
     let path = |rest: &str| format!("/municipality/142051/{rest}");
     let answer = get(&channel, &path("log/checkpoint.witnessed")).await;
     assert_eq!((answer.status, answer.text()), (200, note.to_string()));
@@ -343,6 +344,8 @@ async fn without_its_witness_a_node_stops_providing_and_resumes_when_it_is_back(
         "nothing left, so nothing was recorded"
     );
     house.wait_unready(FUJISAWA).await;
+    assert!(!house.serves(FUJISAWA, FUJISAWA).await);
+    assert!(!house.serves(FUJISAWA, "142051/witnesses").await);
     for line in [
         "a witness didn't cosign",
         "at the limit this municipality stops providing",

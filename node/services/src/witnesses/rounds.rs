@@ -261,6 +261,7 @@ impl<'a> Rounds<'a> {
                 note = note
                     .retain(|other| (&other.name, other.key_hash) != (&line.name, line.key_hash))
                     .with(line);
+                asked.hold(note.to_string());
                 keep(ctx, asked, size, &note).await;
             }
         }

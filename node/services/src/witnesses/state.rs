@@ -111,6 +111,8 @@ struct Each {
 
 struct State {
     newest: Option<Cosigned>,
+    /// The checkpoint asked about last, with the cosignatures of it so far: a quorum or not.
+    held: Option<String>,
     /// From when on the limit counts while there is no quorum.
     since: UnixMillis,
 }
@@ -142,6 +144,7 @@ impl Witnessing {
         let each = rules.places.iter().map(|_| Each::default()).collect();
         let state = State {
             newest: None,
+            held: None,
             since: now,
         };
         Self {
@@ -197,6 +200,17 @@ impl Witnessing {
         state.newest.as_ref().map(|newest| newest.note.clone())
     }
 
+    /// A checkpoint of this text with the cosignatures that are held of it, if there are any.
+    pub(crate) fn cosigned_note(&self, text: &str) -> Option<String> {
+        let state = self.asked.as_ref()?.state.read();
+        let newest = state.newest.as_ref().map(|newest| &newest.note);
+        let is_of_text = |note: &&String| note.split("\n\n").next() == Some(text);
+        newest
+            .filter(is_of_text)
+            .or_else(|| state.held.as_ref().filter(is_of_text))
+            .cloned()
+    }
+
     pub(super) fn asked(&self) -> Option<&Asked> {
         self.asked.as_ref()
     }
@@ -238,6 +252,11 @@ impl Asked {
         if state.newest.as_ref().is_none_or(is_newer) {
             state.newest = Some(cosigned);
         }
+    }
+
+    /// What came of asking so far.
+    pub(super) fn hold(&self, note: String) {
+        self.state.write().held = Some(note);
     }
 
     pub(super) fn agreed(&self, nth: usize) {
