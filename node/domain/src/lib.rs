@@ -19,6 +19,7 @@
 
 pub mod audit;
 mod coded;
+mod disclosure;
 mod dose;
 mod identity;
 mod ids;
@@ -32,6 +33,7 @@ mod time;
 mod voucher;
 
 pub use audit::{EntryKind, Field, Fields, SecretFields};
+pub use disclosure::{DisclosureReason, EntryMark};
 pub use dose::{
     Dose, DoseError, DoseNumber, DoseOrigin, DoseStatus, HoldReason, check_registered_at, hold_back,
 };

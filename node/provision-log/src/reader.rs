@@ -154,8 +154,17 @@ impl LogReader {
 
     /// One entry with its opening and the proof that it stands under the newest checkpoint.
     pub async fn entry(&self, index: u64, deadline: Deadline) -> Result<ProvedEntry, ReadError> {
-        let checkpoint = self.checkpoint();
-        let inclusion_proof = self.inclusion(index, &checkpoint, deadline).await?;
+        self.entry_under(index, &self.checkpoint(), deadline).await
+    }
+
+    /// The same under a checkpoint of this log.
+    pub async fn entry_under(
+        &self,
+        index: u64,
+        checkpoint: &SignedCheckpoint,
+        deadline: Deadline,
+    ) -> Result<ProvedEntry, ReadError> {
+        let inclusion_proof = self.inclusion(index, checkpoint, deadline).await?;
         let rows = deadline.wait(self.store.entries(index, 1)).await??;
         let row = rows
             .first()
@@ -216,6 +225,10 @@ impl LogReader {
             leaf,
             opening: open(row, &leaf, &self.keyring)?,
         })
+    }
+
+    pub(crate) fn tiles(&self) -> &Tiles {
+        &self.tiles
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn LogStore> {

@@ -2168,6 +2168,9 @@ pub struct HistoryGap {
     /// Where the last of them stands or stood, as the entry after it says.
     #[prost(uint64, tag = "3")]
     pub last_index: u64,
+    /// The last of them is in the log and its opening is empty: it was erased (消去). A lawful erasure has an entry of its own.
+    #[prost(bool, tag = "4")]
+    pub erased: bool,
 }
 /// The end of a history.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -19,16 +19,20 @@ use vrx_services::{Deadline, Recorded, ServiceError, TenantServices, Tenants};
 use vrx_tlog::{Checkpoint, SignedNote};
 
 use super::call::{Granted, noted};
+use super::history::{self, HistoryEvents};
 use crate::access;
 use crate::limits::Limits;
 use crate::status::status;
 use crate::wire::answer::hashes;
 use crate::wire::field::{self, Parsed};
+use crate::wire::history as wire;
 
 /// No request of an officer comes near this many bytes.
 const LONGEST_REQUEST: usize = 16 * 1024;
 /// Verifying reads the whole log.
 const VERIFY: Duration = Duration::from_hours(1);
+/// A history is as long as it is.
+const HISTORY: Duration = Duration::from_mins(10);
 
 /// The service on tonic's generated server.
 pub(crate) fn server(tenants: Arc<Tenants>, limits: Limits) -> AuditServiceServer<Audit> {
@@ -81,16 +85,24 @@ impl Call<'_> {
     ) -> Result<Response<M>, Status> {
         match result {
             Ok(recorded) => Ok(Response::new(message(recorded.into_parts().0))),
-            Err(error) => Err(status(&noted(Some(self.tenant), &self.caller, error).await)),
+            Err(error) => Err(self.refuse(error).await),
         }
+    }
+
+    /// Notes a refusal and says it.
+    async fn refuse(&self, error: ServiceError) -> Status {
+        status(&noted(Some(self.tenant), &self.caller, error).await)
     }
 }
 
+type SummaryEvents = Pin<Box<dyn Stream<Item = Result<v1::SummaryEvent, Status>> + Send>>;
 type VerifyEvents = Pin<Box<dyn Stream<Item = Result<v1::VerifyLogEvent, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl AuditService for Audit {
     type VerifyLogStream = VerifyEvents;
+    type ReadHistoryStream = HistoryEvents;
+    type SummarizeDaysStream = SummaryEvents;
 
     async fn list_entries(
         &self,
@@ -181,6 +193,75 @@ impl AuditService for Audit {
             .await?;
         let checkpoint = call.tenant.log.checkpoint().note().to_owned();
         Ok(Response::new(v1::GetCheckpointResponse { checkpoint }))
+    }
+
+    async fn read_history(
+        &self,
+        mut request: Request<v1::ReadHistoryRequest>,
+    ) -> Result<Response<HistoryEvents>, Status> {
+        let parsed = wire::parse_read(request.get_mut());
+        let call = self
+            .enter(&request, &request.get_ref().municipality_code, HISTORY)
+            .await?;
+        match parsed {
+            Ok(asked) => {
+                let tenant = Arc::clone(call.tenant);
+                let events = history::stream(tenant, call.caller, asked, call.deadline);
+                Ok(Response::new(events))
+            }
+            Err(error) => Err(call.refuse(error).await),
+        }
+    }
+
+    async fn mark_entry(
+        &self,
+        mut request: Request<v1::MarkEntryRequest>,
+    ) -> Result<Response<v1::MarkEntryResponse>, Status> {
+        let parsed = wire::parse_mark(request.get_mut());
+        let call = self
+            .enter(
+                &request,
+                &request.get_ref().municipality_code,
+                self.limits.deadline,
+            )
+            .await?;
+        let marked = match parsed {
+            Ok(mark) => audit::mark(call.tenant, &call.caller, mark, call.deadline).await,
+            Err(error) => Err(error),
+        };
+        match marked {
+            Ok(report) => Ok(Response::new(v1::MarkEntryResponse {
+                log_index: report.log_index,
+                officers: report.officers,
+            })),
+            Err(error) => Err(call.refuse(error).await),
+        }
+    }
+
+    async fn read_entry_story(
+        &self,
+        request: Request<v1::ReadEntryStoryRequest>,
+    ) -> Result<Response<v1::ReadEntryStoryResponse>, Status> {
+        let call = self
+            .enter(&request, &request.get_ref().municipality_code, HISTORY)
+            .await?;
+        let index = request.get_ref().log_index;
+        let result = audit::story(call.tenant, &call.caller, index, call.deadline).await;
+        call.end(result, wire::story_message).await
+    }
+
+    async fn summarize_days(
+        &self,
+        _request: Request<v1::SummarizeDaysRequest>,
+    ) -> Result<Response<SummaryEvents>, Status> {
+        Err(Status::unimplemented("summaries"))
+    }
+
+    async fn sign_review(
+        &self,
+        _request: Request<v1::SignReviewRequest>,
+    ) -> Result<Response<v1::SignReviewResponse>, Status> {
+        Err(Status::unimplemented("reviews"))
     }
 }
 

@@ -4,7 +4,7 @@
 //! - [`exchange`]: `QueryRecords`, the busy one, on [`unary`].
 //! - [`registry`] and [`audit`]: what staff and officers call, on tonic's generated servers.
 //! - [`receipts`]: what another member's node asks for after it lost entries, on tonic's generated server.
-//! - [`import`]: a file on its way in.
+//! - [`import`]: a file on its way in. [`history`]: a person's history on its way out.
 //! - [`health`]: readiness, as the app last found it.
 
 pub(crate) mod audit;
@@ -12,6 +12,7 @@ pub(crate) mod call;
 pub(crate) mod dispatch;
 pub(crate) mod exchange;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod receipts;
 pub(crate) mod registry;

@@ -9,5 +9,6 @@
 pub(crate) mod answer;
 pub(crate) mod evidence;
 pub(crate) mod field;
+pub(crate) mod history;
 pub(crate) mod query;
 pub(crate) mod receipt;
