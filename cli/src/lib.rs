@@ -1,7 +1,7 @@
 //! The program `vrx`: what a municipality's staff, privacy officers and operators do from their desks.
 //!
 //! It speaks to a node over mutual TLS and opens no database. One command a file under `command/`; `demo/` shows the whole of it with two
-//! real nodes; `sample/` invents the residents. The rules are the node's: here is only what a person needs to ask it and to read its answer.
+//! real nodes; `sample/` invents the residents; `paper/` prints. The rules are the node's: here is only what a person needs to ask it and to read its answer.
 //!
 //! - Start reading at [`run`], then `command/inquire.rs`: it has a bit of everything.
 //! - `profile.rs` and `connect.rs` say whom we talk to and what has to hold before the first byte leaves; `failure.rs` says which exit code
@@ -25,6 +25,7 @@ mod demo;
 mod encoding;
 mod failure;
 mod output;
+mod paper;
 mod profile;
 mod sample;
 
@@ -67,6 +68,9 @@ enum Command {
     /// 提供記録を確認する (個人情報保護担当) / read and verify the provision log (privacy officer)
     #[command(subcommand)]
     Log(command::log::Command),
+    /// 開示請求への対応と日々の確認 (個人情報保護担当) / disclosure and daily review (privacy officer)
+    #[command(subcommand)]
+    Officer(command::officer::Command),
     Demo(demo::Args),
 }
 
@@ -109,6 +113,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Inquire(args) => command::inquire::run(args, &cli.connection, &output).await,
         Command::Adopt(args) => command::adopt::run(args, &cli.connection, &output).await,
         Command::Log(command) => command::log::run(command, &cli.connection, &output).await,
+        Command::Officer(command) => command::officer::run(command, &cli.connection, &output).await,
         Command::Demo(args) => demo::run(args, &output).await,
     }
 }

@@ -21,6 +21,7 @@ pub mod audit;
 mod coded;
 mod disclosure;
 mod dose;
+mod holiday;
 mod identity;
 mod ids;
 mod individual_number;

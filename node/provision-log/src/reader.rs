@@ -199,6 +199,17 @@ impl LogReader {
         count: u32,
         deadline: Deadline,
     ) -> Result<Vec<StoredEntry>, ReadError> {
+        self.entries_if(from, count, deadline, |_| true).await
+    }
+
+    /// The same as [`LogReader::entries`], with the openings of those alone whose leaf `opens` says yes to; the others' are `None`.
+    pub async fn entries_if(
+        &self,
+        from: u64,
+        count: u32,
+        deadline: Deadline,
+        opens: impl Fn(&Leaf) -> bool,
+    ) -> Result<Vec<StoredEntry>, ReadError> {
         let size = self.checkpoint().size();
         let left = u32::try_from(size.saturating_sub(from)).unwrap_or(u32::MAX);
         if left == 0 || count == 0 {
@@ -207,7 +218,15 @@ impl LogReader {
         let rows = deadline
             .wait(self.store.entries(from, count.min(left)))
             .await??;
-        rows.iter().map(|row| self.read(row)).collect()
+        let read = |row: &EntryRow| {
+            let leaf = Leaf::decode(&row.leaf)?;
+            let opening = match opens(&leaf) {
+                true => open(row, &leaf, &self.keyring)?,
+                false => None,
+            };
+            Ok(StoredEntry { leaf, opening })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The newest entry about a subject; the openings link back from there.

@@ -40,7 +40,7 @@ pub mod tenants;
 mod testing;
 
 pub use error::ServiceError;
-pub use policy::TenantPolicy;
+pub use policy::{ReviewPolicy, TenantPolicy};
 pub use ports::{
     AnswerCodec, CodecError, GivenReceipt, PeerError, PeerExchange, PeerOutcome, PeerReply,
     ReceiptsQuery, ReceiptsReply,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use vrx_domain::MunicipalityCode;
+use vrx_services::ReviewPolicy;
 use vrx_storage::postgres::PostgresUrl;
 
 use super::database::{self, Database};
@@ -27,6 +28,8 @@ pub struct TenantConfig {
     pub automatic_only_after_move_out: bool,
     /// Whether inquiries without a consent that was hard to obtain are allowed.
     pub allow_hard_to_obtain: bool,
+    /// What its privacy officers' attention is drawn to.
+    pub review: ReviewPolicy,
     /// Its table, for errors: `tenant`, or `tenant[1]` for the second.
     pub(super) key: String,
     /// The table of its certificate and key.
@@ -130,6 +133,7 @@ fn one(
         database: database::of_tenant(blame, &key, raw.cluster, clusters)?,
         automatic_only_after_move_out: raw.automatic_only_after_move_out,
         allow_hard_to_obtain: raw.allow_hard_to_obtain,
+        review: raw.review.check(blame, &key)?,
         key,
         pair,
     })
@@ -154,6 +158,7 @@ mod tests {
             .replace("# certificate = ", "certificate = ")
             .replace("# private_key = ", "private_key = ")
             .replace("# cluster = ", "cluster = ")
+            .replace("# review = ", "review = ")
             .replace("# All of these", second)
     }
 
@@ -171,6 +176,11 @@ mod tests {
         assert_eq!(second.database, Database::Cluster("default".to_owned()));
         assert_eq!(second.certificate, Path::new("/etc/vrx/b-exchange.pem"));
         assert_eq!(second.key, "tenant[1]");
+        assert_eq!(
+            first.review,
+            ReviewPolicy::default(),
+            "the sample states the defaults"
+        );
         let file = Path::new("node.toml");
         let (name, url) = config.cluster(file, Some("east")).unwrap();
         assert_eq!((name, url.user()), ("east", "vrx_node"));
@@ -216,6 +226,11 @@ mod tests {
             ),
             ("database = \"postgres:", "database = \"mysql:", "database"),
             ("[tls]\n", "[tls]\ncertificate = \"x\"\n", "tls.certificate"),
+            (
+                "night_from_hour = 20",
+                "night_from_hour = 24",
+                "tenant[0].review.night_from_hour",
+            ),
         ] {
             let text = two();
             assert!(text.contains(from), "{from}");

@@ -19,11 +19,13 @@ use vrx_services::{Deadline, Recorded, ServiceError, TenantServices, Tenants};
 use vrx_tlog::{Checkpoint, SignedNote};
 
 use super::call::{Granted, noted};
+use super::days::{self, SummaryEvents};
 use super::history::{self, HistoryEvents};
 use crate::access;
 use crate::limits::Limits;
 use crate::status::status;
 use crate::wire::answer::hashes;
+use crate::wire::days::{parse_summary, signed_message};
 use crate::wire::field::{self, Parsed};
 use crate::wire::history as wire;
 
@@ -95,7 +97,6 @@ impl Call<'_> {
     }
 }
 
-type SummaryEvents = Pin<Box<dyn Stream<Item = Result<v1::SummaryEvent, Status>> + Send>>;
 type VerifyEvents = Pin<Box<dyn Stream<Item = Result<v1::VerifyLogEvent, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -252,16 +253,40 @@ impl AuditService for Audit {
 
     async fn summarize_days(
         &self,
-        _request: Request<v1::SummarizeDaysRequest>,
+        request: Request<v1::SummarizeDaysRequest>,
     ) -> Result<Response<SummaryEvents>, Status> {
-        Err(Status::unimplemented("summaries"))
+        let call = self
+            .enter(&request, &request.get_ref().municipality_code, VERIFY)
+            .await?;
+        match parse_summary(request.get_ref()) {
+            Ok(asked) => {
+                let tenant = Arc::clone(call.tenant);
+                let events = days::stream(tenant, call.caller, asked, call.deadline);
+                Ok(Response::new(events))
+            }
+            Err(error) => Err(call.refuse(error).await),
+        }
     }
 
     async fn sign_review(
         &self,
-        _request: Request<v1::SignReviewRequest>,
+        request: Request<v1::SignReviewRequest>,
     ) -> Result<Response<v1::SignReviewResponse>, Status> {
-        Err(Status::unimplemented("reviews"))
+        let call = self
+            .enter(
+                &request,
+                &request.get_ref().municipality_code,
+                self.limits.deadline,
+            )
+            .await?;
+        let signed = match field::date("day", request.get_ref().day.as_ref()) {
+            Ok(day) => audit::sign_review(call.tenant, &call.caller, day, call.deadline).await,
+            Err(error) => Err(error),
+        };
+        match signed {
+            Ok(signed) => Ok(Response::new(signed_message(signed))),
+            Err(error) => Err(call.refuse(error).await),
+        }
     }
 }
 

@@ -4,11 +4,12 @@
 //! - [`exchange`]: `QueryRecords`, the busy one, on [`unary`].
 //! - [`registry`] and [`audit`]: what staff and officers call, on tonic's generated servers.
 //! - [`receipts`]: what another member's node asks for after it lost entries, on tonic's generated server.
-//! - [`import`]: a file on its way in. [`history`]: a person's history on its way out.
+//! - [`import`]: a file on its way in. [`history`] and [`days`]: a privacy officer's reading on its way out.
 //! - [`health`]: readiness, as the app last found it.
 
 pub(crate) mod audit;
 pub(crate) mod call;
+pub(crate) mod days;
 pub(crate) mod dispatch;
 pub(crate) mod exchange;
 pub(crate) mod health;

@@ -5,8 +5,10 @@
 //! - [`evidence`]: consent, identity check and the rest that an inquiry needs, both ways.
 //! - [`answer`]: answers, doses, receipts, both ways; the encoding that is hashed.
 //! - [`receipt`]: receipts that are given back, both ways.
+//! - [`history`] and [`days`]: what a privacy officer reads of the log.
 
 pub(crate) mod answer;
+pub(crate) mod days;
 pub(crate) mod evidence;
 pub(crate) mod field;
 pub(crate) mod history;
