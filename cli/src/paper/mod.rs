@@ -12,6 +12,8 @@ use break_lines::{broken, width};
 pub(crate) struct Document {
     /// 標題
     pub(crate) title: String,
+    /// The time in Japan of what it tells; never the time at which it is printed.
+    pub(crate) dated: jiff::civil::DateTime,
     /// What stands below the title: label and value.
     pub(crate) facts: Vec<Fact>,
     /// Sentences that must not be overlooked, before everything else.
@@ -88,6 +90,7 @@ pub(crate) mod tests {
     pub(crate) fn sample(blocks: usize) -> Document {
         Document {
             title: "提供記録等の開示".to_owned(),
+            dated: jiff::civil::date(2026, 11, 23).at(12, 0, 0, 0),
             facts: vec![
                 fact("実施機関", "神奈川県藤沢市"),
                 fact("記録の件数", "2 件"),

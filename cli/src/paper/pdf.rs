@@ -3,7 +3,7 @@
 use krilla::color::rgb;
 use krilla::configure::{Archival, ConfigurationBuilder};
 use krilla::geom::{PathBuilder, Point, Rect};
-use krilla::metadata::Metadata;
+use krilla::metadata::{DateTime, Metadata};
 use krilla::num::NormalizedF32;
 use krilla::page::PageSettings;
 use krilla::paint::Fill;
@@ -44,6 +44,7 @@ pub(crate) fn pdf(document: &Document) -> Result<Vec<u8>, Failure> {
         Metadata::new()
             .title(document.title.clone())
             .language("ja".to_owned())
+            .creation_date(date(document.dated))
             .creator("vrx".to_owned()),
     );
     let font = Font::new(Data::from(TYPEFACE), 0).ok_or_else(|| cannot("typeface"))?;
@@ -82,7 +83,7 @@ pub(crate) fn pdf(document: &Document) -> Result<Vec<u8>, Failure> {
         surface.finish();
         page.finish();
     }
-    out.finish().map_err(|_| cannot("serialisation"))
+    out.finish().map_err(|error| cannot(&format!("{error:?}")))
 }
 
 /// A line before it has its place on a page.
@@ -211,6 +212,18 @@ fn rule(y: f32) -> Result<krilla::geom::Path, Failure> {
         Rect::from_xywh(MARGIN, top, PAGE.0 - 2.0 * MARGIN, 0.4).ok_or_else(|| cannot("rule"))?,
     );
     path.finish().ok_or_else(|| cannot("rule"))
+}
+
+fn date(at: jiff::civil::DateTime) -> DateTime {
+    let small = |part: i8| u8::try_from(part).unwrap_or(0);
+    DateTime::new(u16::try_from(at.year()).unwrap_or(0))
+        .month(small(at.month()))
+        .day(small(at.day()))
+        .hour(small(at.hour()))
+        .minute(small(at.minute()))
+        .second(small(at.second()))
+        .utc_offset_hour(9)
+        .utc_offset_minute(0)
 }
 
 fn ink() -> Fill {

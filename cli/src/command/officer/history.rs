@@ -127,6 +127,10 @@ fn document(read: &Read, profile: &Profile, internal: bool) -> Document {
             "提供記録等の開示"
         }
         .to_owned(),
+        dated: clock::civil(
+            made.or(read.rows().last())
+                .and_then(|row| row.time.as_ref()),
+        ),
         facts,
         blocks: blocks.collect(),
         warnings: warnings(read),

@@ -63,11 +63,9 @@ pub(super) async fn run(args: &Args, profile: &Profile, output: &Output) -> Resu
 }
 
 fn document(summary: &v1::DaysSummary, args: &Args, last: Date, profile: &Profile) -> Document {
-    // A month whose last day isn't over, or that is made from fewer entries than there may be.
-    let over = summary.complete && clock::today() > last;
     let mut warnings = Vec::new();
-    if !over {
-        warnings.push("この月はまだ終わっていません。".to_owned());
+    if !summary.complete {
+        warnings.push("月の途中までの記録から作りました。".to_owned());
     }
     if summary.partial {
         warnings.push("件数が多く、者または人を区別しきれなかったところがあります。".to_owned());
@@ -116,6 +114,7 @@ fn document(summary: &v1::DaysSummary, args: &Args, last: Date, profile: &Profil
             args.month.year(),
             args.month.month()
         ),
+        dated: last.at(23, 59, 59, 0),
         facts: vec![
             fact("実施機関", profile.municipality.name()),
             fact(

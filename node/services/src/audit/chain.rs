@@ -194,7 +194,7 @@ impl Mark {
         Some(Self {
             index: said.content("entry").parse().ok()?,
             mark: EntryMark::from_code(code("mark")?)?,
-            reason: DisclosureReason::from_code(code("reason")?),
+            reason: code("reason").and_then(DisclosureReason::from_code),
             document: said.content("document").to_owned(),
         })
     }

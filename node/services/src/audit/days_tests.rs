@@ -18,7 +18,7 @@ async fn world() -> World {
     let policy = TenantPolicy {
         review: ReviewPolicy {
             probing_least: 4,
-            volume_least: 4,
+            volume_least: 5,
             volume_factor: 2,
             volume_days: 2,
             many_ask: 2,
@@ -258,7 +258,7 @@ async fn a_day_is_reviewed_once_a_signature_covers_all_of_it() {
         .await
         .unwrap();
     assert!(late.complete && late.entries == review(&before).entries);
-    let after = summary(&world, "2026-11-26", "2026-11-26").await;
+    let after = summary(&world, "2026-11-25", "2026-11-26").await;
     assert!(review(&after).reviewed, "a day before is looked at too");
     assert_eq!(review(&after).signatures[1].officer, "officer/mori");
     assert_eq!(raised(&after, AlertKind::Unreviewed), []);

@@ -286,15 +286,16 @@ async fn the_stricter_of_then_and_today_decides_whether_a_counterparty_is_named(
     };
     assert_eq!(concealed(1).await, [false, false]);
     // Protected since: all of the earlier ones too.
-    let protected = Resident {
-        protected_from: "20261120",
+    let person = |protected_from| Resident {
+        protected_from,
+        doses: Vec::new(),
         ..Resident::moved(1)
     };
-    World::register(tenant, &[protected]).await;
+    World::register(tenant, &[person("20261120")]).await;
     ask(&world, 1, false).await;
     assert_eq!(concealed(1).await, [true, true, true]);
     // No longer protected: what was written while it held stays concealed.
-    World::register(tenant, &[Resident::moved(1)]).await;
+    World::register(tenant, &[person("")]).await;
     ask(&world, 1, false).await;
     assert_eq!(concealed(1).await, [false, false, true, false]);
     assert_eq!(concealed(2).await, [false]);

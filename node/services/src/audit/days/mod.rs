@@ -70,6 +70,7 @@ struct Span {
     until: u64,
     /// The first entry that isn't looked at for signatures either.
     end: u64,
+    complete: bool,
 }
 
 /// Summarizes; `progress` is sent to without waiting.
@@ -91,7 +92,7 @@ pub async fn summarize(
             why: "is larger than the log",
         });
     }
-    let span = span(ctx, request, size, deadline).await?;
+    let span = span(ctx, request, (size, today), deadline).await?;
     let scan = Scan::run(ctx, request, &span, &progress, deadline).await?;
     let root = ctx
         .log
@@ -99,7 +100,7 @@ pub async fn summarize(
         .root_at(span.until, &checkpoint, deadline)
         .await
         .map_err(|error| read_error(ctx, &error))?;
-    let summary = scan.summary(&span, root, request.until < today);
+    let summary = scan.summary(&span, root);
     let content = [
         ("from", request.from.to_string()),
         ("until", request.until.to_string()),
@@ -133,7 +134,7 @@ fn check_days(request: SummaryRequest, today: Date) -> Result<(), ServiceError> 
 async fn span(
     ctx: &TenantServices,
     request: SummaryRequest,
-    size: u64,
+    (size, today): (u64, Date),
     deadline: Deadline,
 ) -> Result<Span, ServiceError> {
     let policy = &ctx.policy.review;
@@ -150,5 +151,10 @@ async fn span(
         from,
         until,
         end: size,
+        complete: match request.log_size {
+            None => request.until < today,
+            // Only what stands in these entries counts: one after the days shows that they are over.
+            Some(_) => until < size,
+        },
     })
 }

@@ -86,7 +86,8 @@ impl Reviews {
         }
     }
 
-    /// The days in order, and an alert for each that nobody signed off within its time; `now` is the time of the last entry looked at.
+    /// The days that have entries or signatures, in order, and an alert for each that nobody signed off within its time; `now` is
+    /// the instant by which days whose time is over must have been signed.
     pub(super) fn finish(
         self,
         now: UnixMillis,
@@ -95,7 +96,8 @@ impl Reviews {
         let within = i32::try_from(policy.review_within_days).unwrap_or(0);
         let mut alerts = Vec::new();
         let mut days = Vec::new();
-        for (day, found) in self.days {
+        let seen = |found: &Found| found.entries > 0 || !found.signatures.is_empty();
+        for (day, found) in self.days.into_iter().filter(|(_, found)| seen(found)) {
             let over = day.days_later(1).map(Date::begins_jst);
             let reviewed = found.signatures.iter().any(|signature| {
                 over.is_some_and(|over| signature.time >= over) && signature.log_size >= found.end

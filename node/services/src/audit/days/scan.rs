@@ -33,7 +33,7 @@ pub(super) struct Scan {
     usual: Usual,
     from: Date,
     day: Option<(Date, Day)>,
-    /// Time of the last entry.
+    /// The instant by which days must have been signed: the end of the days, or the last entry's time while they go on.
     now: UnixMillis,
     partial: bool,
 }
@@ -94,15 +94,8 @@ impl Scan {
             });
             tokio::task::yield_now().await;
         }
-        if span.end > 0 {
-            let last = ctx
-                .log
-                .reader()
-                .entries_if(span.end - 1, 1, deadline, |_| false);
-            let last = last.await.map_err(|error| read_error(ctx, &error))?;
-            scan.now = last
-                .first()
-                .map_or(scan.now, |entry| UnixMillis(entry.leaf.time));
+        if let (true, Some(after)) = (span.complete, request.until.days_later(1)) {
+            scan.now = after.begins_jst();
         }
         scan.end_day();
         Ok(scan)
@@ -132,7 +125,7 @@ impl Scan {
         self.usual.remember(&day, date, &self.policy);
     }
 
-    pub(super) fn summary(self, span: &Span, root: Hash, complete: bool) -> DaysSummary {
+    pub(super) fn summary(self, span: &Span, root: Hash) -> DaysSummary {
         let (reviews, unreviewed) = self.reviews.finish(self.now, &self.policy);
         let mut alerts = self.alerts;
         alerts.extend(unreviewed);
@@ -143,7 +136,7 @@ impl Scan {
             from_index: span.from,
             until_index: span.until,
             root,
-            complete,
+            complete: span.complete,
             counts: self.counts,
             alerts,
             reviews,
