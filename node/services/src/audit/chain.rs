@@ -167,7 +167,7 @@ impl Chain {
 }
 
 /// What the entry alone says: the requester asked not to be named, or the person was protected when it was written.
-fn conceals_by_itself(said: &Opened<'_>) -> bool {
+pub(crate) fn conceals_by_itself(said: &Opened<'_>) -> bool {
     said.conceals_requester() || said.cause() == Cause::Withheld(WithheldCause::Protected).as_str()
 }
 

@@ -149,6 +149,13 @@ async fn probing_protection_and_a_holiday_raise_their_alerts() {
         off.iter().any(|(_, who, ..)| *who == "142051 staff/sato"),
         "{off:?}"
     );
+    let of_yokohama = |alert: &&Alert| alert.kind == AlertKind::OffHours && alert.who == "141003";
+    let off = found.alerts.iter().find(of_yokohama).unwrap();
+    assert_eq!(
+        off.indexes.len(),
+        3,
+        "the protected person's entry isn't beside a name"
+    );
     let probing = found
         .alerts
         .iter()

@@ -91,19 +91,19 @@ pub async fn history(
         content: &pairs(&content),
     };
     let recorded = act.record(ctx, None, registered, deadline).await;
-    let (registered, receipt, _) = recorded.map_err(NotRecorded::into_service)?.into_parts();
+    let recorded = recorded.map_err(NotRecorded::into_service)?;
+    let (review_index, checkpoint) = (recorded.log_index(), Arc::clone(recorded.checkpoint()));
+    let (registered, _, _) = recorded.into_parts();
 
-    let review_index = receipt.log_index;
-    let checkpoint = ctx.log.checkpoint();
     let mut chain = Chain::default();
     if known {
         let own = ctx.log.reader().entries(review_index, 1, deadline).await;
         let own = own.map_err(|error| read_error(ctx, &error))?;
-        let seq = own
-            .first()
-            .and_then(|entry| entry.opening.as_ref())
-            .map_or(0, |opening| opening.subject_seq);
-        let walk = SubjectWalk::from(tag, seq, review_index);
+        let own = own.first().and_then(|entry| entry.opening.as_ref());
+        // Never an empty history where the truth is that it couldn't be begun.
+        let own =
+            own.ok_or_else(|| ctx.internal("the entry of a history's reading isn't there"))?;
+        let walk = SubjectWalk::from(tag, own.subject_seq, review_index);
         chain = Chain::read(ctx, walk, Some(&number), registered.protected, deadline).await?;
     }
     let missing = chain.missing();

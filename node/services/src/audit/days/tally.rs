@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use vrx_domain::{Cause, EntryKind, MunicipalityCode, Outcome, Role, UnixMillis, WithheldCause};
 use vrx_storage::SubjectTag;
 
-use crate::{audit::opened::Opened, policy::ReviewPolicy};
+use crate::{
+    audit::{chain::conceals_by_itself, opened::Opened},
+    policy::ReviewPolicy,
+};
 
 /// Entries that an alert points at.
 pub(super) const POINTERS: usize = 10;
@@ -90,10 +93,10 @@ pub(super) struct Pointed {
 }
 
 impl Pointed {
-    fn add(&mut self, count: u64, index: u64) {
+    fn add(&mut self, count: u64, index: Option<u64>) {
         self.count += count;
         if self.indexes.len() < POINTERS {
-            self.indexes.push(index);
+            self.indexes.extend(index);
         }
     }
 }
@@ -177,11 +180,11 @@ impl Day {
     /// Counts one entry of the day.
     pub(super) fn take(&mut self, said: &Opened<'_>, policy: &ReviewPolicy) {
         if said.is(EntryKind::Control) && said.action() == "alarm" {
-            self.alarms.add(1, said.index);
+            self.alarms.add(1, Some(said.index));
         }
         let protected = Cause::Withheld(WithheldCause::Protected).as_str();
         if said.is(EntryKind::Exchange) && said.cause() == protected {
-            self.protected.add(1, said.index);
+            self.protected.add(1, Some(said.index));
         }
         let Some(who) = caller(said) else {
             return;
@@ -193,16 +196,18 @@ impl Day {
             return;
         }
         let caller = self.callers.entry(who).or_default();
+        // Beside a caller's name no entry is pointed at that isn't to name its counterparty.
+        let index = (!conceals_by_itself(said)).then_some(said.index);
         if is_question(said) {
             caller.questions += 1;
             if said.cause() == Cause::Unknown.as_str() {
-                caller.unknown.add(1, said.index);
+                caller.unknown.add(1, index);
             }
         }
         match refused(said) {
-            0 if policy.is_off_hours(UnixMillis(said.time)) => caller.off_hours.add(1, said.index),
+            0 if policy.is_off_hours(UnixMillis(said.time)) => caller.off_hours.add(1, index),
             0 => {}
-            calls => caller.refused.add(calls, said.index),
+            calls => caller.refused.add(calls, index),
         }
     }
 
@@ -240,7 +245,7 @@ impl Day {
             };
             person.askers.insert(operator);
         }
-        person.pointed.add(1, said.index);
+        person.pointed.add(1, Some(said.index));
     }
 }
 
