@@ -113,7 +113,7 @@ fn an_entry_that_is_not_disclosed_is_nowhere_in_what_the_person_is_given(on: On)
     let (hidden, shown) = (ask(&demo, number), ask(&demo, number));
     let index = hidden.to_string();
     let withhold = ["officer", "mark", &index, "withhold", "--document", "K-1"];
-    let no_reason = vrx(&demo, OFFICER, &withhold, number);
+    let no_reason = vrx(&demo, OFFICER, &withhold, "");
     assert_eq!(no_reason.code, 2, "{}", no_reason.errors);
     let withhold = [&withhold[..], &["--reason", "1"]].concat();
     let other = &demo.numbers("provided")[32];
@@ -241,16 +241,26 @@ fn whoever_is_no_officer_of_the_municipality_learns_nothing(on: On) {
         (&["officer", "day"], ""),
         (&["officer", "review", "--date", "2026-01-01"], ""),
     ];
+    let address = demo.node(FUJISAWA).unwrap().address.clone();
     let strangers: [(&str, &[&str]); 3] = [
         ("142051-staff-tanaka", &[]),
         ("142051-operator-ito", &[]),
-        // Another municipality's officer, at its own node, naming this municipality.
-        ("141003-officer-mori", &["--municipality-code", FUJISAWA]),
+        // Another municipality's officer, at this municipality's node.
+        (
+            "141003-officer-mori",
+            &["--address", &address, "--municipality-code", FUJISAWA],
+        ),
     ];
     for (profile, more) in strangers {
         for (call, input) in calls {
             let ended = vrx(&demo, profile, &[more, call].concat(), input);
-            assert_eq!(ended.code, 77, "{profile} {call:?}: {}", ended.errors);
+            // The node hangs up on a foreign certificate; whether the client reads why first is a matter of time.
+            let refused = ended.code == 77 || (!more.is_empty() && ended.code == 69);
+            assert!(
+                refused,
+                "{profile} {call:?}: {} {}",
+                ended.code, ended.errors
+            );
             assert_eq!(ended.output, "", "{profile} {call:?}");
             assert!(!ended.errors.contains(number.as_str()));
         }
@@ -271,7 +281,7 @@ async fn an_entry_taken_out_of_the_middle_shows_loudly_and_the_rest_is_still_giv
         let database = rusqlite::Connection::open(state.join("vrx.db")).unwrap();
         let emptied = database.execute(
             "UPDATE log_entry SET opening_key = x'', opening = x'', subject = randomblob(32) WHERE idx = ?1",
-            [asked[1]],
+            [i64::try_from(asked[1]).unwrap()],
         );
         assert_eq!(emptied.unwrap(), 1);
     }
