@@ -38,7 +38,7 @@ fn carried(line: &mut String, next: char) -> String {
         .take_while(|character| cells(*character) == 1 && *character != ' ')
         .count();
     let take = if NOT_FIRST.contains(next) {
-        1
+        if word <= 16 { word.max(1) } else { 1 }
     } else if cells(next) == 1 && next != ' ' && word > 0 && word <= 16 {
         word
     } else {
@@ -87,6 +87,7 @@ mod tests {
     fn a_line_begins_with_no_full_stop_and_breaks_no_short_word() {
         assert_eq!(broken("あいうえ。お", 8), ["あいう", "え。お"]);
         assert_eq!(broken("ああ 2021-06-01", 12), ["ああ ", "2021-06-01"]);
+        assert_eq!(broken("記録 10 11）", 10), ["記録 10 ", "11）"]);
         assert_eq!(broken("", 10), [""]);
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn pdf(document: &Document) -> Result<Vec<u8>, Failure> {
         surface.set_fill(Some(ink()));
         for placed in lines {
             if placed.line.ruled {
-                surface.draw_path(&rule(placed.y)?);
+                surface.draw_path(&rule(placed.y - placed.line.size * LEADING)?);
             }
             for (x, text) in &placed.line.texts {
                 let start = Point::from_xy(MARGIN + x, placed.y);
@@ -205,8 +205,7 @@ fn in_cells(cells: usize) -> f32 {
     f32::from(u16::try_from(cells).unwrap_or(u16::MAX)) * BODY / 2.0
 }
 
-fn rule(y: f32) -> Result<krilla::geom::Path, Failure> {
-    let top = y - HEADING * LEADING;
+fn rule(top: f32) -> Result<krilla::geom::Path, Failure> {
     let mut path = PathBuilder::new();
     path.push_rect(
         Rect::from_xywh(MARGIN, top, PAGE.0 - 2.0 * MARGIN, 0.4).ok_or_else(|| cannot("rule"))?,

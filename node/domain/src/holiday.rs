@@ -41,7 +41,7 @@ impl Date {
     fn is_named_holiday(self) -> bool {
         let (month, day) = (self.month(), self.day());
         FIXED.contains(&(month, day))
-            || (self.weekday() == 1 && MONDAYS.contains(&(month, (day + 6) / 7)))
+            || (self.weekday() == 1 && MONDAYS.contains(&(month, day.div_ceil(7))))
             || (month == 3 && day == equinox(self.year(), 20_843_100))
             || (month == 9 && day == equinox(self.year(), 23_248_800))
     }
@@ -63,10 +63,7 @@ impl Date {
 
     /// 国民の休日: a day between two holidays.
     fn is_between(self) -> bool {
-        let named = |days| {
-            self.days_later(days)
-                .is_some_and(|day| day.is_named_holiday())
-        };
+        let named = |days| self.days_later(days).is_some_and(Self::is_named_holiday);
         named(-1) && named(1)
     }
 }

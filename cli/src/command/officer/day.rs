@@ -74,7 +74,7 @@ pub(super) async fn day(
             vec![
                 labels::municipality(&one.municipality_code),
                 labels::actor(&one.operator),
-                one.action.clone(),
+                labels::action(&one.action).to_owned(),
                 one.count.to_string(),
             ]
         }),

@@ -13,8 +13,30 @@ pub(super) fn heading(row: &v1::HistoryRow) -> &str {
         ("inquire", _) => "照会の結果（他市区町村からの回答）",
         ("adopt", _) => "取り込み（他市区町村の回答を台帳へ）",
         ("history", _) => "提供記録の閲覧（この人についての記録の一覧）",
-        ("mark-entry", _) => "開示区分の決定",
-        (other, _) => other,
+        (other, _) => action(other),
+    }
+}
+
+/// What was done, in a few words.
+pub(super) fn action(action: &str) -> &str {
+    match action {
+        "query-records" => "照会（当自治体への）",
+        "inquire" => "照会",
+        "adopt" => "取り込み",
+        "import-persons" => "住民の取込",
+        "import-doses" => "接種記録の取込",
+        "import-approve" => "取込の承認",
+        "import-list" => "取込の一覧",
+        "log-list" => "提供記録の一覧",
+        "log-show" => "提供記録の閲覧",
+        "log-story" => "提供記録の経緯",
+        "log-verify" => "提供記録の検証",
+        "history" => "一人についての一覧",
+        "mark-entry" => "開示区分の決定",
+        "days-summary" => "日・月の集計",
+        "review-signed" => "確認の署名",
+        "refused" => "拒否された呼び出し",
+        other => other,
     }
 }
 

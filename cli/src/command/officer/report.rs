@@ -160,7 +160,10 @@ fn operator(one: &v1::OperatorCounts) -> (String, String) {
         labels::municipality(&one.municipality_code),
         labels::actor(&one.operator)
     );
-    (who, format!("{} {} 件", one.action, one.count))
+    (
+        who,
+        format!("{} {} 件", labels::action(&one.action), one.count),
+    )
 }
 
 fn alert_fact(one: &v1::Alert) -> (String, String) {
