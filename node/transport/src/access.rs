@@ -12,6 +12,7 @@ pub(crate) enum Service {
     Registry,
     Audit,
     Receipt,
+    Reconciliation,
     Health,
 }
 
@@ -24,6 +25,7 @@ impl Service {
             "vrx.v1.RegistryService" => Service::Registry,
             "vrx.v1.AuditService" => Service::Audit,
             "vrx.v1.ReceiptService" => Service::Receipt,
+            "vrx.v1.ReconciliationService" => Service::Reconciliation,
             "grpc.health.v1.Health" => Service::Health,
             _ => return None,
         };
@@ -33,7 +35,9 @@ impl Service {
     /// The allow-list.
     fn admits(self, role: Role) -> bool {
         match self {
-            Service::Exchange | Service::Receipt => role == Role::Exchange,
+            Service::Exchange | Service::Receipt | Service::Reconciliation => {
+                role == Role::Exchange
+            }
             Service::Registry => role == Role::Staff,
             Service::Audit => role == Role::Officer,
             Service::Health => true,
@@ -114,6 +118,7 @@ mod tests {
         for role in Role::ALL.iter().copied() {
             assert_eq!(Service::Exchange.admits(role), role == Role::Exchange);
             assert_eq!(Service::Receipt.admits(role), role == Role::Exchange);
+            assert_eq!(Service::Reconciliation.admits(role), role == Role::Exchange);
             assert_eq!(Service::Registry.admits(role), role == Role::Staff);
             assert_eq!(Service::Audit.admits(role), role == Role::Officer);
             assert!(Service::Health.admits(role));

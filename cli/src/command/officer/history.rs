@@ -337,7 +337,7 @@ pub(super) fn row_json(row: &v1::HistoryRow) -> Value {
         "actor": text(&row.actor),
         "outcome": text(&row.outcome),
         "cause": text(&row.cause),
-        "purpose": (row.purpose != 0).then(|| "move-in"),
+        "purpose": (row.purpose != 0).then_some("move-in"),
         "legal_basis": text(&row.legal_basis),
         "consent": row.consent.as_ref().map(|consent| json!({
             "reference": consent.reference,

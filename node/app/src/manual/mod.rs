@@ -11,3 +11,6 @@ pub mod recovery {}
 
 #[doc = include_str!("officer.md")]
 pub mod officer {}
+
+#[doc = include_str!("reconciliation.md")]
+pub mod reconciliation {}

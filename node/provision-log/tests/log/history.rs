@@ -54,7 +54,8 @@ async fn a_whole_history_is_followed_to_its_first_entry() {
 
 #[tokio::test]
 async fn an_entry_that_was_hidden_in_the_middle_shows_and_the_older_ones_are_still_found() {
-    let hide: [(&str, fn(&mut EntryRow)); 3] = [
+    type Hide = fn(&mut EntryRow);
+    let hide: [(&str, Hide); 3] = [
         ("1 from 3 to 5 erased", |row| {
             row.opening_key.clear();
             row.opening.clear();

@@ -1,6 +1,6 @@
 //! Lists entries of the provision log by page, oldest first.
 
-use vrx_domain::{Caller, EntryKind, Role, UnixMillis};
+use vrx_domain::{Caller, EntryKind, Fields, Role, UnixMillis};
 use vrx_provision_log::{Deadline, Recorded, StoredEntry};
 use vrx_tlog::Leaf;
 
@@ -160,7 +160,7 @@ async fn first_position(
 }
 
 /// The first entry that was made at this time or later, out of the log's first `size`.
-pub(super) async fn first_not_before(
+pub(crate) async fn first_not_before(
     ctx: &TenantServices,
     time: UnixMillis,
     size: u64,
@@ -230,4 +230,24 @@ fn summary(entry: &StoredEntry) -> EntrySummary {
         outcome: text(|said| said.outcome().to_owned()),
         cause: text(|said| said.cause().to_owned()),
     }
+}
+
+/// A field of an exchange's content by its name, or of any other's by the name that stands before it.
+pub(crate) fn content_value(content: &Fields, name: &str) -> String {
+    if let Some(value) = content.get(name) {
+        return text(Some(value));
+    }
+    let mut values = content.values();
+    while let (Some(key), Some(value)) = (values.next(), values.next()) {
+        if key == name.as_bytes() {
+            return text(Some(value));
+        }
+    }
+    String::new()
+}
+
+pub(crate) fn text(value: Option<&[u8]>) -> String {
+    value
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+        .unwrap_or_default()
 }

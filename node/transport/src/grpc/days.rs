@@ -38,7 +38,8 @@ pub(crate) fn stream(
                     entries_total: progress.total,
                 };
                 // The last place is the summary's: who reads slowly misses figures, and holds nothing up.
-                if out.capacity() > 1 && out.try_send(event(Event::Progress(progress))).is_err() {
+                if out.capacity() > 1 && out.try_send(Ok(event(Event::Progress(progress)))).is_err()
+                {
                     return;
                 }
             }
@@ -51,7 +52,7 @@ pub(crate) fn stream(
             Ok(recorded) => {
                 let policy = tenant.policy.review;
                 let summary = summary_message(recorded.into_parts().0, policy);
-                event(Event::Summary(summary))
+                Ok(event(Event::Summary(summary)))
             }
             Err(error) => Err(status(&noted(Some(&tenant), &caller, error).await)),
         };
@@ -62,6 +63,6 @@ pub(crate) fn stream(
     Box::pin(ReceiverStream::new(outgoing))
 }
 
-fn event(event: Event) -> Result<v1::SummaryEvent, Status> {
-    Ok(v1::SummaryEvent { event: Some(event) })
+fn event(event: Event) -> v1::SummaryEvent {
+    v1::SummaryEvent { event: Some(event) }
 }

@@ -3,7 +3,8 @@
 //! - [`dispatch`]: every call's way in: identity, role, then the service. A path that isn't listed is refused.
 //! - [`exchange`]: `QueryRecords`, the busy one, on [`unary`].
 //! - [`registry`] and [`audit`]: what staff and officers call, on tonic's generated servers.
-//! - [`receipts`]: what another member's node asks for after it lost entries, on tonic's generated server.
+//! - [`receipts`] and [`reconciliation`]: what another member's node asks for beside an exchange, on tonic's generated servers; [`member`] is
+//!   what both begin with.
 //! - [`import`]: a file on its way in. [`history`] and [`days`]: a privacy officer's reading on its way out.
 //! - [`health`]: readiness, as the app last found it.
 
@@ -15,6 +16,8 @@ pub(crate) mod exchange;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod import;
+pub(crate) mod member;
 pub(crate) mod receipts;
+pub(crate) mod reconciliation;
 pub(crate) mod registry;
 pub(crate) mod unary;

@@ -104,7 +104,7 @@ fn row_message(row: HistoryRow) -> v1::HistoryRow {
         consent: row.consent.as_ref().map(consent_message),
         event_reference: row.event_reference,
         event_date: row.event_date.map(field::date_message),
-        doses: row.doses.into_iter().map(dose_message).collect(),
+        doses: row.doses.iter().map(dose_message).collect(),
         dose_count: small(row.dose_count),
         held_back: small(row.held_back),
         withheld: row.withheld.map_or(0, |reason| i32::from(reason.code())),
@@ -113,7 +113,7 @@ fn row_message(row: HistoryRow) -> v1::HistoryRow {
     }
 }
 
-fn dose_message(dose: HistoryDose) -> v1::HistoryDose {
+fn dose_message(dose: &HistoryDose) -> v1::HistoryDose {
     let known = dose.known.as_ref();
     v1::HistoryDose {
         dose_id: dose.id.to_string(),

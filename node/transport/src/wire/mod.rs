@@ -6,6 +6,7 @@
 //! - [`answer`]: answers, doses, receipts, both ways; the encoding that is hashed.
 //! - [`receipt`]: receipts that are given back, both ways.
 //! - [`history`] and [`days`]: what a privacy officer reads of the log.
+//! - [`reconciliation`]: provisions and differences, both ways.
 
 pub(crate) mod answer;
 pub(crate) mod days;
@@ -14,3 +15,4 @@ pub(crate) mod field;
 pub(crate) mod history;
 pub(crate) mod query;
 pub(crate) mod receipt;
+pub(crate) mod reconciliation;
