@@ -3065,7 +3065,7 @@ pub struct ReviewPolicy {
     /// The hour at which it ends.
     #[prost(uint32, tag = "2")]
     pub night_until_hour: u32,
-    /// Share of nothing, in percent, from which a caller's day is probing.
+    /// Share of questions about nobody here, in percent, from which a municipality's day is probing.
     #[prost(uint32, tag = "3")]
     pub probing_percent: u32,
     /// Questions a day below which it isn't.

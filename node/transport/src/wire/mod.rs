@@ -5,11 +5,12 @@
 //! - [`evidence`]: consent, identity check and the rest that an inquiry needs, both ways.
 //! - [`answer`]: answers, doses, receipts, both ways; the encoding that is hashed.
 //! - [`receipt`]: receipts that are given back, both ways.
-//! - [`history`] and [`days`]: what a privacy officer reads of the log.
+//! - [`entries`], [`history`] and [`days`]: what a privacy officer reads of the log.
 //! - [`reconciliation`]: provisions and differences, both ways.
 
 pub(crate) mod answer;
 pub(crate) mod days;
+pub(crate) mod entries;
 pub(crate) mod evidence;
 pub(crate) mod field;
 pub(crate) mod history;
