@@ -2944,7 +2944,7 @@ pub struct DaysSummary {
     /// What an officer should look at, by day.
     #[prost(message, repeated, tag = "12")]
     pub alerts: ::prost::alloc::vec::Vec<Alert>,
-    /// Each day and who signed it off.
+    /// The days that have entries, earlier ones that may still wait for a signature among them, and who signed them off.
     #[prost(message, repeated, tag = "13")]
     pub reviews: ::prost::alloc::vec::Vec<DayReview>,
     /// The policy that the alerts follow.

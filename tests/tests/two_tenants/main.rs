@@ -22,8 +22,9 @@ use vrx_proto::v1::import_request::Part;
 use vrx_proto::v1::registry_service_client::RegistryServiceClient;
 use vrx_proto::v1::{
     AdoptRecordsRequest, ApproveImportRequest, GetCheckpointRequest, GetEntryRequest, ImportHeader,
-    ImportRequest, InquireMunicipalityRequest, ListEntriesRequest, ListImportsRequest, Nothing,
-    VerifyLogRequest,
+    ImportRequest, InquireMunicipalityRequest, ListEntriesRequest, ListImportsRequest,
+    MarkEntryRequest, Nothing, ReadEntryStoryRequest, ReadHistoryRequest, SignReviewRequest,
+    SummarizeDaysRequest, VerifyLogRequest,
 };
 use vrx_tests::demo::{FUJISAWA, YOKOHAMA};
 use vrx_tests::desk::INQUIRE;
@@ -44,6 +45,7 @@ async fn no_call_leads_from_one_tenant_of_a_node_to_the_other() {
     an_import_of_the_other_is_no_import(&house);
     an_inquiry_of_the_other_is_no_inquiry(&house);
     each_officer_reads_the_own_log(&house);
+    each_officer_reads_the_own_part_of_a_movers_history(&house);
     nobody_acts_for_the_other(&house).await;
 }
 
@@ -174,6 +176,25 @@ fn each_officer_reads_the_own_log(house: &House) {
     assert_ne!(ended.code, 0, "Kamakura's log under Fujisawa's key");
 }
 
+fn each_officer_reads_the_own_part_of_a_movers_history(house: &House) {
+    let mover = &house.demo.numbers("provided")[6];
+    let answer = house.json("142042-staff-a", &INQUIRE, mover);
+    assert_eq!(answer["outcome"], "found", "{answer}");
+    for (officer, other, actions) in [
+        ("142051-officer-mori", KAMAKURA, &["query-records"][..]),
+        ("142042-officer-c", FUJISAWA, &["inquire", "inquire"]),
+    ] {
+        let history = house.json(officer, &["officer", "history", "--internal"], mover);
+        let entries = history["entries"].as_array().unwrap();
+        let (own, read) = entries.split_at(actions.len());
+        let done: Vec<_> = own.iter().map(|entry| entry["action"].as_str()).collect();
+        let expected: Vec<_> = actions.iter().map(|action| Some(*action)).collect();
+        assert_eq!(done, expected, "{officer}");
+        assert!(own.iter().all(|entry| entry["counterparty"] == other));
+        assert_eq!((read.len(), &read[0]["action"]), (1, &"history".into()));
+    }
+}
+
 /// Whoever says that they work for the other tenant is told, in every call, what they are told of a municipality that isn't
 /// here: whichever name they connect by.
 async fn nobody_acts_for_the_other(house: &House) {
@@ -270,6 +291,49 @@ async fn refusals(staff: &Channel, officer: &Channel, code: &str) -> Vec<(Code, 
                 .await,
         )
         .await,
+        refusal_of_stream(
+            audit
+                .read_history(ReadHistoryRequest {
+                    municipality_code: municipality_code.clone(),
+                    individual_number: individual_number(27_182_818_284),
+                    view: 2,
+                })
+                .await,
+        )
+        .await,
+        refusal(
+            audit
+                .mark_entry(MarkEntryRequest {
+                    municipality_code: municipality_code.clone(),
+                    ..MarkEntryRequest::default()
+                })
+                .await,
+        ),
+        refusal(
+            audit
+                .read_entry_story(ReadEntryStoryRequest {
+                    municipality_code: municipality_code.clone(),
+                    log_index: 0,
+                })
+                .await,
+        ),
+        refusal_of_stream(
+            audit
+                .summarize_days(SummarizeDaysRequest {
+                    municipality_code: municipality_code.clone(),
+                    ..SummarizeDaysRequest::default()
+                })
+                .await,
+        )
+        .await,
+        refusal(
+            audit
+                .sign_review(SignReviewRequest {
+                    municipality_code: municipality_code.clone(),
+                    ..SignReviewRequest::default()
+                })
+                .await,
+        ),
         refusal(
             audit
                 .get_checkpoint(GetCheckpointRequest { municipality_code })

@@ -70,6 +70,12 @@ fn document(summary: &v1::DaysSummary, args: &Args, last: Date, profile: &Profil
     if summary.partial {
         warnings.push("件数が多く、者または人を区別しきれなかったところがあります。".to_owned());
     }
+    // A day before the month that still waits for its signature is that month's matter.
+    let alerts: Vec<&v1::Alert> = summary
+        .alerts
+        .iter()
+        .filter(|alert| in_month(alert.day.as_ref(), args.month))
+        .collect();
     let mut blocks = vec![
         Block {
             heading: "1. 件数".to_owned(),
@@ -90,15 +96,15 @@ fn document(summary: &v1::DaysSummary, args: &Args, last: Date, profile: &Profil
             facts: summary.operators.iter().map(operator).collect(),
         },
         Block {
-            heading: format!("4. 注意事項 {} 件", summary.alerts.len()),
-            facts: summary.alerts.iter().map(alert_fact).collect(),
+            heading: format!("4. 注意事項 {} 件", alerts.len()),
+            facts: alerts.into_iter().map(alert_fact).collect(),
         },
         Block {
             heading: "5. 日々の確認".to_owned(),
             facts: summary
                 .reviews
                 .iter()
-                .filter(|review| in_month(review, args.month) && review.entries > 0)
+                .filter(|review| in_month(review.day.as_ref(), args.month) && review.entries > 0)
                 .map(review)
                 .collect(),
         },
@@ -193,8 +199,8 @@ fn review(review: &v1::DayReview) -> (String, String) {
     )
 }
 
-fn in_month(review: &v1::DayReview, month: Date) -> bool {
-    review.day.as_ref().is_some_and(|day| {
+fn in_month(day: Option<&v1::Date>, month: Date) -> bool {
+    day.is_some_and(|day| {
         i64::from(day.year) == i64::from(month.year())
             && i64::from(day.month) == i64::from(month.month())
     })

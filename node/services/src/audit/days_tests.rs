@@ -261,11 +261,17 @@ async fn a_day_is_reviewed_once_a_signature_covers_all_of_it() {
         "its two days are over"
     );
 
+    let today = summary(&world, "2026-11-26", "2026-11-26").await;
+    assert_eq!(
+        raised(&today, AlertKind::Unreviewed),
+        raised(&before, AlertKind::Unreviewed)
+    );
+
     let late = sign_review(tenant, &mori, day("2026-11-23"), deadline())
         .await
         .unwrap();
     assert!(late.complete && late.entries == review(&before).entries);
-    let after = summary(&world, "2026-11-25", "2026-11-26").await;
+    let after = summary(&world, "2026-11-26", "2026-11-26").await;
     assert!(review(&after).reviewed, "a day before is looked at too");
     assert_eq!(review(&after).signatures[1].officer, "officer/mori");
     assert_eq!(raised(&after, AlertKind::Unreviewed), []);

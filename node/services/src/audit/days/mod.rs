@@ -138,7 +138,8 @@ async fn span(
     deadline: Deadline,
 ) -> Result<Span, ServiceError> {
     let policy = &ctx.policy.review;
-    let before = i32::try_from(policy.volume_days.max(policy.review_within_days)).unwrap_or(0);
+    let usual = i32::try_from(policy.volume_days).unwrap_or(0);
+    let before = usual.max(reviews::look_back(policy));
     let begin = request.from.days_later(-before).unwrap_or(request.from);
     let read_from = first_not_before(ctx, begin.begins_jst(), size, deadline).await?;
     let from = first_not_before(ctx, request.from.begins_jst(), size, deadline).await?;

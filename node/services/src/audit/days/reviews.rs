@@ -10,6 +10,15 @@ use crate::{audit::opened::Opened, policy::ReviewPolicy};
 /// The action of an entry that signs a day off.
 pub(super) const SIGNED: &str = "review-signed";
 
+/// Days before those asked for that are looked at after their time for a signature is over: a day that was forgotten goes on to show.
+const FORGOTTEN: u32 = 31;
+
+/// How many days before those asked for are looked at for signatures.
+pub(super) fn look_back(policy: &ReviewPolicy) -> i32 {
+    let days = policy.review_within_days.saturating_add(FORGOTTEN);
+    i32::try_from(days).unwrap_or(0)
+}
+
 /// A day and its signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayReview {
@@ -50,11 +59,10 @@ struct Found {
 }
 
 impl Reviews {
-    /// From the first day, and the days before it that may still wait, to the last.
+    /// The days asked for, and those before them that may still wait.
     pub(super) fn of(from: Date, until: Date, policy: &ReviewPolicy) -> Self {
-        let before = i32::try_from(policy.review_within_days).unwrap_or(0);
         let mut days = BTreeMap::new();
-        let mut day = from.days_later(-before);
+        let mut day = from.days_later(-look_back(policy));
         while let Some(this) = day.filter(|day| *day <= until) {
             days.insert(this, Found::default());
             day = this.days_later(1);
