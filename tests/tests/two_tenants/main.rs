@@ -223,7 +223,6 @@ async fn nobody_acts_for_the_other(house: &House) {
 async fn refusals(staff: &Channel, officer: &Channel, code: &str) -> Vec<(Code, String, Vec<u8>)> {
     let municipality_code = code.to_owned();
     let mut registry = RegistryServiceClient::new(staff.clone());
-    let mut audit = AuditServiceClient::new(officer.clone());
     let header = ImportRequest {
         part: Some(Part::Header(ImportHeader {
             municipality_code: municipality_code.clone(),
@@ -267,6 +266,25 @@ async fn refusals(staff: &Channel, officer: &Channel, code: &str) -> Vec<(Code, 
                 })
                 .await,
         ),
+    ];
+    let statuses = statuses
+        .into_iter()
+        .chain(officers_refusals(officer, code).await);
+    statuses
+        .map(|status| {
+            (
+                status.code(),
+                status.message().to_owned(),
+                status.details().to_vec(),
+            )
+        })
+        .collect()
+}
+
+async fn officers_refusals(officer: &Channel, code: &str) -> Vec<Status> {
+    let municipality_code = code.to_owned();
+    let mut audit = AuditServiceClient::new(officer.clone());
+    vec![
         refusal(
             audit
                 .list_entries(ListEntriesRequest {
@@ -339,17 +357,7 @@ async fn refusals(staff: &Channel, officer: &Channel, code: &str) -> Vec<(Code, 
                 .get_checkpoint(GetCheckpointRequest { municipality_code })
                 .await,
         ),
-    ];
-    statuses
-        .into_iter()
-        .map(|status| {
-            (
-                status.code(),
-                status.message().to_owned(),
-                status.details().to_vec(),
-            )
-        })
-        .collect()
+    ]
 }
 
 fn refusal<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> Status {
