@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Entries read at once.
-const AT_ONCE: u32 = 512;
+const AT_ONCE: u32 = 256;
 /// Alerts of one summary at most.
 const MOST_ALERTS: usize = 1_000;
 
@@ -78,6 +78,9 @@ impl Scan {
                 scan.now = UnixMillis(entry.leaf.time);
                 if !behind {
                     scan.reviews.count(scan.now.date_jst(), index);
+                    if span.from <= index {
+                        scan.counts.kind(entry.leaf.kind);
+                    }
                 }
                 if let Some(said) = Opened::of(entry) {
                     scan.reviews.signature(&said);

@@ -108,9 +108,13 @@ struct Person {
 }
 
 impl Counts {
-    /// Counts one entry of the days asked for.
+    /// Counts an entry of the days asked for, whether or not its opening is still there.
+    pub(super) fn kind(&mut self, kind: u8) {
+        *self.kinds.entry(kind).or_default() += 1;
+    }
+
+    /// Counts what one entry of the days asked for says; whether there was room to tell who acted apart.
     pub(super) fn take(&mut self, said: &Opened<'_>, policy: &ReviewPolicy) -> bool {
-        *self.kinds.entry(said.kind).or_default() += 1;
         let sent = is_question(said);
         if sent {
             let hour = usize::from(UnixMillis(said.time).hour_jst());
