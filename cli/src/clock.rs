@@ -67,6 +67,14 @@ pub(crate) fn show(moment: Option<&WireTimestamp>) -> String {
     shown(moment, "%Y-%m-%d %H:%M:%S")
 }
 
+/// The time in Japan; the earliest there is when there is none.
+pub(crate) fn civil(moment: Option<&WireTimestamp>) -> jiff::civil::DateTime {
+    moment
+        .and_then(|moment| Timestamp::new(moment.seconds, moment.nanos).ok())
+        .map(|moment| moment.to_zoned(japan()).datetime())
+        .unwrap_or_default()
+}
+
 /// RFC 3339 with Japan's offset; empty when there is none.
 pub(crate) fn show_rfc3339(moment: Option<&WireTimestamp>) -> String {
     shown(moment, "%Y-%m-%dT%H:%M:%S%.3f%:z")

@@ -1,7 +1,7 @@
 //! The program `vrx`: what a municipality's staff, privacy officers and operators do from their desks.
 //!
 //! It speaks to a node over mutual TLS and opens no database. One command a file under `command/`; `demo/` shows the whole of it with two
-//! real nodes; `sample/` invents the residents. The rules are the node's: here is only what a person needs to ask it and to read its answer.
+//! real nodes; `sample/` invents the residents; `paper/` prints. The rules are the node's: here is only what a person needs to ask it and to read its answer.
 //!
 //! - Start reading at [`run`], then `command/inquire.rs`: it has a bit of everything.
 //! - `profile.rs` and `connect.rs` say whom we talk to and what has to hold before the first byte leaves; `failure.rs` says which exit code
@@ -25,6 +25,7 @@ mod demo;
 mod encoding;
 mod failure;
 mod output;
+mod paper;
 mod profile;
 mod receipt;
 mod sample;
@@ -71,6 +72,9 @@ enum Command {
     /// 受領証・証明・書き出した提供記録を、ネットワークなしで検証する / verify receipts, proofs and exported logs offline
     #[command(subcommand)]
     Verify(command::verify::Command),
+    /// 開示請求への対応と日々の確認 (個人情報保護担当) / disclosure and daily review (privacy officer)
+    #[command(subcommand)]
+    Officer(command::officer::Command),
     Demo(demo::Args),
 }
 
@@ -114,6 +118,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Adopt(args) => command::adopt::run(args, &cli.connection, &output).await,
         Command::Log(command) => command::log::run(command, &cli.connection, &output).await,
         Command::Verify(command) => command::verify::run(command, &output),
+        Command::Officer(command) => command::officer::run(command, &cli.connection, &output).await,
         Command::Demo(args) => demo::run(args, &output).await,
     }
 }

@@ -33,6 +33,14 @@ personal! {
     "LogEntry" => v1::LogEntry,
     "ListEntriesResponse" => v1::ListEntriesResponse,
     "GetEntryResponse" => v1::GetEntryResponse,
+    "ReadHistoryRequest" => v1::ReadHistoryRequest,
+    "HistoryEvent" => v1::HistoryEvent,
+    "HistoryEvent.step" => v1::history_event::Step,
+    "HistoryDose" => v1::HistoryDose,
+    "HistoryRow" => v1::HistoryRow,
+    "MarkEntryRequest" => v1::MarkEntryRequest,
+    "RelatedEntry" => v1::RelatedEntry,
+    "ReadEntryStoryResponse" => v1::ReadEntryStoryResponse,
 }
 
 #[cfg(test)]

@@ -4,5 +4,6 @@ pub(crate) mod adopt;
 pub(crate) mod import;
 pub(crate) mod inquire;
 pub(crate) mod log;
+pub(crate) mod officer;
 pub(crate) mod sample;
 pub(crate) mod verify;

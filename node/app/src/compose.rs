@@ -276,6 +276,7 @@ fn policy(config: &Config, tenant: &TenantConfig) -> TenantPolicy {
         automatic_only_after_move_out: tenant.automatic_only_after_move_out,
         allow_hard_to_obtain: tenant.allow_hard_to_obtain,
         inquiry_retention: config.limits.inquiry_retention,
+        review: tenant.review,
     }
 }
 

@@ -33,7 +33,10 @@ pub(crate) use coded_enum;
 
 #[cfg(test)]
 mod tests {
-    use crate::{ConsentMethod, DoseStatus, EntryKind, IdentityDocument, Purpose, Sex};
+    use crate::{
+        ConsentMethod, DisclosureReason, DoseStatus, EntryKind, EntryMark, IdentityDocument,
+        Purpose, Sex,
+    };
 
     #[test]
     fn every_code_leads_back_to_its_variant_and_zero_to_none() {
@@ -48,8 +51,10 @@ mod tests {
         }
         check!(
             ConsentMethod,
+            DisclosureReason,
             DoseStatus,
             EntryKind,
+            EntryMark,
             IdentityDocument,
             Purpose,
             Sex

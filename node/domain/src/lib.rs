@@ -19,7 +19,9 @@
 
 pub mod audit;
 mod coded;
+mod disclosure;
 mod dose;
+mod holiday;
 mod identity;
 mod ids;
 mod individual_number;
@@ -32,6 +34,7 @@ mod time;
 mod voucher;
 
 pub use audit::{EntryKind, Field, Fields, SecretFields};
+pub use disclosure::{DisclosureReason, EntryMark};
 pub use dose::{
     Dose, DoseError, DoseNumber, DoseOrigin, DoseStatus, HoldReason, check_registered_at, hold_back,
 };

@@ -73,6 +73,11 @@ impl UnixMillis {
         Date(self.civil_jst().date())
     }
 
+    /// The hour of the day in Japan, 0 to 23.
+    pub fn hour_jst(self) -> u8 {
+        u8::try_from(self.civil_jst().hour()).unwrap_or(0)
+    }
+
     fn civil_jst(self) -> civil::DateTime {
         // Beyond the last instant that has a civil form the last one stands in: such a value comes only from a broken clock.
         let millis = i64::try_from(self.0.min(Self::latest())).unwrap_or(i64::MAX);
@@ -150,6 +155,29 @@ impl Date {
     /// The day of the month, 1 to 31.
     pub fn day(self) -> u32 {
         u32::try_from(self.0.day()).unwrap_or(0)
+    }
+
+    /// The day of the week, from 1 (Monday) to 7 (Sunday).
+    pub fn weekday(self) -> u32 {
+        u32::try_from(self.0.weekday().to_monday_one_offset()).unwrap_or(1)
+    }
+
+    /// The day so many days later, or earlier; `None` outside the years that a date can have.
+    pub fn days_later(self, days: i32) -> Option<Self> {
+        let day = self.0.checked_add(jiff::Span::new().days(days)).ok()?;
+        (1868..=9999).contains(&day.year()).then_some(Self(day))
+    }
+
+    /// The instant at which the day begins in Japan; 1970 for every day before.
+    pub fn begins_jst(self) -> UnixMillis {
+        let midnight = self.0.to_datetime(civil::Time::midnight());
+        let millis = JST.to_timestamp(midnight).map(Timestamp::as_millisecond);
+        UnixMillis(
+            millis
+                .ok()
+                .and_then(|at| u64::try_from(at).ok())
+                .unwrap_or(0),
+        )
     }
 
     /// Days from the other date to this one; negative when this one is earlier.
@@ -264,6 +292,25 @@ mod tests {
         ] {
             assert_eq!(Date::parse_compact(text), Err(DateError::Format), "{text}");
         }
+    }
+
+    #[test]
+    fn days_are_counted_and_begin_at_midnight_in_japan() {
+        let day: Date = "2026-11-23".parse().unwrap();
+        assert_eq!(
+            (day.weekday(), day.days_later(-1).unwrap().weekday()),
+            (1, 7)
+        );
+        assert_eq!(day.days_later(9).unwrap().to_string(), "2026-12-02");
+        assert_eq!("9999-12-31".parse::<Date>().unwrap().days_later(1), None);
+        let begins = day.begins_jst();
+        assert_eq!(begins.to_rfc3339_jst(), "2026-11-23T00:00:00.000+09:00");
+        assert_eq!((begins.hour_jst(), begins.date_jst()), (0, day));
+        assert_eq!(UnixMillis(begins.0 - 1).hour_jst(), 23);
+        assert_eq!(
+            "1900-01-01".parse::<Date>().unwrap().begins_jst(),
+            UnixMillis(0)
+        );
     }
 
     #[test]

@@ -188,8 +188,17 @@ impl LogReader {
 
     /// One entry with its opening and the proof that it stands under the newest checkpoint.
     pub async fn entry(&self, index: u64, deadline: Deadline) -> Result<ProvedEntry, ReadError> {
-        let checkpoint = self.checkpoint();
-        let inclusion_proof = self.inclusion(index, &checkpoint, deadline).await?;
+        self.entry_under(index, &self.checkpoint(), deadline).await
+    }
+
+    /// The same under a checkpoint of this log.
+    pub async fn entry_under(
+        &self,
+        index: u64,
+        checkpoint: &SignedCheckpoint,
+        deadline: Deadline,
+    ) -> Result<ProvedEntry, ReadError> {
+        let inclusion_proof = self.inclusion(index, checkpoint, deadline).await?;
         let rows = deadline.wait(self.store.entries(index, 1)).await??;
         let row = rows
             .first()
@@ -224,6 +233,17 @@ impl LogReader {
         count: u32,
         deadline: Deadline,
     ) -> Result<Vec<StoredEntry>, ReadError> {
+        self.entries_if(from, count, deadline, |_| true).await
+    }
+
+    /// The same as [`LogReader::entries`], with the openings of those alone whose leaf `opens` says yes to; the others' are `None`.
+    pub async fn entries_if(
+        &self,
+        from: u64,
+        count: u32,
+        deadline: Deadline,
+        opens: impl Fn(&Leaf) -> bool,
+    ) -> Result<Vec<StoredEntry>, ReadError> {
         let size = self.checkpoint().size();
         let left = u32::try_from(size.saturating_sub(from)).unwrap_or(u32::MAX);
         if left == 0 || count == 0 {
@@ -232,7 +252,16 @@ impl LogReader {
         let rows = deadline
             .wait(self.store.entries(from, count.min(left)))
             .await??;
-        rows.iter().map(|row| self.read(row)).collect()
+        let read = |row: &EntryRow| {
+            let leaf = Leaf::decode(&row.leaf)?;
+            let opening = if opens(&leaf) {
+                open(row, &leaf, &self.keyring)?
+            } else {
+                None
+            };
+            Ok(StoredEntry { leaf, opening })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The newest entry about a subject; the openings link back from there.
@@ -250,6 +279,10 @@ impl LogReader {
             leaf,
             opening: open(row, &leaf, &self.keyring)?,
         })
+    }
+
+    pub(crate) fn tiles(&self) -> &Tiles {
+        &self.tiles
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn LogStore> {

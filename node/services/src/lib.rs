@@ -43,7 +43,7 @@ pub mod tlog;
 pub mod witnesses;
 
 pub use error::ServiceError;
-pub use policy::TenantPolicy;
+pub use policy::{ReviewPolicy, TenantPolicy};
 pub use ports::{
     AnswerCodec, AskWitness, CodecError, GivenReceipt, PeerError, PeerExchange, PeerOutcome,
     PeerReply, ProvisionsQuery, ProvisionsReply, ReceiptsQuery, ReceiptsReply, WitnessAddress,

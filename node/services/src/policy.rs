@@ -18,6 +18,60 @@ pub struct TenantPolicy {
     pub allow_hard_to_obtain: bool,
     /// How long an answer from another municipality waits to be adopted before it is destroyed.
     pub inquiry_retention: Duration,
+    /// What a privacy officer's attention is drawn to.
+    pub review: ReviewPolicy,
+}
+
+/// What a privacy officer's attention is drawn to, and until when a day must be signed off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReviewPolicy {
+    /// The hour in Japan at which the night begins, 0 to 23.
+    pub night_from_hour: u8,
+    /// The hour at which it ends, 0 to 23. The same hour as the beginning: there is no night.
+    pub night_until_hour: u8,
+    /// A municipality's day is probing when this share of its questions, in percent, is about nobody here.
+    pub probing_percent: u32,
+    /// Questions a day below which it isn't.
+    pub probing_least: u32,
+    /// A caller's day is unusual when it has more than this many times the questions of its usual day.
+    pub volume_factor: u32,
+    /// Questions a day below which nothing is unusual.
+    pub volume_least: u32,
+    /// The days before that make the usual day.
+    pub volume_days: u32,
+    /// One person is asked for by many from this many different ones a day.
+    pub many_ask: u32,
+    /// A day must be signed off within this many days after its end.
+    pub review_within_days: u32,
+}
+
+impl Default for ReviewPolicy {
+    fn default() -> Self {
+        Self {
+            night_from_hour: 20,
+            night_until_hour: 7,
+            probing_percent: 50,
+            probing_least: 10,
+            volume_factor: 5,
+            volume_least: 50,
+            volume_days: 28,
+            many_ask: 3,
+            review_within_days: 7,
+        }
+    }
+}
+
+impl ReviewPolicy {
+    /// Whether an instant lies at night or on a day on which the office is closed.
+    pub fn is_off_hours(&self, at: UnixMillis) -> bool {
+        let (hour, from, until) = (at.hour_jst(), self.night_from_hour, self.night_until_hour);
+        let night = if from <= until {
+            (from..until).contains(&hour)
+        } else {
+            hour >= from || hour < until
+        };
+        night || at.date_jst().is_day_off()
+    }
 }
 
 impl Default for TenantPolicy {
@@ -26,6 +80,7 @@ impl Default for TenantPolicy {
             automatic_only_after_move_out: true,
             allow_hard_to_obtain: false,
             inquiry_retention: Duration::from_hours(72),
+            review: ReviewPolicy::default(),
         }
     }
 }
@@ -187,6 +242,22 @@ mod tests {
             with(|e, _, at| e.identity.document_checked_at = at),
             Err("identity.document_checked_at")
         );
+    }
+
+    #[test]
+    fn nights_reach_over_midnight_and_days_off_count_whole() {
+        let policy = ReviewPolicy::default();
+        let day = |text: &str| text.parse::<Date>().unwrap().begins_jst().0;
+        let off = |day: u64, hour: u64| policy.is_off_hours(UnixMillis(day + hour * 3_600_000));
+        let workday = day("2026-11-24");
+        assert!(off(workday, 6) && off(workday, 20) && off(workday, 0));
+        assert!(!off(workday, 7) && !off(workday, 19));
+        assert!(off(day("2026-11-23"), 12) && off(day("2026-11-22"), 12));
+        let no_night = ReviewPolicy {
+            night_from_hour: 7,
+            ..policy
+        };
+        assert!(!no_night.is_off_hours(UnixMillis(workday)));
     }
 
     proptest! {

@@ -2613,6 +2613,510 @@ pub struct GetCheckpointResponse {
     #[prost(string, tag = "1")]
     pub checkpoint: ::prost::alloc::string::String,
 }
+/// Asks for one person's history. Personal data.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ReadHistoryRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// The individual number (個人番号): 12 digits with check digit.
+    #[prost(string, tag = "2")]
+    pub individual_number: ::prost::alloc::string::String,
+    /// For whom it is.
+    #[prost(enumeration = "HistoryView", tag = "3")]
+    pub view: i32,
+}
+/// What comes while a history is read: start, then rows and gaps by place in the log, then the end. Personal data.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct HistoryEvent {
+    /// Exactly one.
+    #[prost(oneof = "history_event::Step", tags = "1, 2, 3, 4")]
+    pub step: ::core::option::Option<history_event::Step>,
+}
+/// Nested message and enum types in `HistoryEvent`.
+pub mod history_event {
+    /// Exactly one.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    #[prost(skip_debug)]
+    pub enum Step {
+        /// The beginning, exactly once and first.
+        #[prost(message, tag = "1")]
+        Start(super::HistoryStart),
+        /// One entry.
+        #[prost(message, tag = "2")]
+        Row(super::HistoryRow),
+        /// Entries that must have been there and can't be shown.
+        #[prost(message, tag = "3")]
+        Gap(super::HistoryGap),
+        /// The end, exactly once and last. Without it the history isn't whole.
+        #[prost(message, tag = "4")]
+        End(super::HistoryEnd),
+    }
+}
+/// What a history is made from.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryStart {
+    /// Whether the person is in the own register today.
+    #[prost(bool, tag = "1")]
+    pub registered: bool,
+    /// The entry that records this reading; it is the last row too, unless nothing is known about the person.
+    #[prost(uint64, tag = "2")]
+    pub review_index: u64,
+    /// The signed checkpoint that every row's proof leads to.
+    #[prost(string, tag = "3")]
+    pub checkpoint: ::prost::alloc::string::String,
+}
+/// Entries about the person that are missing: the linked list says that they were there. A fault of the log, or erased openings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryGap {
+    /// How many.
+    #[prost(uint64, tag = "1")]
+    pub missing: u64,
+    /// Which of the person's entries, counted from 1: the first that is missing. 0 in the view for disclosure.
+    #[prost(uint64, tag = "2")]
+    pub first_seq: u64,
+    /// Where the last of them stands or stood, as the entry after it says.
+    #[prost(uint64, tag = "3")]
+    pub last_index: u64,
+    /// The last of them is in the log and its opening is empty: it was erased (消去). A lawful erasure has an entry of its own.
+    #[prost(bool, tag = "4")]
+    pub erased: bool,
+}
+/// The end of a history.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryEnd {
+    /// Rows that were sent.
+    #[prost(uint64, tag = "1")]
+    pub rows: u64,
+    /// Entries that are missing, over all gaps. Anything but 0 has to be looked into.
+    #[prost(uint64, tag = "2")]
+    pub missing: u64,
+}
+/// A dose that left or came in. Personal data.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct HistoryDose {
+    /// Its id (UUID).
+    #[prost(string, tag = "1")]
+    pub dose_id: ::prost::alloc::string::String,
+    /// Which dose of the series (接種回); 0 when the register no longer has it.
+    #[prost(uint32, tag = "2")]
+    pub dose_number: u32,
+    /// The day it was given; absent when the register no longer has it.
+    #[prost(message, optional, tag = "3")]
+    pub date: ::core::option::Option<Date>,
+    /// The product's name, or else the manufacturer; empty when the register no longer has it.
+    #[prost(string, tag = "4")]
+    pub product_name: ::prost::alloc::string::String,
+}
+/// One entry of a history. Personal data; never the individual number.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct HistoryRow {
+    /// Its place in the log.
+    #[prost(uint64, tag = "1")]
+    pub log_index: u64,
+    /// When.
+    #[prost(message, optional, tag = "2")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What it records.
+    #[prost(enumeration = "EntryKind", tag = "3")]
+    pub kind: i32,
+    /// Which entry about this person it is, from 1; 0 in the view for disclosure, where a number left out would show.
+    #[prost(uint64, tag = "4")]
+    pub subject_seq: u64,
+    /// What was done, e.g. "query-records", "inquire", "adopt", "history".
+    #[prost(string, tag = "5")]
+    pub action: ::prost::alloc::string::String,
+    /// Of an inquiry: "sent" or "outcome"; else empty.
+    #[prost(string, tag = "6")]
+    pub phase: ::prost::alloc::string::String,
+    /// The other municipality's code; empty when there is none, and when it is concealed.
+    #[prost(string, tag = "7")]
+    pub counterparty: ::prost::alloc::string::String,
+    /// There is another municipality, and it isn't named: the person was or is protected, or it asked not to be named. Show 他市区町村.
+    #[prost(bool, tag = "8")]
+    pub counterparty_concealed: bool,
+    /// Who of the own municipality did it: role and, in the internal view, name ("staff/tanaka"); of a counterparty's question the
+    /// counterparty's own staff id, in the internal view and when the counterparty isn't concealed.
+    #[prost(string, tag = "9")]
+    pub actor: ::prost::alloc::string::String,
+    /// What came of it, e.g. "found", "nothing"; empty where an act has no outcome.
+    #[prost(string, tag = "10")]
+    pub outcome: ::prost::alloc::string::String,
+    /// The true cause of an exchange's outcome; in the internal view only.
+    #[prost(string, tag = "11")]
+    pub cause: ::prost::alloc::string::String,
+    /// What the records were asked for.
+    #[prost(enumeration = "Purpose", tag = "12")]
+    pub purpose: i32,
+    /// The legal basis.
+    #[prost(string, tag = "13")]
+    pub legal_basis: ::prost::alloc::string::String,
+    /// The consent that was named.
+    #[prost(message, optional, tag = "14")]
+    pub consent: ::core::option::Option<Consent>,
+    /// The notification that gave rise to the question.
+    #[prost(string, tag = "15")]
+    pub event_reference: ::prost::alloc::string::String,
+    /// Its date.
+    #[prost(message, optional, tag = "16")]
+    pub event_date: ::core::option::Option<Date>,
+    /// The doses that left with it.
+    #[prost(message, repeated, tag = "17")]
+    pub doses: ::prost::alloc::vec::Vec<HistoryDose>,
+    /// How many doses left, came or were adopted, where the entry doesn't say which.
+    #[prost(uint32, tag = "18")]
+    pub dose_count: u32,
+    /// How many doses were held back.
+    #[prost(uint32, tag = "19")]
+    pub held_back: u32,
+    /// Not to be disclosed: the reason that the newest mark gives; in the internal view only.
+    #[prost(enumeration = "DisclosureReason", tag = "20")]
+    pub withheld: i32,
+    /// What a mark is about and says; in the internal view only.
+    #[prost(message, optional, tag = "21")]
+    pub mark: ::core::option::Option<HistoryMark>,
+    /// The proof that the entry stands in the log.
+    #[prost(message, optional, tag = "22")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// What a mark says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryMark {
+    /// The entry that is marked.
+    #[prost(uint64, tag = "1")]
+    pub log_index: u64,
+    /// What it is marked as.
+    #[prost(enumeration = "EntryMark", tag = "2")]
+    pub mark: i32,
+    /// Why.
+    #[prost(enumeration = "DisclosureReason", tag = "3")]
+    pub reason: i32,
+    /// The decision's reference.
+    #[prost(string, tag = "4")]
+    pub document: ::prost::alloc::string::String,
+}
+/// Marks an entry. Personal data.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct MarkEntryRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// The person whom the entry is about, once more: 12 digits with check digit.
+    #[prost(string, tag = "2")]
+    pub individual_number: ::prost::alloc::string::String,
+    /// The entry's place in the log.
+    #[prost(uint64, tag = "3")]
+    pub log_index: u64,
+    /// What it is marked as.
+    #[prost(enumeration = "EntryMark", tag = "4")]
+    pub mark: i32,
+    /// Why; for a mark as not to be disclosed.
+    #[prost(enumeration = "DisclosureReason", tag = "5")]
+    pub reason: i32,
+    /// The reference of the decision (決裁番号), \[A-Za-z0-9.\_-\]{1,64} with at most 11 digits in all.
+    #[prost(string, tag = "6")]
+    pub document: ::prost::alloc::string::String,
+}
+/// What a mark did.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MarkEntryResponse {
+    /// The entry that records the mark.
+    #[prost(uint64, tag = "1")]
+    pub log_index: u64,
+    /// Of a mark that names the counterparty: how many officers have given it now, of the two that it takes.
+    #[prost(uint32, tag = "2")]
+    pub officers: u32,
+}
+/// Asks for an entry's story.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadEntryStoryRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// The entry's place in the log.
+    #[prost(uint64, tag = "2")]
+    pub log_index: u64,
+}
+/// An entry that belongs to another. Personal data.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct RelatedEntry {
+    /// How it belongs to it.
+    #[prost(enumeration = "EntryRelation", tag = "1")]
+    pub relation: i32,
+    /// The entry as a row of the internal view, without proof.
+    #[prost(message, optional, tag = "2")]
+    pub row: ::core::option::Option<HistoryRow>,
+}
+/// An entry's story. Personal data.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ReadEntryStoryResponse {
+    /// The entry as a row of the internal view, with its proof.
+    #[prost(message, optional, tag = "1")]
+    pub row: ::core::option::Option<HistoryRow>,
+    /// The others, oldest first, at most 500.
+    #[prost(message, repeated, tag = "2")]
+    pub related: ::prost::alloc::vec::Vec<RelatedEntry>,
+    /// There are more of them, older ones.
+    #[prost(bool, tag = "3")]
+    pub truncated: bool,
+    /// Entries about the same person that are missing among those that were read.
+    #[prost(uint64, tag = "4")]
+    pub missing: u64,
+}
+/// Asks for counts and alerts of some days.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SummarizeDaysRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// The first day, in Japan.
+    #[prost(message, optional, tag = "2")]
+    pub from: ::core::option::Option<Date>,
+    /// The last day; at most 31 days.
+    #[prost(message, optional, tag = "3")]
+    pub until: ::core::option::Option<Date>,
+    /// Made from the log's first entries alone, this many; 0 for all there are. The same number makes the same summary for ever.
+    #[prost(uint64, tag = "4")]
+    pub log_size: u64,
+}
+/// What happens while a summary is made.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SummaryEvent {
+    /// Exactly one.
+    #[prost(oneof = "summary_event::Event", tags = "1, 2")]
+    pub event: ::core::option::Option<summary_event::Event>,
+}
+/// Nested message and enum types in `SummaryEvent`.
+pub mod summary_event {
+    /// Exactly one.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        /// How far it is.
+        #[prost(message, tag = "1")]
+        Progress(super::VerifyProgress),
+        /// The end, exactly once and last.
+        #[prost(message, tag = "2")]
+        Summary(super::DaysSummary),
+    }
+}
+/// Counts and alerts. It names no person.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DaysSummary {
+    /// The first entry of these days.
+    #[prost(uint64, tag = "1")]
+    pub from_index: u64,
+    /// The first entry after these days, or the number of entries where the log ends before.
+    #[prost(uint64, tag = "2")]
+    pub until_index: u64,
+    /// The root over the log's first `until_index` entries, 32 bytes: what the counts are made from, for ever the same.
+    #[prost(bytes = "vec", tag = "3")]
+    pub root: ::prost::alloc::vec::Vec<u8>,
+    /// The days are over: no entry can be added to them.
+    #[prost(bool, tag = "4")]
+    pub complete: bool,
+    /// How many entries of each kind.
+    #[prost(message, repeated, tag = "5")]
+    pub kinds: ::prost::alloc::vec::Vec<Count>,
+    /// How exchange answers came out, by true cause.
+    #[prost(message, repeated, tag = "6")]
+    pub causes: ::prost::alloc::vec::Vec<Count>,
+    /// What own inquiries came to.
+    #[prost(message, repeated, tag = "7")]
+    pub inquiries: ::prost::alloc::vec::Vec<Count>,
+    /// Exchange answers and inquiries by purpose.
+    #[prost(message, repeated, tag = "8")]
+    pub purposes: ::prost::alloc::vec::Vec<Count>,
+    /// Exchange answers and inquiries by the hour of their time in Japan, always 24.
+    #[prost(uint64, repeated, tag = "9")]
+    pub hours: ::prost::alloc::vec::Vec<u64>,
+    /// By the other municipality, by code.
+    #[prost(message, repeated, tag = "10")]
+    pub counterparties: ::prost::alloc::vec::Vec<CounterpartyCounts>,
+    /// By who acted: other municipalities' staff ids, own staff and officers.
+    #[prost(message, repeated, tag = "11")]
+    pub operators: ::prost::alloc::vec::Vec<OperatorCounts>,
+    /// What an officer should look at, by day.
+    #[prost(message, repeated, tag = "12")]
+    pub alerts: ::prost::alloc::vec::Vec<Alert>,
+    /// The days that have entries, earlier ones that may still wait for a signature among them, and who signed them off.
+    #[prost(message, repeated, tag = "13")]
+    pub reviews: ::prost::alloc::vec::Vec<DayReview>,
+    /// The policy that the alerts follow.
+    #[prost(message, optional, tag = "14")]
+    pub policy: ::core::option::Option<ReviewPolicy>,
+    /// Operators or persons beyond what is kept in memory weren't told apart; the counts above are whole all the same.
+    #[prost(bool, tag = "15")]
+    pub partial: bool,
+}
+/// A name and a number.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Count {
+    /// What is counted.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How many.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+/// Counts of one other municipality.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CounterpartyCounts {
+    /// Its code.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// Its questions that were answered here.
+    #[prost(uint64, tag = "2")]
+    pub asked_us: u64,
+    /// Of those, found.
+    #[prost(uint64, tag = "3")]
+    pub found: u64,
+    /// Its calls that were refused here.
+    #[prost(uint64, tag = "4")]
+    pub refused: u64,
+    /// Own inquiries to it.
+    #[prost(uint64, tag = "5")]
+    pub we_asked: u64,
+    /// Its questions at night or on holidays.
+    #[prost(uint64, tag = "6")]
+    pub off_hours: u64,
+}
+/// Counts of one who acted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OperatorCounts {
+    /// The municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// Role and name of the own municipality ("staff/tanaka"), the staff id that another one gave.
+    #[prost(string, tag = "2")]
+    pub operator: ::prost::alloc::string::String,
+    /// What was done, e.g. "query-records".
+    #[prost(string, tag = "3")]
+    pub action: ::prost::alloc::string::String,
+    /// How often.
+    #[prost(uint64, tag = "4")]
+    pub count: u64,
+}
+/// Something that an officer should look at. It names no person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Alert {
+    /// What it is about.
+    #[prost(enumeration = "AlertKind", tag = "1")]
+    pub kind: i32,
+    /// The day.
+    #[prost(message, optional, tag = "2")]
+    pub day: ::core::option::Option<Date>,
+    /// Whom it is about: "142051" or "142051 staff/tanaka"; empty where it is nobody, and where the municipality is concealed.
+    #[prost(string, tag = "3")]
+    pub who: ::prost::alloc::string::String,
+    /// What was counted.
+    #[prost(uint64, tag = "4")]
+    pub count: u64,
+    /// Out of how many, or against what was expected; 0 where that says nothing.
+    #[prost(uint64, tag = "5")]
+    pub of: u64,
+    /// Entries to look at, at most ten.
+    #[prost(uint64, repeated, tag = "6")]
+    pub log_indexes: ::prost::alloc::vec::Vec<u64>,
+}
+/// A day and who signed it off.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DayReview {
+    /// The day.
+    #[prost(message, optional, tag = "1")]
+    pub day: ::core::option::Option<Date>,
+    /// Entries of the day.
+    #[prost(uint64, tag = "2")]
+    pub entries: u64,
+    /// Whether a signature covers all of them.
+    #[prost(bool, tag = "3")]
+    pub reviewed: bool,
+    /// The signatures, oldest first.
+    #[prost(message, repeated, tag = "4")]
+    pub signatures: ::prost::alloc::vec::Vec<ReviewSignature>,
+}
+/// One signature of a day.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReviewSignature {
+    /// Who.
+    #[prost(string, tag = "1")]
+    pub officer: ::prost::alloc::string::String,
+    /// When.
+    #[prost(message, optional, tag = "2")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The entry that records it.
+    #[prost(uint64, tag = "3")]
+    pub log_index: u64,
+    /// Entries of the log that it covers.
+    #[prost(uint64, tag = "4")]
+    pub log_size: u64,
+}
+/// The tenant's decisions behind the alerts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReviewPolicy {
+    /// The hour at which the night begins, 0 to 23.
+    #[prost(uint32, tag = "1")]
+    pub night_from_hour: u32,
+    /// The hour at which it ends.
+    #[prost(uint32, tag = "2")]
+    pub night_until_hour: u32,
+    /// Share of questions about nobody here, in percent, from which a municipality's day is probing.
+    #[prost(uint32, tag = "3")]
+    pub probing_percent: u32,
+    /// Questions a day below which it isn't.
+    #[prost(uint32, tag = "4")]
+    pub probing_least: u32,
+    /// How many times the usual day is unusual.
+    #[prost(uint32, tag = "5")]
+    pub volume_factor: u32,
+    /// Questions a day below which nothing is unusual.
+    #[prost(uint32, tag = "6")]
+    pub volume_least: u32,
+    /// Earlier days that make the usual day.
+    #[prost(uint32, tag = "7")]
+    pub volume_days: u32,
+    /// How many different ones ask for a person until it is many.
+    #[prost(uint32, tag = "8")]
+    pub many_ask: u32,
+    /// Days until a day must be signed off.
+    #[prost(uint32, tag = "9")]
+    pub review_within_days: u32,
+}
+/// Signs a day off.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignReviewRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// The day in Japan; today at the latest.
+    #[prost(message, optional, tag = "2")]
+    pub day: ::core::option::Option<Date>,
+}
+/// What was signed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignReviewResponse {
+    /// The entry that records it.
+    #[prost(uint64, tag = "1")]
+    pub log_index: u64,
+    /// Entries that it covers: the log's size when it was signed.
+    #[prost(uint64, tag = "2")]
+    pub log_size: u64,
+    /// The root over them, 32 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub root: ::prost::alloc::vec::Vec<u8>,
+    /// Entries of the day among them.
+    #[prost(uint64, tag = "4")]
+    pub entries: u64,
+    /// The day is over, so that the signature covers all of it.
+    #[prost(bool, tag = "5")]
+    pub complete: bool,
+}
 /// Asks for a reconciliation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReconcileRequest {
@@ -2705,6 +3209,223 @@ impl EntryKind {
             "ENTRY_KIND_CONTROL" => Some(Self::Control),
             "ENTRY_KIND_ERASURE" => Some(Self::Erasure),
             "ENTRY_KIND_GENESIS" => Some(Self::Genesis),
+            _ => None,
+        }
+    }
+}
+/// For whom a history is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HistoryView {
+    /// Refused.
+    Unspecified = 0,
+    /// To be given to the person (開示): entries marked as not to be disclosed, and the marks, are left out, and so is every trace of them.
+    Disclosure = 1,
+    /// For the officer alone (内部用): everything, with the marks.
+    Internal = 2,
+}
+impl HistoryView {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "HISTORY_VIEW_UNSPECIFIED",
+            Self::Disclosure => "HISTORY_VIEW_DISCLOSURE",
+            Self::Internal => "HISTORY_VIEW_INTERNAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HISTORY_VIEW_UNSPECIFIED" => Some(Self::Unspecified),
+            "HISTORY_VIEW_DISCLOSURE" => Some(Self::Disclosure),
+            "HISTORY_VIEW_INTERNAL" => Some(Self::Internal),
+            _ => None,
+        }
+    }
+}
+/// What an entry is marked as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EntryMark {
+    /// Refused.
+    Unspecified = 0,
+    /// Not to be disclosed (不開示, 番号法第23条第2項).
+    Withhold = 1,
+    /// To be disclosed after all; ends a mark as not to be disclosed.
+    Release = 2,
+    /// The concealed counterparty may be named. Takes effect when two different officers have said so.
+    NameCounterparty = 3,
+}
+impl EntryMark {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENTRY_MARK_UNSPECIFIED",
+            Self::Withhold => "ENTRY_MARK_WITHHOLD",
+            Self::Release => "ENTRY_MARK_RELEASE",
+            Self::NameCounterparty => "ENTRY_MARK_NAME_COUNTERPARTY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENTRY_MARK_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENTRY_MARK_WITHHOLD" => Some(Self::Withhold),
+            "ENTRY_MARK_RELEASE" => Some(Self::Release),
+            "ENTRY_MARK_NAME_COUNTERPARTY" => Some(Self::NameCounterparty),
+            _ => None,
+        }
+    }
+}
+/// Why an entry isn't disclosed: the numbers of 個人情報の保護に関する法律第78条第1項.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DisclosureReason {
+    /// No reason: refused for a mark as not to be disclosed.
+    Unspecified = 0,
+    /// 第1号: it may harm the person's life, health, livelihood or property.
+    HarmToPerson = 1,
+    /// 第2号: it is about another individual.
+    OtherIndividual = 2,
+    /// 第3号: it is about a corporation.
+    Corporation = 3,
+    /// 第4号: security of the state.
+    StateSecurity = 4,
+    /// 第5号: prevention of crime, public safety and order.
+    PublicSafety = 5,
+    /// 第6号: deliberations.
+    Deliberation = 6,
+    /// 第7号: the proper conduct of affairs.
+    ConductOfAffairs = 7,
+}
+impl DisclosureReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DISCLOSURE_REASON_UNSPECIFIED",
+            Self::HarmToPerson => "DISCLOSURE_REASON_HARM_TO_PERSON",
+            Self::OtherIndividual => "DISCLOSURE_REASON_OTHER_INDIVIDUAL",
+            Self::Corporation => "DISCLOSURE_REASON_CORPORATION",
+            Self::StateSecurity => "DISCLOSURE_REASON_STATE_SECURITY",
+            Self::PublicSafety => "DISCLOSURE_REASON_PUBLIC_SAFETY",
+            Self::Deliberation => "DISCLOSURE_REASON_DELIBERATION",
+            Self::ConductOfAffairs => "DISCLOSURE_REASON_CONDUCT_OF_AFFAIRS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DISCLOSURE_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "DISCLOSURE_REASON_HARM_TO_PERSON" => Some(Self::HarmToPerson),
+            "DISCLOSURE_REASON_OTHER_INDIVIDUAL" => Some(Self::OtherIndividual),
+            "DISCLOSURE_REASON_CORPORATION" => Some(Self::Corporation),
+            "DISCLOSURE_REASON_STATE_SECURITY" => Some(Self::StateSecurity),
+            "DISCLOSURE_REASON_PUBLIC_SAFETY" => Some(Self::PublicSafety),
+            "DISCLOSURE_REASON_DELIBERATION" => Some(Self::Deliberation),
+            "DISCLOSURE_REASON_CONDUCT_OF_AFFAIRS" => Some(Self::ConductOfAffairs),
+            _ => None,
+        }
+    }
+}
+/// How another entry belongs to the one asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EntryRelation {
+    /// Never sent.
+    Unspecified = 0,
+    /// The same inquiry or request: sent, outcome, adoption.
+    SameInquiry = 1,
+    /// A mark on it.
+    Mark = 2,
+    /// Another entry about the same person.
+    SamePerson = 3,
+}
+impl EntryRelation {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENTRY_RELATION_UNSPECIFIED",
+            Self::SameInquiry => "ENTRY_RELATION_SAME_INQUIRY",
+            Self::Mark => "ENTRY_RELATION_MARK",
+            Self::SamePerson => "ENTRY_RELATION_SAME_PERSON",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENTRY_RELATION_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENTRY_RELATION_SAME_INQUIRY" => Some(Self::SameInquiry),
+            "ENTRY_RELATION_MARK" => Some(Self::Mark),
+            "ENTRY_RELATION_SAME_PERSON" => Some(Self::SamePerson),
+            _ => None,
+        }
+    }
+}
+/// What an alert is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AlertKind {
+    /// Never sent.
+    Unspecified = 0,
+    /// Much of what a municipality asked for isn't here: it may be trying numbers.
+    Probing = 1,
+    /// Use at night or on a holiday.
+    OffHours = 2,
+    /// Far more than the same caller's earlier days.
+    Volume = 3,
+    /// One person was asked for, or looked at, by many.
+    ManyAsk = 4,
+    /// Calls that were refused.
+    Refusals = 5,
+    /// A protected person was asked for (支援措置対象者).
+    Protected = 6,
+    /// A day that nobody has signed off in time.
+    Unreviewed = 7,
+    /// The node itself raised an alarm or had a gap.
+    Node = 8,
+}
+impl AlertKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ALERT_KIND_UNSPECIFIED",
+            Self::Probing => "ALERT_KIND_PROBING",
+            Self::OffHours => "ALERT_KIND_OFF_HOURS",
+            Self::Volume => "ALERT_KIND_VOLUME",
+            Self::ManyAsk => "ALERT_KIND_MANY_ASK",
+            Self::Refusals => "ALERT_KIND_REFUSALS",
+            Self::Protected => "ALERT_KIND_PROTECTED",
+            Self::Unreviewed => "ALERT_KIND_UNREVIEWED",
+            Self::Node => "ALERT_KIND_NODE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ALERT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "ALERT_KIND_PROBING" => Some(Self::Probing),
+            "ALERT_KIND_OFF_HOURS" => Some(Self::OffHours),
+            "ALERT_KIND_VOLUME" => Some(Self::Volume),
+            "ALERT_KIND_MANY_ASK" => Some(Self::ManyAsk),
+            "ALERT_KIND_REFUSALS" => Some(Self::Refusals),
+            "ALERT_KIND_PROTECTED" => Some(Self::Protected),
+            "ALERT_KIND_UNREVIEWED" => Some(Self::Unreviewed),
+            "ALERT_KIND_NODE" => Some(Self::Node),
             _ => None,
         }
     }
@@ -2890,6 +3611,133 @@ pub mod audit_service_client {
                 .insert(GrpcMethod::new("vrx.v1.AuditService", "GetCheckpoint"));
             self.inner.unary(req, path, codec).await
         }
+        /// All that the log holds about one person (開示請求), oldest first. The reading is an entry about that person, on the disk
+        /// before anything is sent.
+        pub async fn read_history(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::HistoryEvent>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.AuditService/ReadHistory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.AuditService", "ReadHistory"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Marks an entry: not to be disclosed, to be disclosed after all, or its counterparty may be named. The mark is an entry about
+        /// the same person.
+        pub async fn mark_entry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MarkEntryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MarkEntryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.AuditService/MarkEntry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.AuditService", "MarkEntry"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One entry with all others that belong to it: the same inquiry or request, and the other entries about the same person.
+        pub async fn read_entry_story(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadEntryStoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReadEntryStoryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.AuditService/ReadEntryStory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.AuditService", "ReadEntryStory"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Counts and alerts of some days of the log.
+        pub async fn summarize_days(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SummarizeDaysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SummaryEvent>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.AuditService/SummarizeDays",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.AuditService", "SummarizeDays"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Signs a day of the log off as reviewed (確認). The signature is an entry.
+        pub async fn sign_review(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SignReviewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SignReviewResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.AuditService/SignReview",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.AuditService", "SignReview"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Reconciles with a provider now (照合), instead of at night. One entry for the officer, one for what became of it.
         pub async fn reconcile(
             &mut self,
@@ -2963,6 +3811,60 @@ pub mod audit_service_server {
             request: tonic::Request<super::GetCheckpointRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetCheckpointResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ReadHistory method.
+        type ReadHistoryStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::HistoryEvent, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// All that the log holds about one person (開示請求), oldest first. The reading is an entry about that person, on the disk
+        /// before anything is sent.
+        async fn read_history(
+            &self,
+            request: tonic::Request<super::ReadHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ReadHistoryStream>,
+            tonic::Status,
+        >;
+        /// Marks an entry: not to be disclosed, to be disclosed after all, or its counterparty may be named. The mark is an entry about
+        /// the same person.
+        async fn mark_entry(
+            &self,
+            request: tonic::Request<super::MarkEntryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MarkEntryResponse>,
+            tonic::Status,
+        >;
+        /// One entry with all others that belong to it: the same inquiry or request, and the other entries about the same person.
+        async fn read_entry_story(
+            &self,
+            request: tonic::Request<super::ReadEntryStoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReadEntryStoryResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the SummarizeDays method.
+        type SummarizeDaysStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SummaryEvent, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Counts and alerts of some days of the log.
+        async fn summarize_days(
+            &self,
+            request: tonic::Request<super::SummarizeDaysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::SummarizeDaysStream>,
+            tonic::Status,
+        >;
+        /// Signs a day of the log off as reviewed (確認). The signature is an entry.
+        async fn sign_review(
+            &self,
+            request: tonic::Request<super::SignReviewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SignReviewResponse>,
             tonic::Status,
         >;
         /// Reconciles with a provider now (照合), instead of at night. One entry for the officer, one for what became of it.
@@ -3217,6 +4119,233 @@ pub mod audit_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetCheckpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.AuditService/ReadHistory" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadHistorySvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::ServerStreamingService<super::ReadHistoryRequest>
+                    for ReadHistorySvc<T> {
+                        type Response = super::HistoryEvent;
+                        type ResponseStream = T::ReadHistoryStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadHistoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::read_history(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadHistorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.AuditService/MarkEntry" => {
+                    #[allow(non_camel_case_types)]
+                    struct MarkEntrySvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::MarkEntryRequest>
+                    for MarkEntrySvc<T> {
+                        type Response = super::MarkEntryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MarkEntryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::mark_entry(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MarkEntrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.AuditService/ReadEntryStory" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadEntryStorySvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::ReadEntryStoryRequest>
+                    for ReadEntryStorySvc<T> {
+                        type Response = super::ReadEntryStoryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadEntryStoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::read_entry_story(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadEntryStorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.AuditService/SummarizeDays" => {
+                    #[allow(non_camel_case_types)]
+                    struct SummarizeDaysSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::ServerStreamingService<super::SummarizeDaysRequest>
+                    for SummarizeDaysSvc<T> {
+                        type Response = super::SummaryEvent;
+                        type ResponseStream = T::SummarizeDaysStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SummarizeDaysRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::summarize_days(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SummarizeDaysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.AuditService/SignReview" => {
+                    #[allow(non_camel_case_types)]
+                    struct SignReviewSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::SignReviewRequest>
+                    for SignReviewSvc<T> {
+                        type Response = super::SignReviewResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SignReviewRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::sign_review(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SignReviewSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -29,6 +29,7 @@ async fn no_call_leads_from_one_tenant_of_a_node_to_the_other() {
     an_import_of_the_other_is_no_import(&house);
     an_inquiry_of_the_other_is_no_inquiry(&house);
     each_officer_reads_the_own_log(&house);
+    each_officer_reads_the_own_part_of_a_movers_history(&house);
     alike::nobody_acts_for_the_other(&house).await;
     alike::what_the_other_has_is_nobodys(&house).await;
     alike::five_milliseconds_more_are_seen(&house).await;
@@ -107,4 +108,23 @@ fn each_officer_reads_the_own_log(house: &House) {
     let foreign = house.demo.node(FUJISAWA).unwrap().log_vkey.clone();
     let ended = house.vrx(kamakuras, &["--log-vkey", &foreign, "log", "verify"], "");
     assert_ne!(ended.code, 0, "Kamakura's log under Fujisawa's key");
+}
+
+fn each_officer_reads_the_own_part_of_a_movers_history(house: &House) {
+    let mover = &house.demo.numbers("provided")[6];
+    let answer = house.json("142042-staff-a", &INQUIRE, mover);
+    assert_eq!(answer["outcome"], "found", "{answer}");
+    for (officer, other, actions) in [
+        ("142051-officer-mori", KAMAKURA, &["query-records"][..]),
+        ("142042-officer-c", FUJISAWA, &["inquire", "inquire"]),
+    ] {
+        let history = house.json(officer, &["officer", "history", "--internal"], mover);
+        let entries = history["entries"].as_array().unwrap();
+        let (own, read) = entries.split_at(actions.len());
+        let done: Vec<_> = own.iter().map(|entry| entry["action"].as_str()).collect();
+        let expected: Vec<_> = actions.iter().map(|action| Some(*action)).collect();
+        assert_eq!(done, expected, "{officer}");
+        assert!(own.iter().all(|entry| entry["counterparty"] == other));
+        assert_eq!((read.len(), &read[0]["action"]), (1, &"history".into()));
+    }
 }

@@ -106,7 +106,7 @@ pub(crate) async fn run(
     if let Some(path) = &args.save_receipt {
         receipt::free(path)?;
     }
-    let number = number::read_number(args.number_file.as_deref())?;
+    let number = read_number(args.number_file.as_deref())?;
     let answer = inquire(
         connect(&profile).await?,
         &profile,

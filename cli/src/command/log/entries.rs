@@ -135,7 +135,7 @@ fn actor(uri: &str) -> String {
 }
 
 /// Why an answer was what it was: only the provider's own officer sees it.
-fn cause_label(cause: &str) -> &str {
+pub(crate) fn cause_label(cause: &str) -> &str {
     match cause {
         "provided" => "提供した",
         "no-doses" => "接種記録なし",
@@ -166,7 +166,7 @@ pub(super) fn entry_json(entry: &v1::LogEntry) -> serde_json::Value {
 }
 
 /// A kind for people and for programs.
-pub(super) fn kind_label(kind: v1::EntryKind) -> (&'static str, &'static str) {
+pub(crate) fn kind_label(kind: v1::EntryKind) -> (&'static str, &'static str) {
     match kind {
         v1::EntryKind::Exchange => ("提供", "exchange"),
         v1::EntryKind::Inquiry => ("照会", "inquiry"),

@@ -15,8 +15,8 @@ use crate::{
     profile::{ConnectionArgs, Profile},
 };
 use entries::entry_json;
-pub(crate) use entries::{ListArgs, list, show_entries};
-pub(crate) use verify::verify;
+pub(crate) use entries::{ListArgs, cause_label, kind_label, list, show_entries};
+pub(crate) use verify::{key, parse_receipt, proved, verify};
 
 /// 提供記録の確認 / the provision log.
 #[derive(clap::Subcommand, Debug)]

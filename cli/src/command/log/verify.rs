@@ -169,18 +169,30 @@ pub(super) fn check_receipt(
     key: &VerifierKey,
     index: u64,
 ) -> Result<Checkpoint, Failure> {
-    let wrong = |why: &str| {
-        Failure::NotDone(format!(
-            "提供記録 {index} 番の証明が正しくありません / entry {index}: {why}"
-        ))
-    };
+    verify_receipt(&parse_receipt(receipt, index)?, key, None)
+        .map(|(_, checkpoint)| checkpoint)
+        .map_err(|error| wrong(index, &error.to_string()))
+}
+
+/// Whether an entry came with a receipt that holds under the log's key.
+pub(crate) fn proved(receipt: Option<&v1::Receipt>, index: u64, key: &VerifierKey) -> bool {
+    receipt.is_some_and(|receipt| check_receipt(receipt, key, index).is_ok())
+}
+
+/// The receipt of the entry at `index`, in the log's own format.
+pub(crate) fn parse_receipt(receipt: &v1::Receipt, index: u64) -> Result<Receipt, Failure> {
+    let wrong = |why: &str| wrong(index, why);
     let receipt = receipt::parse(receipt).map_err(wrong)?;
     if receipt.log_index != index {
         return Err(wrong("it is another entry's"));
     }
-    verify_receipt(&receipt, key, None)
-        .map(|(_, checkpoint)| checkpoint)
-        .map_err(|error| wrong(&error.to_string()))
+    Ok(receipt)
+}
+
+fn wrong(index: u64, why: &str) -> Failure {
+    Failure::NotDone(format!(
+        "提供記録 {index} 番の証明が正しくありません / entry {index}: {why}"
+    ))
 }
 
 fn no_receipt() -> Failure {
@@ -188,7 +200,7 @@ fn no_receipt() -> Failure {
 }
 
 /// The verifier key that the profile names.
-pub(super) fn key(profile: &Profile) -> Result<Option<VerifierKey>, Failure> {
+pub(crate) fn key(profile: &Profile) -> Result<Option<VerifierKey>, Failure> {
     profile
         .log_vkey
         .as_deref()

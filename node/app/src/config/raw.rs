@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use vrx_services::ReviewPolicy;
 
 use super::database::RawPostgres;
 use super::error::{Blame, ConfigError};
@@ -63,10 +64,75 @@ pub(super) struct RawTenant {
     #[serde(default)]
     pub(super) allow_hard_to_obtain: bool,
     pub(super) witnesses: Option<RawWitnesses>,
+    #[serde(default)]
+    pub(super) review: RawReview,
 }
 
 fn yes() -> bool {
     true
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawReview {
+    night_from_hour: Option<u64>,
+    night_until_hour: Option<u64>,
+    probing_percent: Option<u64>,
+    probing_least: Option<u64>,
+    volume_factor: Option<u64>,
+    volume_least: Option<u64>,
+    volume_days: Option<u64>,
+    many_ask: Option<u64>,
+    review_within_days: Option<u64>,
+}
+
+impl RawReview {
+    pub(super) fn check(
+        &self,
+        blame: &Blame<'_>,
+        tenant: &str,
+    ) -> Result<ReviewPolicy, ConfigError> {
+        let usual = ReviewPolicy::default();
+        let within = |key: &str, value: Option<u64>, usual: u32, range| {
+            let value = value.unwrap_or(usual.into());
+            let value = blame.within(format!("{tenant}.review.{key}"), value, range)?;
+            Ok(u32::try_from(value).unwrap_or(usual))
+        };
+        let hour = |key, value, usual: u8| {
+            let hour = within(key, value, usual.into(), 0..=23)?;
+            Ok(u8::try_from(hour).unwrap_or(usual))
+        };
+        let count = |key, value, usual| within(key, value, usual, 1..=1_000_000);
+        Ok(ReviewPolicy {
+            night_from_hour: hour(
+                "night_from_hour",
+                self.night_from_hour,
+                usual.night_from_hour,
+            )?,
+            night_until_hour: hour(
+                "night_until_hour",
+                self.night_until_hour,
+                usual.night_until_hour,
+            )?,
+            probing_percent: within(
+                "probing_percent",
+                self.probing_percent,
+                usual.probing_percent,
+                1..=100,
+            )?,
+            probing_least: count("probing_least", self.probing_least, usual.probing_least)?,
+            volume_factor: count("volume_factor", self.volume_factor, usual.volume_factor)?,
+            volume_least: count("volume_least", self.volume_least, usual.volume_least)?,
+            volume_days: within("volume_days", self.volume_days, usual.volume_days, 1..=92)?,
+            many_ask: count("many_ask", self.many_ask, usual.many_ask)?,
+            review_within_days: within(
+                "review_within_days",
+                self.review_within_days,
+                usual.review_within_days,
+                1..=92,
+            )?,
+        })
+    }
 }
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use vrx_domain::MunicipalityCode;
+use vrx_services::ReviewPolicy;
 use vrx_storage::postgres::PostgresUrl;
 
 use super::database::{self, Database};
@@ -30,6 +31,8 @@ pub struct TenantConfig {
     pub allow_hard_to_obtain: bool,
     /// Who cosigns its log; nobody without the table.
     pub witnesses: Option<WitnessesConfig>,
+    /// What its privacy officers' attention is drawn to.
+    pub review: ReviewPolicy,
     /// Its table, for errors: `tenant`, or `tenant[1]` for the second.
     pub(super) key: String,
     /// The table of its certificate and key.
@@ -137,6 +140,7 @@ fn one(
             .witnesses
             .map(|witnesses| witnesses.check(blame, folder, &key, code))
             .transpose()?,
+        review: raw.review.check(blame, &key)?,
         key,
         pair,
     })
@@ -161,6 +165,7 @@ mod tests {
             .replace("# certificate = ", "certificate = ")
             .replace("# private_key = ", "private_key = ")
             .replace("# cluster = ", "cluster = ")
+            .replace("# review = ", "review = ")
             .replace("# All of these", second)
     }
 
@@ -178,6 +183,11 @@ mod tests {
         assert_eq!(second.database, Database::Cluster("default".to_owned()));
         assert_eq!(second.certificate, Path::new("/etc/vrx/b-exchange.pem"));
         assert_eq!(second.key, "tenant[1]");
+        assert_eq!(
+            first.review,
+            ReviewPolicy::default(),
+            "the sample states the defaults"
+        );
         let file = Path::new("node.toml");
         let (name, url) = config.cluster(file, Some("east")).unwrap();
         assert_eq!((name, url.user()), ("east", "vrx_node"));
@@ -223,6 +233,11 @@ mod tests {
             ),
             ("database = \"postgres:", "database = \"mysql:", "database"),
             ("[tls]\n", "[tls]\ncertificate = \"x\"\n", "tls.certificate"),
+            (
+                "night_from_hour = 20",
+                "night_from_hour = 24",
+                "tenant[0].review.night_from_hour",
+            ),
         ] {
             let text = two();
             assert!(text.contains(from), "{from}");

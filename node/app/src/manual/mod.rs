@@ -15,5 +15,8 @@ pub mod recovery {}
 #[doc = include_str!("verify.md")]
 pub mod verify {}
 
+#[doc = include_str!("officer.md")]
+pub mod officer {}
+
 #[doc = include_str!("reconciliation.md")]
 pub mod reconciliation {}

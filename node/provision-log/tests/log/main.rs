@@ -14,6 +14,7 @@
 mod faulty_log_store;
 
 mod faults;
+mod history;
 mod looking;
 mod recording;
 mod scene;

@@ -1,10 +1,13 @@
 //! Lists entries of the provision log by page, oldest first.
 
-use vrx_domain::{Caller, Cause, EntryKind, Fields, Role, UnixMillis};
+use vrx_domain::{Caller, EntryKind, Fields, Role, UnixMillis};
 use vrx_provision_log::{Deadline, Recorded, StoredEntry};
 use vrx_tlog::Leaf;
 
-use super::page_token::{self, Position, Scope};
+use super::{
+    opened::Opened,
+    page_token::{self, Position, Scope},
+};
 use crate::{
     error::ServiceError,
     policy::check_role,
@@ -156,6 +159,7 @@ async fn first_position(
     Ok(position)
 }
 
+/// The first entry that was made at this time or later, out of the log's first `size`.
 pub(crate) async fn first_not_before(
     ctx: &TenantServices,
     time: UnixMillis,
@@ -215,28 +219,16 @@ async fn gather(
 }
 
 fn summary(entry: &StoredEntry) -> EntrySummary {
-    let exchange = entry.leaf.kind == EntryKind::Exchange.code();
-    let (mut actor, mut action, mut outcome, mut cause) = Default::default();
-    if let Some(opening) = &entry.opening {
-        actor = text(opening.actor.get("caller"));
-        action = text(opening.actor.get("action"));
-        outcome = content_value(&opening.content, "outcome");
-        cause = text(opening.subject.get("cause"));
-        if exchange {
-            "query-records".clone_into(&mut action);
-            if cause.is_empty() {
-                Cause::Unknown.as_str().clone_into(&mut cause);
-            }
-        }
-    }
+    let said = Opened::of(entry);
+    let text = |field: fn(&Opened<'_>) -> String| said.as_ref().map(field).unwrap_or_default();
     EntrySummary {
         index: entry.leaf.index,
         time: UnixMillis(entry.leaf.time),
         kind: entry.leaf.kind,
-        actor,
-        action,
-        outcome,
-        cause,
+        actor: text(|said| said.caller().to_owned()),
+        action: text(|said| said.action().to_owned()),
+        outcome: text(|said| said.outcome().to_owned()),
+        cause: text(|said| said.cause().to_owned()),
     }
 }
 

@@ -1,15 +1,37 @@
 //! The privacy officer's reading of the provision log. Every read is an entry itself.
 
 pub mod bundle;
+mod chain;
+pub mod days;
+pub mod history;
 pub mod list;
+pub mod mark;
+mod opened;
 pub(crate) mod page_token;
+mod row;
 pub mod show;
+pub mod story;
 pub mod verify;
 
 pub use bundle::entry_bundle;
+pub use chain::{Mark, MissingEntries};
+pub use days::{
+    Alert, AlertKind, CounterpartyCounts, Counts, DayReview, DaysSummary, OperatorCounts,
+    ReviewSignature, SummaryRequest,
+    sign::{Signed, sign_review},
+    summarize,
+};
+pub use history::{History, HistoryPart, HistoryRequest, history};
 pub use list::{EntryFilter, EntryPage, EntrySummary, ListRequest, list};
+pub use mark::{MarkReport, MarkRequest, mark};
+pub use row::{Counterparty, HistoryDose, HistoryRow, HistoryView, KnownDose};
 pub use show::{ShownEntry, ShownField, show};
+pub use story::{Relation, Story, story};
 pub use verify::{LogVerified, VerifyProgress, verify};
 
+#[cfg(test)]
+mod days_tests;
+#[cfg(test)]
+mod history_tests;
 #[cfg(test)]
 mod tests;

@@ -8,23 +8,23 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use vrx_domain::{Caller, EntryKind};
+use vrx_domain::Caller;
 use vrx_proto::v1;
 use vrx_proto::v1::audit_service_server::{AuditService, AuditServiceServer};
-use vrx_proto::v1::verify_log_event::Event;
-use vrx_services::audit::{
-    self, EntryFilter, EntrySummary, ListRequest, LogVerified, ShownEntry, VerifyProgress,
-};
+use vrx_services::audit::{self, VerifyProgress};
 use vrx_services::reconciliation::reconcile_now;
 use vrx_services::{Deadline, Recorded, ServiceError, TenantServices, Tenants};
-use vrx_tlog::{Checkpoint, SignedNote};
 
 use super::call::{Granted, noted};
+use super::days::{self, SummaryEvents};
+use super::history::{self, HistoryEvents};
 use crate::access;
 use crate::limits::Limits;
 use crate::status::status;
-use crate::wire::answer::hashes;
-use crate::wire::field::{self, Parsed};
+use crate::wire::days::{parse_summary, signed_message};
+use crate::wire::entries::{list_request, progress_message, report, shown, summary};
+use crate::wire::field;
+use crate::wire::history as wire;
 use crate::wire::reconciliation;
 
 /// No request of an officer comes near this many bytes.
@@ -33,6 +33,8 @@ const LONGEST_REQUEST: usize = 16 * 1024;
 const RECONCILE: Duration = Duration::from_mins(10);
 /// Verifying reads the whole log.
 const VERIFY: Duration = Duration::from_hours(1);
+/// A history is as long as it is.
+const HISTORY: Duration = Duration::from_mins(10);
 
 /// The service on tonic's generated server.
 pub(crate) fn server(tenants: Arc<Tenants>, limits: Limits) -> AuditServiceServer<Audit> {
@@ -85,8 +87,13 @@ impl Call<'_> {
     ) -> Result<Response<M>, Status> {
         match result {
             Ok(recorded) => Ok(Response::new(message(recorded.into_parts().0))),
-            Err(error) => Err(status(&noted(Some(self.tenant), &self.caller, error).await)),
+            Err(error) => Err(self.refuse(error).await),
         }
+    }
+
+    /// Notes a refusal and says it.
+    async fn refuse(&self, error: ServiceError) -> Status {
+        status(&noted(Some(self.tenant), &self.caller, error).await)
     }
 }
 
@@ -95,6 +102,8 @@ type VerifyEvents = Pin<Box<dyn Stream<Item = Result<v1::VerifyLogEvent, Status>
 #[tonic::async_trait]
 impl AuditService for Audit {
     type VerifyLogStream = VerifyEvents;
+    type ReadHistoryStream = HistoryEvents;
+    type SummarizeDaysStream = SummaryEvents;
 
     async fn list_entries(
         &self,
@@ -187,6 +196,99 @@ impl AuditService for Audit {
         Ok(Response::new(v1::GetCheckpointResponse { checkpoint }))
     }
 
+    async fn read_history(
+        &self,
+        mut request: Request<v1::ReadHistoryRequest>,
+    ) -> Result<Response<HistoryEvents>, Status> {
+        let parsed = wire::parse_read(request.get_mut());
+        let call = self
+            .enter(&request, &request.get_ref().municipality_code, HISTORY)
+            .await?;
+        match parsed {
+            Ok(asked) => {
+                let tenant = Arc::clone(call.tenant);
+                let events = history::stream(tenant, call.caller, asked, call.deadline);
+                Ok(Response::new(events))
+            }
+            Err(error) => Err(call.refuse(error).await),
+        }
+    }
+
+    async fn mark_entry(
+        &self,
+        mut request: Request<v1::MarkEntryRequest>,
+    ) -> Result<Response<v1::MarkEntryResponse>, Status> {
+        let parsed = wire::parse_mark(request.get_mut());
+        let call = self
+            .enter(
+                &request,
+                &request.get_ref().municipality_code,
+                self.limits.deadline,
+            )
+            .await?;
+        let marked = match parsed {
+            Ok(mark) => audit::mark(call.tenant, &call.caller, mark, call.deadline).await,
+            Err(error) => Err(error),
+        };
+        match marked {
+            Ok(report) => Ok(Response::new(v1::MarkEntryResponse {
+                log_index: report.log_index,
+                officers: report.officers,
+            })),
+            Err(error) => Err(call.refuse(error).await),
+        }
+    }
+
+    async fn read_entry_story(
+        &self,
+        request: Request<v1::ReadEntryStoryRequest>,
+    ) -> Result<Response<v1::ReadEntryStoryResponse>, Status> {
+        let call = self
+            .enter(&request, &request.get_ref().municipality_code, HISTORY)
+            .await?;
+        let index = request.get_ref().log_index;
+        let result = audit::story(call.tenant, &call.caller, index, call.deadline).await;
+        call.end(result, wire::story_message).await
+    }
+
+    async fn summarize_days(
+        &self,
+        request: Request<v1::SummarizeDaysRequest>,
+    ) -> Result<Response<SummaryEvents>, Status> {
+        let call = self
+            .enter(&request, &request.get_ref().municipality_code, VERIFY)
+            .await?;
+        match parse_summary(request.get_ref()) {
+            Ok(asked) => {
+                let tenant = Arc::clone(call.tenant);
+                let events = days::stream(tenant, call.caller, asked, call.deadline);
+                Ok(Response::new(events))
+            }
+            Err(error) => Err(call.refuse(error).await),
+        }
+    }
+
+    async fn sign_review(
+        &self,
+        request: Request<v1::SignReviewRequest>,
+    ) -> Result<Response<v1::SignReviewResponse>, Status> {
+        let call = self
+            .enter(
+                &request,
+                &request.get_ref().municipality_code,
+                self.limits.deadline,
+            )
+            .await?;
+        let signed = match field::date("day", request.get_ref().day.as_ref()) {
+            Ok(day) => audit::sign_review(call.tenant, &call.caller, day, call.deadline).await,
+            Err(error) => Err(error),
+        };
+        match signed {
+            Ok(signed) => Ok(Response::new(signed_message(signed))),
+            Err(error) => Err(call.refuse(error).await),
+        }
+    }
+
     async fn reconcile(
         &self,
         request: Request<v1::ReconcileRequest>,
@@ -200,102 +302,5 @@ impl AuditService for Audit {
             Err(error) => Err(error),
         };
         call.end(result, reconciliation::outcome_message).await
-    }
-}
-
-fn list_request(request: &v1::ListEntriesRequest) -> Parsed<ListRequest> {
-    let kind = match request.kind {
-        0 => None,
-        number => Some(field::choice("kind", number, EntryKind::from_code)?),
-    };
-    let time = |name, value: &Option<prost_types::Timestamp>| match value {
-        None => Ok(None),
-        Some(_) => field::time(name, value.as_ref()).map(Some),
-    };
-    Ok(ListRequest {
-        page_size: request.page_size,
-        page_token: field::page_token("page_token", &request.page_token)?,
-        filter: EntryFilter {
-            kind,
-            from: time("from", &request.from)?,
-            until: time("until", &request.until)?,
-        },
-    })
-}
-
-fn summary(entry: EntrySummary) -> v1::LogEntry {
-    v1::LogEntry {
-        log_index: entry.index,
-        time: Some(field::timestamp(entry.time)),
-        kind: i32::from(entry.kind),
-        actor: entry.actor,
-        action: entry.action,
-        outcome: entry.outcome,
-        cause: entry.cause,
-        ..v1::LogEntry::default()
-    }
-}
-
-fn shown(entry: ShownEntry) -> v1::GetEntryResponse {
-    let entry_id = vrx_tlog::Leaf::decode(&entry.leaf)
-        .map(|leaf| vrx_domain::EntryId::from_bytes(leaf.entry_id).to_string())
-        .unwrap_or_default();
-    let fields = entry.fields.into_iter().map(|field| v1::EntryField {
-        commitment: field.part.to_owned(),
-        name: field.name,
-        value: field.value,
-    });
-    v1::GetEntryResponse {
-        entry: Some(v1::LogEntry {
-            log_index: entry.index,
-            time: Some(field::timestamp(entry.time)),
-            kind: i32::from(entry.kind),
-            entry_id,
-            fields: fields.collect(),
-            subject_seq: entry.subject_seq,
-            previous_index: entry.previous_index.unwrap_or_default(),
-            ..v1::LogEntry::default()
-        }),
-        receipt: Some(v1::Receipt {
-            log_index: entry.index,
-            leaf: entry.leaf,
-            checkpoint: entry.checkpoint,
-            inclusion_proof: hashes(&entry.inclusion_proof),
-            consistency_proof: Vec::new(),
-        }),
-        // An opening that isn't what the leaf commits to is an error, never shown.
-        commitments_verified: true,
-    }
-}
-
-fn progress_message(progress: VerifyProgress) -> v1::VerifyLogEvent {
-    let progress = v1::VerifyProgress {
-        entries_checked: progress.checked,
-        entries_total: progress.total,
-    };
-    v1::VerifyLogEvent {
-        event: Some(Event::Progress(progress)),
-    }
-}
-
-fn report(verified: LogVerified) -> v1::VerifyLogEvent {
-    const MOST: usize = 100;
-    let root = SignedNote::parse(&verified.checkpoint)
-        .ok()
-        .and_then(|note| Checkpoint::parse(note.text()).ok())
-        .map(|checkpoint| checkpoint.root.to_vec());
-    let mut findings = verified.faults;
-    let ok = findings.is_empty();
-    findings.truncate(MOST);
-    let report = v1::VerifyReport {
-        ok,
-        size: verified.entries,
-        root: root.unwrap_or_default(),
-        checkpoint: verified.checkpoint,
-        findings,
-        openings_checked: verified.entries,
-    };
-    v1::VerifyLogEvent {
-        event: Some(Event::Report(report)),
     }
 }

@@ -5,14 +5,16 @@
 //! - [`registry`] and [`audit`]: what staff and officers call, on tonic's generated servers.
 //! - [`receipts`] and [`reconciliation`]: what another member's node asks for beside an exchange, on tonic's generated servers; [`member`] is
 //!   what both begin with.
-//! - [`import`]: a file on its way in.
+//! - [`import`]: a file on its way in. [`history`] and [`days`]: a privacy officer's reading on its way out.
 //! - [`health`]: readiness, as the app last found it.
 
 pub(crate) mod audit;
 pub(crate) mod call;
+pub(crate) mod days;
 pub(crate) mod dispatch;
 pub(crate) mod exchange;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod member;
 pub(crate) mod receipts;

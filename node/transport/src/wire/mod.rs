@@ -5,11 +5,15 @@
 //! - [`evidence`]: consent, identity check and the rest that an inquiry needs, both ways.
 //! - [`answer`]: answers, doses, receipts, both ways; the encoding that is hashed.
 //! - [`receipt`]: receipts that are given back, both ways.
+//! - [`entries`], [`history`] and [`days`]: what a privacy officer reads of the log.
 //! - [`reconciliation`]: provisions and differences, both ways.
 
 pub(crate) mod answer;
+pub(crate) mod days;
+pub(crate) mod entries;
 pub(crate) mod evidence;
 pub(crate) mod field;
+pub(crate) mod history;
 pub(crate) mod query;
 pub(crate) mod receipt;
 pub(crate) mod reconciliation;

@@ -1,0 +1,123 @@
+//! `vrx officer entry`: one entry's whole story.
+
+use serde_json::json;
+use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
+
+use super::{history::row_json, labels};
+use crate::{
+    clock,
+    command::log::{cause_label, key, kind_label, proved},
+    connect::connect,
+    failure::Failure,
+    output::Output,
+    profile::Profile,
+};
+
+/// Prints an entry with all that belongs to it.
+pub(super) async fn run(index: u64, profile: &Profile, output: &Output) -> Result<(), Failure> {
+    let request = v1::ReadEntryStoryRequest {
+        municipality_code: profile.municipality.to_string(),
+        log_index: index,
+    };
+    let mut client = AuditServiceClient::new(connect(profile).await?);
+    let story = client
+        .read_entry_story(profile.request(request))
+        .await?
+        .into_inner();
+    let row = story.row.clone().unwrap_or_default();
+    let proof = key(profile)?.map(|key| proved(row.receipt.as_ref(), index, &key));
+    let printed = output.json(|| {
+        json!({
+            "entry": row_json(&row),
+            "related": story.related.iter().map(|related| json!({
+                "relation": relation(related.relation()).1,
+                "entry": related.row.as_ref().map(row_json),
+            })).collect::<Vec<_>>(),
+            "truncated": story.truncated,
+            "missing": story.missing,
+            "proof": match proof { Some(true) => "proved", Some(false) => "wrong", None => "not-checked" },
+        })
+    })?;
+    if !printed {
+        show(&row, &story, output)?;
+        let proof = match proof {
+            Some(true) => "確認済み",
+            Some(false) => "誤り",
+            None => "未確認（プロファイルに log_vkey がありません）",
+        };
+        output.line(&format!("署名と包含証明: {proof}"))?;
+    }
+    if story.missing > 0 {
+        return Err(Failure::NotDone(format!(
+            "同じ人についての記録が {} 件欠けています / {} entries about the same person are missing",
+            story.missing, story.missing
+        )));
+    }
+    if proof == Some(false) {
+        return Err(Failure::NotDone(
+            "証明が正しくありません / the proof is wrong".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn show(
+    row: &v1::HistoryRow,
+    story: &v1::ReadEntryStoryResponse,
+    output: &Output,
+) -> Result<(), Failure> {
+    output.line(&format!(
+        "提供記録 {} 番   {}   {}",
+        row.log_index,
+        clock::show(row.time.as_ref()),
+        labels::heading(row)
+    ))?;
+    let facts = [
+        ("相手方", labels::counterparty(row)),
+        ("行った者", labels::actor(&row.actor)),
+        ("結果", labels::outcome(row).to_owned()),
+        ("理由", cause_label(&row.cause).to_owned()),
+        ("利用目的", labels::purpose(row).to_owned()),
+        ("法令上の根拠", labels::legal_basis(&row.legal_basis)),
+        ("本人同意", labels::consent(row)),
+        ("接種記録", labels::doses(row)),
+        ("不開示", labels::reason(row.withheld()).to_owned()),
+    ];
+    let facts = facts.into_iter().filter(|(_, value)| !value.is_empty());
+    output.table(
+        &["項目", "値"],
+        facts.map(|(label, value)| vec![label.to_owned(), value]),
+    )?;
+    if story.related.is_empty() {
+        return Ok(());
+    }
+    output.line("関連する記録")?;
+    output.table(
+        &["番号", "日時", "関係", "種類", "内容", "相手方", "結果"],
+        story.related.iter().filter_map(|related| {
+            let row = related.row.as_ref()?;
+            Some(vec![
+                row.log_index.to_string(),
+                clock::show(row.time.as_ref()),
+                relation(related.relation()).0.to_owned(),
+                kind_label(row.kind()).0.to_owned(),
+                labels::heading(row).to_owned(),
+                labels::counterparty(row),
+                labels::outcome(row).to_owned(),
+            ])
+        }),
+    )?;
+    if story.truncated {
+        output.line("これより古い関連する記録は省きました。")?;
+    }
+    Ok(())
+}
+
+fn relation(relation: v1::EntryRelation) -> (&'static str, &'static str) {
+    match relation {
+        v1::EntryRelation::SameInquiry => ("同じ照会", "same-inquiry"),
+        v1::EntryRelation::Mark => ("開示区分の決定", "mark"),
+        v1::EntryRelation::SamePerson => ("同じ人", "same-person"),
+        v1::EntryRelation::Unspecified => ("", ""),
+    }
+}

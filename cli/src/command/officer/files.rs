@@ -1,0 +1,52 @@
+//! Files that an officer gets: only the own account can read them, and none of them holds the individual number.
+
+use std::{
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use vrx_tlog::{Receipt, TlogProof};
+
+use crate::failure::Failure;
+
+/// Writes a file for the own account alone; one of the same name is replaced.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map_err(|error| Failure::file("書き込み", path, &error))
+}
+
+/// Saves each proof as `<index>.tlog-proof`; other people's tools check them without a node.
+pub(super) fn save_proofs(folder: &Path, receipts: &[Receipt]) -> Result<(), Failure> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| Failure::file("作成", folder, &error))?;
+    receipts.iter().try_for_each(|receipt| {
+        let path = folder.join(format!("{}.tlog-proof", receipt.log_index));
+        write(&path, TlogProof::from(receipt).to_string().as_bytes())
+    })
+}
+
+/// A table as CSV: UTF-8 with a byte order mark, as spreadsheets in municipal offices expect it.
+pub(super) fn csv(header: &[&str], rows: &[Vec<String>]) -> Result<Vec<u8>, Failure> {
+    let mut writer = csv::Writer::from_writer("\u{feff}".as_bytes().to_vec());
+    let written = writer
+        .write_record(header)
+        .and_then(|()| rows.iter().try_for_each(|row| writer.write_record(row)));
+    written
+        .map_err(std::io::Error::other)
+        .and_then(|()| {
+            writer
+                .into_inner()
+                .map_err(|error| std::io::Error::other(error.to_string()))
+        })
+        .map_err(|error| Failure::output(&error))
+}

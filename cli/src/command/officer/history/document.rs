@@ -1,0 +1,205 @@
+//! A history as a document: the same on the screen and on paper.
+
+use vrx_proto::v1;
+
+use super::super::{
+    events::{Part, Read},
+    labels,
+};
+use crate::{
+    clock,
+    command::log::cause_label,
+    paper::{Block, Document, Fact, fact},
+    profile::Profile,
+};
+
+/// What is printed.
+pub(super) fn document(read: &Read, profile: &Profile, internal: bool) -> Document {
+    let origin = read.start.checkpoint.lines().next().unwrap_or_default();
+    let size = read.start.checkpoint.lines().nth(1).unwrap_or_default();
+    let root = read.start.checkpoint.lines().nth(2).unwrap_or_default();
+    let made = read
+        .rows()
+        .find(|row| row.log_index == read.start.review_index);
+    let mut facts = vec![
+        fact("実施機関", profile.municipality.name()),
+        fact("記録の件数", format!("{} 件", read.rows().count())),
+        fact("提供記録の名", origin),
+        fact(
+            "作成の記録",
+            format!("提供記録 {} 番", read.start.review_index),
+        ),
+    ];
+    if let Some(made) = made {
+        facts.insert(1, fact("作成日時", clock::show(made.time.as_ref())));
+    }
+    if !read.start.registered {
+        facts.push(fact("住民の台帳", "現在は登録がありません"));
+    }
+    let mut nth = 0;
+    let blocks = read.parts.iter().map(|part| match part {
+        Part::Row(row) => {
+            nth += 1;
+            row_block(nth, row)
+        }
+        Part::Gap(gap) => gap_block(gap),
+    });
+    Document {
+        title: if internal {
+            "提供記録等の一覧（内部用・開示不可）"
+        } else {
+            "提供記録等の開示"
+        }
+        .to_owned(),
+        dated: clock::civil(
+            made.or(read.rows().last())
+                .and_then(|row| row.time.as_ref()),
+        ),
+        facts,
+        blocks: blocks.collect(),
+        warnings: warnings(read),
+        notes: notes(read, (size, root)),
+    }
+}
+
+fn warnings(read: &Read) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if read.missing > 0 {
+        warnings.push(format!(
+            "記録が {} 件欠けています。この一覧は完全ではありません。",
+            read.missing
+        ));
+    }
+    if read.proved == Some(false) {
+        warnings.push("署名または包含証明の正しくない記録があります。".to_owned());
+    }
+    warnings
+}
+
+fn notes(read: &Read, (size, root): (&str, &str)) -> Vec<String> {
+    let mut notes = vec![
+        "この一覧は、追記だけができる提供記録から作りました。法令の定めにより、開示しない記録、相手方の名を示さない記録（「他市区町村」）があり得ます。".to_owned(),
+        format!("署名付きの到達点: 全 {size} 件、ルート {root}"),
+    ];
+    notes.push(
+        match read.proved {
+            Some(true) => {
+                "各記録がこの到達点の提供記録に含まれることを、署名と包含証明で確かめました。"
+            }
+            Some(false) => "署名と包含証明を確かめられない記録があります。",
+            None => "署名と包含証明は確かめていません（検証鍵 log_vkey の設定がありません）。",
+        }
+        .to_owned(),
+    );
+    notes
+}
+
+fn row_block(nth: usize, row: &v1::HistoryRow) -> Block {
+    let optional = |label: &str, value: String| (!value.is_empty()).then(|| fact(label, value));
+    let mark = row.mark.as_ref().map(|mark| {
+        format!(
+            "{} 番を「{}」 {} {}",
+            mark.log_index,
+            labels::mark(mark.mark()),
+            labels::reason(mark.reason()),
+            mark.document
+        )
+    });
+    let facts: Vec<Option<Fact>> = vec![
+        Some(fact("日時", clock::show(row.time.as_ref()))),
+        optional("相手方", labels::counterparty(row)),
+        optional("行った者", labels::actor(&row.actor)),
+        optional("結果", labels::outcome(row).to_owned()),
+        optional("理由", cause_label(&row.cause).to_owned()),
+        optional("利用目的", labels::purpose(row).to_owned()),
+        optional("法令上の根拠", labels::legal_basis(&row.legal_basis)),
+        optional("本人同意", labels::consent(row)),
+        optional(
+            "届出",
+            format!(
+                "{} {}",
+                row.event_reference,
+                clock::show_date(row.event_date.as_ref())
+            )
+            .trim()
+            .to_owned(),
+        ),
+        optional("接種記録", labels::doses(row)),
+        optional("決定", mark.unwrap_or_default()),
+        optional("不開示", labels::reason(row.withheld()).to_owned()),
+        Some(fact("提供記録", format!("{} 番", row.log_index))),
+    ];
+    Block {
+        heading: format!("{nth}. {}", labels::heading(row)),
+        facts: facts.into_iter().flatten().collect(),
+    }
+}
+
+fn gap_block(gap: &v1::HistoryGap) -> Block {
+    let why = if gap.erased {
+        "記録は残っていますが、内容が消去されています。消去記録と照らし合わせてください。"
+    } else {
+        "あったはずの記録を読めません。"
+    };
+    Block {
+        heading: format!("！！ 欠けている記録 {} 件 ！！", gap.missing),
+        facts: vec![
+            fact("状況", why),
+            fact("位置", format!("提供記録 {} 番まで", gap.last_index)),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vrx_proto::v1;
+
+    use super::document;
+    use crate::{
+        command::officer::events::{Part, Read},
+        paper::{pdf, text},
+        profile::Profile,
+    };
+
+    fn profile() -> Profile {
+        Profile {
+            address: "localhost:1".to_owned(),
+            municipality: "142051".parse().unwrap(),
+            server_name: "localhost".to_owned(),
+            ca: "ca".into(),
+            cert: "cert".into(),
+            key: "key".into(),
+            log_vkey: None,
+            timeout: std::time::Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn a_missing_entry_stands_at_the_top_and_at_its_place_and_paper_is_always_the_same() {
+        let gap = v1::HistoryGap {
+            missing: 1,
+            last_index: 5,
+            erased: true,
+            ..v1::HistoryGap::default()
+        };
+        let read = Read {
+            start: v1::HistoryStart::default(),
+            parts: vec![
+                Part::Gap(gap),
+                Part::Row(Box::new(v1::HistoryRow {
+                    action: "adopt".to_owned(),
+                    ..v1::HistoryRow::default()
+                })),
+            ],
+            missing: 1,
+            proved: Some(false),
+        };
+        let made = document(&read, &profile(), false);
+        assert_eq!(made.warnings.len(), 2);
+        assert!(made.blocks[0].heading.contains("欠けている記録 1 件"));
+        assert!(made.blocks[1].heading.starts_with("1. 取り込み"));
+        assert!(text(&made).contains("内容が消去されています"));
+        let again = document(&read, &profile(), false);
+        assert_eq!(pdf(&made).unwrap(), pdf(&again).unwrap());
+    }
+}

@@ -1,0 +1,94 @@
+//! `vrx officer history`: all that the log holds about one person, for a request for disclosure (開示請求).
+
+mod document;
+mod rows;
+
+use std::path::PathBuf;
+
+use vrx_proto::v1;
+
+use self::{
+    document::document,
+    rows::{csv, history_json},
+};
+use super::{
+    events::{Read, read},
+    files,
+};
+use crate::{
+    command::inquire::read_number,
+    connect::connect,
+    failure::Failure,
+    output::Output,
+    paper::{pdf, text},
+    profile::Profile,
+};
+
+pub(super) use self::rows::row_json;
+
+/// 一人についての提供・照会・閲覧の記録をすべて古い順に示す (開示請求) / all that the log holds about one person
+///
+/// 個人番号は画面に表示せずに入力します（または標準入力・--number-file から読みます）。この閲覧も、その人についての記録に残ります。
+/// 不開示と決めた記録は、--internal を付けない限り示しません。欠けている記録があれば、その旨を示して終了コード 1 で終わります。
+/// The number is typed unseen, or read from standard input or a file. A missing entry is said, and ends with exit code 1.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// 個人番号を1行で書いたファイル (使用後は消してください) / file with the number
+    #[arg(long, value_name = "FILE")]
+    number_file: Option<PathBuf>,
+    /// 内部用: 不開示とした記録と開示区分の決定も示す / for the officer alone: with what isn't disclosed
+    #[arg(long)]
+    internal: bool,
+    /// 印刷用の PDF を書き出す / write a PDF
+    #[arg(long, value_name = "FILE")]
+    pdf: Option<PathBuf>,
+    /// CSV を書き出す / write CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// 1件ごとの証明を <番号>.tlog-proof として保存する / save each entry's offline proof
+    #[arg(long, value_name = "DIR")]
+    proofs: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: &Args, profile: &Profile, output: &Output) -> Result<(), Failure> {
+    let number = read_number(args.number_file.as_deref())?;
+    let view = if args.internal {
+        v1::HistoryView::Internal
+    } else {
+        v1::HistoryView::Disclosure
+    };
+    let read = read(connect(profile).await?, profile, &number, view).await?;
+    drop(number);
+    let document = document(&read, profile, args.internal);
+    if let Some(path) = &args.pdf {
+        files::write(path, &pdf(&document)?)?;
+    }
+    if let Some(path) = &args.csv {
+        files::write(path, &csv(&read, args.internal)?)?;
+    }
+    if let Some(folder) = &args.proofs {
+        files::save_proofs(folder, &read.receipts()?)?;
+    }
+    if !output.json(|| history_json(&read, args.internal))? {
+        output.line(&text(&document))?;
+    }
+    conclusion(&read)
+}
+
+/// Done only when nothing is missing and no proof is wrong.
+fn conclusion(read: &Read) -> Result<(), Failure> {
+    if read.missing > 0 {
+        return Err(Failure::NotDone(format!(
+            "この人についての記録が {} 件欠けています。開示する前に vrx log verify を実行し、運用担当者と調べてください / \
+             {} entries about this person are missing",
+            read.missing, read.missing
+        )));
+    }
+    if read.proved == Some(false) {
+        return Err(Failure::NotDone(
+            "証明の正しくない記録があります。開示する前に運用担当者と調べてください / a proof is wrong".to_owned(),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! The words of the log, in Japanese for people.
+
+use vrx_domain::MunicipalityCode;
+use vrx_proto::v1;
+
+use crate::clock;
+
+/// What an entry is, as a heading.
+pub(super) fn heading(row: &v1::HistoryRow) -> &str {
+    match (row.action.as_str(), row.phase.as_str()) {
+        ("query-records", _) => "提供（他市区町村からの照会への回答）",
+        ("inquire", "sent") => "照会（他市区町村への照会の送信）",
+        ("inquire", _) => "照会の結果（他市区町村からの回答）",
+        ("adopt", _) => "取り込み（他市区町村の回答を台帳へ）",
+        ("history", _) => "提供記録の閲覧（この人についての記録の一覧）",
+        (other, _) => action(other),
+    }
+}
+
+/// What was done, in a few words.
+pub(super) fn action(action: &str) -> &str {
+    match action {
+        "query-records" => "照会（当自治体への）",
+        "inquire" => "照会",
+        "adopt" => "取り込み",
+        "import-persons" => "住民の取込",
+        "import-doses" => "接種記録の取込",
+        "import-approve" => "取込の承認",
+        "import-list" => "取込の一覧",
+        "log-list" => "提供記録の一覧",
+        "log-show" => "提供記録の閲覧",
+        "log-story" => "提供記録の経緯",
+        "log-verify" => "提供記録の検証",
+        "history" => "一人についての一覧",
+        "mark-entry" => "開示区分の決定",
+        "days-summary" => "日・月の集計",
+        "review-signed" => "確認の署名",
+        "refused" => "拒否された呼び出し",
+        other => other,
+    }
+}
+
+/// The other municipality; empty when there is none.
+pub(super) fn counterparty(row: &v1::HistoryRow) -> String {
+    if row.counterparty_concealed {
+        return "他市区町村".to_owned();
+    }
+    municipality(&row.counterparty)
+}
+
+/// The name of a code; the code itself when it is no municipality's.
+pub(super) fn municipality(code: &str) -> String {
+    code.parse::<MunicipalityCode>()
+        .map_or_else(|_| code.to_owned(), |code| code.name().to_owned())
+}
+
+/// Who of the own municipality did it: the role, and the name where it is shown.
+pub(super) fn actor(actor: &str) -> String {
+    let (role, name) = actor.split_once('/').unwrap_or((actor, ""));
+    let role = match role {
+        "staff" => "職員",
+        "officer" => "個人情報保護担当",
+        "operator" => "運用者",
+        other => other,
+    };
+    [role, name].join(" ").trim().to_owned()
+}
+
+/// What came of it.
+pub(super) fn outcome(row: &v1::HistoryRow) -> &str {
+    match (row.action.as_str(), row.outcome.as_str()) {
+        ("query-records", "found") => "接種記録を提供した",
+        ("query-records", "nothing") => "該当なしと回答した",
+        ("inquire", "found") => "接種記録を受け取った",
+        ("inquire", "nothing") => "該当なしとの回答を受けた",
+        ("inquire", "refused") => "相手方が拒否した",
+        ("inquire", "failed") => "失敗した（該当なしではない）",
+        (_, other) => other,
+    }
+}
+
+/// 利用目的
+pub(super) fn purpose(row: &v1::HistoryRow) -> &'static str {
+    match row.purpose() {
+        v1::Purpose::MoveIn => "転入に伴う接種記録の確認",
+        v1::Purpose::Unspecified => "",
+    }
+}
+
+/// 法令上の根拠, spelled out where the code is known.
+pub(super) fn legal_basis(code: &str) -> String {
+    match code {
+        "NBA-19-16" => "番号法第19条第16号（NBA-19-16）".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// 本人同意 in one line.
+pub(super) fn consent(row: &v1::HistoryRow) -> String {
+    row.consent.as_ref().map_or_else(String::new, |consent| {
+        format!(
+            "{} {} {}",
+            consent_method(consent),
+            clock::show_date(consent.obtained_on.as_ref()),
+            consent.reference
+        )
+    })
+}
+
+/// How consent was obtained.
+pub(super) fn consent_method(consent: &v1::Consent) -> &'static str {
+    match consent.method() {
+        v1::ConsentMethod::Written => "書面",
+        v1::ConsentMethod::App => "アプリ",
+        v1::ConsentMethod::Kiosk => "端末",
+        v1::ConsentMethod::HardToObtain => "同意を得ることが困難",
+        v1::ConsentMethod::Unspecified => "",
+    }
+}
+
+/// The doses that left, or how many came.
+pub(super) fn doses(row: &v1::HistoryRow) -> String {
+    let mut parts: Vec<String> = row.doses.iter().map(dose).collect();
+    if parts.is_empty() && row.dose_count > 0 {
+        parts.push(format!("{} 件", row.dose_count));
+    }
+    if row.held_back > 0 {
+        parts.push(format!("ほかに保留 {} 件", row.held_back));
+    }
+    parts.join("、")
+}
+
+fn dose(dose: &v1::HistoryDose) -> String {
+    if dose.dose_number == 0 {
+        return format!("現在の台帳にない接種記録（{}）", dose.dose_id);
+    }
+    format!(
+        "{}回目 {} {}",
+        dose.dose_number,
+        clock::show_date(dose.date.as_ref()),
+        dose.product_name
+    )
+}
+
+/// Why an entry isn't disclosed.
+pub(super) fn reason(reason: v1::DisclosureReason) -> &'static str {
+    match reason {
+        v1::DisclosureReason::Unspecified => "",
+        v1::DisclosureReason::HarmToPerson => "第1号 本人の生命・健康・生活・財産を害するおそれ",
+        v1::DisclosureReason::OtherIndividual => "第2号 本人以外の個人に関する情報",
+        v1::DisclosureReason::Corporation => "第3号 法人等に関する情報",
+        v1::DisclosureReason::StateSecurity => "第4号 国の安全",
+        v1::DisclosureReason::PublicSafety => "第5号 公共の安全と秩序",
+        v1::DisclosureReason::Deliberation => "第6号 審議・検討・協議",
+        v1::DisclosureReason::ConductOfAffairs => "第7号 事務・事業の適正な遂行",
+    }
+}
+
+/// What a mark says.
+pub(super) fn mark(mark: v1::EntryMark) -> &'static str {
+    match mark {
+        v1::EntryMark::Unspecified => "",
+        v1::EntryMark::Withhold => "不開示",
+        v1::EntryMark::Release => "不開示を解く",
+        v1::EntryMark::NameCounterparty => "相手方の名を示してよい",
+    }
+}

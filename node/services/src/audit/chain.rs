@@ -1,0 +1,215 @@
+//! A person's entries as a list of places, and the rules that follow from reading them all: marks, and who isn't to be named.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vrx_domain::{
+    Cause, DisclosureReason, EntryKind, EntryMark, IndividualNumber, WithheldCause,
+    audit::{desk_subject, exchange_subject},
+};
+use vrx_provision_log::{Deadline, Step, SubjectWalk};
+
+use super::opened::Opened;
+use crate::{error::ServiceError, record::read_error, tenants::TenantServices};
+
+/// The action of an entry that marks another.
+pub(crate) const MARK: &str = "mark-entry";
+/// Officers that it takes to name a concealed counterparty.
+const OFFICERS: usize = 2;
+
+/// A place in a person's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Entry(u64),
+    Missing(MissingEntries),
+}
+
+/// Entries about a person that were there once and can't be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingEntries {
+    /// How many.
+    pub count: u64,
+    /// Which of the person's entries the oldest of them is, from 1.
+    pub first_seq: u64,
+    /// Where the newest of them stands or stood.
+    pub last_index: u64,
+    /// The newest of them is in the log and its opening was erased.
+    pub erased: bool,
+}
+
+/// Everything about one person, without the entries themselves: two words a place, however long the history is.
+#[derive(Default)]
+pub(crate) struct Chain {
+    /// Newest first.
+    pub(crate) places: Vec<Place>,
+    marks: BTreeMap<u64, DisclosureMark>,
+    named_by: BTreeMap<u64, BTreeSet<String>>,
+    /// Inquiries that were sent with the request not to name this municipality.
+    concealed_inquiries: BTreeSet<String>,
+    /// The person is protected today.
+    protected: bool,
+    /// Some entry says that its counterparty isn't to be named.
+    ever_concealed: bool,
+}
+
+/// The newest mark that says whether an entry is disclosed.
+#[derive(Clone, Copy)]
+struct DisclosureMark {
+    withheld: Option<DisclosureReason>,
+}
+
+impl Chain {
+    /// Reads back from the person's `seq`-th entry at `index`. With the number each entry's subject is held against it too.
+    pub(crate) async fn read(
+        ctx: &TenantServices,
+        walk: SubjectWalk,
+        number: Option<&IndividualNumber>,
+        protected: bool,
+        deadline: Deadline,
+    ) -> Result<Self, ServiceError> {
+        let mut walk = walk;
+        let mut chain = Self {
+            protected,
+            ..Self::default()
+        };
+        let reader = ctx.log.reader();
+        loop {
+            let step = walk.step(reader, deadline).await;
+            match step.map_err(|error| read_error(ctx, &error))? {
+                None => return Ok(chain),
+                Some(Step::Missing {
+                    count,
+                    first_seq,
+                    last_index,
+                    erased,
+                }) => chain.places.push(Place::Missing(MissingEntries {
+                    count,
+                    first_seq,
+                    last_index,
+                    erased,
+                })),
+                Some(Step::Entry(entry)) => {
+                    if let Some(said) = Opened::of(&entry) {
+                        chain.take(&said, number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Entries that can't be shown.
+    pub(crate) fn missing(&self) -> u64 {
+        self.places
+            .iter()
+            .map(|place| match place {
+                Place::Entry(_) => 0,
+                Place::Missing(missing) => missing.count,
+            })
+            .sum()
+    }
+
+    /// Why an entry isn't disclosed, if the newest mark says so.
+    pub(crate) fn withheld(&self, index: u64) -> Option<DisclosureReason> {
+        self.marks.get(&index).and_then(|mark| mark.withheld)
+    }
+
+    /// Who has said that the entry's counterparty may be named.
+    pub(crate) fn named_by(&self, index: u64) -> BTreeSet<String> {
+        self.named_by.get(&index).cloned().unwrap_or_default()
+    }
+
+    /// Whether the entry's counterparty isn't named: the stricter of what held when it was written and what holds today.
+    pub(crate) fn conceals(&self, said: &Opened<'_>) -> bool {
+        let then = conceals_by_itself(said) || self.concealed_inquiries.contains(said.inquiry());
+        let opened = self
+            .named_by
+            .get(&said.index)
+            .is_some_and(|officers| officers.len() >= OFFICERS);
+        (then || self.protected) && !opened
+    }
+
+    /// For whoever can't ask the register: one entry that isn't to name its counterparty conceals them all.
+    pub(crate) fn conceal_all_if_any(&mut self) {
+        self.protected |= self.ever_concealed;
+    }
+
+    fn take(&mut self, said: &Opened<'_>, number: Option<&IndividualNumber>) {
+        if number.is_some_and(|number| !is_about(said, number)) {
+            // Sealed under the person's tag and committed to another number: nothing this node wrote.
+            self.places.push(Place::Missing(MissingEntries {
+                count: 1,
+                first_seq: said.opening.subject_seq,
+                last_index: said.index,
+                erased: false,
+            }));
+            return;
+        }
+        self.places.push(Place::Entry(said.index));
+        self.ever_concealed |= conceals_by_itself(said);
+        if said.is(EntryKind::Inquiry) && said.conceals_requester() {
+            self.concealed_inquiries.insert(said.inquiry().to_owned());
+        }
+        if let Some(mark) = Mark::of(said) {
+            match mark.mark {
+                EntryMark::Withhold | EntryMark::Release => {
+                    let withheld = mark.reason.filter(|_| mark.mark == EntryMark::Withhold);
+                    // The walk goes back in time: the first that comes is the newest.
+                    self.marks
+                        .entry(mark.index)
+                        .or_insert(DisclosureMark { withheld });
+                }
+                EntryMark::NameCounterparty => {
+                    let officers = self.named_by.entry(mark.index).or_default();
+                    officers.insert(said.caller().to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// What the entry alone says: the requester asked not to be named, or the person was protected when it was written.
+pub(crate) fn conceals_by_itself(said: &Opened<'_>) -> bool {
+    said.conceals_requester() || said.cause() == Cause::Withheld(WithheldCause::Protected).as_str()
+}
+
+/// What a mark says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The entry that is marked.
+    pub index: u64,
+    /// As what.
+    pub mark: EntryMark,
+    /// Why.
+    pub reason: Option<DisclosureReason>,
+    /// The decision's reference.
+    pub document: String,
+}
+
+impl Mark {
+    /// The mark that an entry makes, if it makes one.
+    pub(crate) fn of(said: &Opened<'_>) -> Option<Self> {
+        if !said.is(EntryKind::Desk) || said.action() != MARK || !said.is_by_officer() {
+            return None;
+        }
+        let code = |name| said.content(name).parse::<u8>().ok();
+        Some(Self {
+            index: said.content("entry").parse().ok()?,
+            mark: EntryMark::from_code(code("mark")?)?,
+            reason: code("reason").and_then(DisclosureReason::from_code),
+            document: said.content("document").to_owned(),
+        })
+    }
+}
+
+/// Whether an entry's subject is this person, by its commitment.
+pub(crate) fn is_about(said: &Opened<'_>, number: &IndividualNumber) -> bool {
+    let fields = if said.is(EntryKind::Exchange) {
+        let Some(cause) = Cause::parse(said.cause()) else {
+            return false;
+        };
+        exchange_subject(number, &cause)
+    } else {
+        let action = said.opening.subject.get("action").unwrap_or_default();
+        desk_subject(number, std::str::from_utf8(action).unwrap_or_default())
+    };
+    said.opening.is_about(&fields)
+}

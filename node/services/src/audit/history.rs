@@ -1,0 +1,241 @@
+//! All that the log holds about one person (開示請求), oldest first, each entry with its proof.
+//!
+//! The reading is an entry about that person, durable before the first row is made. It is also where the walk back begins: it links to
+//! the newest entry before it, so what is shown is exactly what was there when it was asked for.
+
+use std::sync::Arc;
+
+use vrx_domain::{Caller, EntryKind, IndividualNumber, Person, Role};
+use vrx_provision_log::{Deadline, ReadError, SignedCheckpoint, SubjectWalk};
+use vrx_storage::{Lookup, PersonRecord};
+
+use super::{
+    chain::{Chain, MissingEntries, Place},
+    opened::Opened,
+    row::{HistoryRow, HistoryView, KnownDoses, known_doses},
+};
+use crate::{
+    error::ServiceError,
+    policy::check_role,
+    record::{Act, NotRecorded, pairs, read_error, storage_error, subject_tag},
+    tenants::TenantServices,
+};
+
+/// Whose history, and for whom.
+pub struct HistoryRequest {
+    /// The person.
+    pub number: IndividualNumber,
+    /// For whom it is.
+    pub view: HistoryView,
+}
+
+/// A history that goes on row by row. It exists only once the entry of its reading is durable.
+pub struct History {
+    /// Whether the person is in the own register today.
+    pub registered: bool,
+    /// The entry that records this reading.
+    pub review_index: u64,
+    /// What every row's proof leads to.
+    checkpoint: Arc<SignedCheckpoint>,
+    view: HistoryView,
+    chain: Chain,
+    doses: KnownDoses,
+    /// Places that are still to come; the last comes next.
+    left: Vec<Place>,
+    rows: u64,
+    missing: u64,
+}
+
+/// What comes next in a history.
+#[derive(Debug)]
+pub enum HistoryPart {
+    /// One entry.
+    Row(Box<HistoryRow>),
+    /// Entries that must have been there.
+    Missing(MissingEntries),
+}
+
+/// What the register says of the person; personal data, so it comes back out of the log alone.
+#[derive(Default)]
+struct Registered {
+    is: bool,
+    protected: bool,
+    doses: KnownDoses,
+}
+
+/// Begins a history.
+pub async fn history(
+    ctx: &TenantServices,
+    caller: &Caller,
+    request: HistoryRequest,
+    deadline: Deadline,
+) -> Result<History, ServiceError> {
+    check_role(ctx, caller, Role::Officer)?;
+    let HistoryRequest { number, view } = request;
+    let registered = registered(ctx, &number, deadline).await?;
+    let tag = subject_tag(ctx, &number);
+    let head = ctx.log.reader().subject_head(tag, deadline).await;
+    let head = head.map_err(|error| read_error(ctx, &error))?;
+    let known = registered.is || head.is_some();
+    let content = [
+        ("view", view.as_str().to_owned()),
+        ("registered", u8::from(registered.is).to_string()),
+        ("entries", head.map_or(0, |head| head.seq).to_string()),
+    ];
+    let act = Act {
+        kind: EntryKind::Desk,
+        caller,
+        action: "history",
+        // A number that is nowhere here stays nowhere.
+        about: known.then_some(&number),
+        content: &pairs(&content),
+    };
+    let recorded = act.record(ctx, None, registered, deadline).await;
+    let recorded = recorded.map_err(NotRecorded::into_service)?;
+    let (review_index, checkpoint) = (recorded.log_index(), Arc::clone(recorded.checkpoint()));
+    let (registered, _, _) = recorded.into_parts();
+
+    let mut chain = Chain::default();
+    if known {
+        let own = ctx.log.reader().entries(review_index, 1, deadline).await;
+        let own = own.map_err(|error| read_error(ctx, &error))?;
+        let own = own.first().and_then(|entry| entry.opening.as_ref());
+        // Never an empty history where the truth is that it couldn't be begun.
+        let own =
+            own.ok_or_else(|| ctx.internal("the entry of a history's reading isn't there"))?;
+        let walk = SubjectWalk::from(tag, own.subject_seq, review_index);
+        chain = Chain::read(ctx, walk, Some(&number), registered.protected, deadline).await?;
+    }
+    let missing = chain.missing();
+    if missing > 0 {
+        tracing::error!(alarm = "history-gap", tenant = %ctx.tenant.code, missing, review_index, "a history isn't whole");
+    }
+    Ok(History {
+        registered: registered.is,
+        review_index,
+        checkpoint,
+        view,
+        left: std::mem::take(&mut chain.places),
+        chain,
+        doses: registered.doses,
+        rows: 0,
+        missing: 0,
+    })
+}
+
+impl HistoryView {
+    /// The committed word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disclosure => "disclosure",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl History {
+    /// The signed checkpoint that every row's proof leads to.
+    pub fn checkpoint(&self) -> &str {
+        self.checkpoint.note()
+    }
+
+    /// Rows and missing entries that came so far.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.rows, self.missing)
+    }
+
+    /// The next row or gap; `None` at the end.
+    pub async fn next(
+        &mut self,
+        ctx: &TenantServices,
+        deadline: Deadline,
+    ) -> Result<Option<HistoryPart>, ServiceError> {
+        while let Some(place) = self.left.pop() {
+            let part = match place {
+                Place::Missing(missing) => Some(HistoryPart::Missing(missing)),
+                Place::Entry(index) => self.entry(ctx, index, deadline).await?,
+            };
+            match part {
+                // Not shown in this view.
+                None => {}
+                Some(HistoryPart::Row(row)) => {
+                    self.rows += 1;
+                    return Ok(Some(HistoryPart::Row(row)));
+                }
+                Some(HistoryPart::Missing(missing)) => {
+                    self.missing += missing.count;
+                    let first_seq = match self.view {
+                        HistoryView::Internal => missing.first_seq,
+                        HistoryView::Disclosure => 0,
+                    };
+                    return Ok(Some(HistoryPart::Missing(MissingEntries {
+                        first_seq,
+                        ..missing
+                    })));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn entry(
+        &self,
+        ctx: &TenantServices,
+        index: u64,
+        deadline: Deadline,
+    ) -> Result<Option<HistoryPart>, ServiceError> {
+        let reader = ctx.log.reader();
+        let proved = match reader.entry_under(index, &self.checkpoint, deadline).await {
+            Ok(proved) => proved,
+            // It was there when the links were followed, and isn't what was signed.
+            Err(ReadError::Proof(_) | ReadError::Leaf(_) | ReadError::Opening(_)) => {
+                return Ok(Some(HistoryPart::Missing(one(index))));
+            }
+            Err(error) => return Err(read_error(ctx, &error)),
+        };
+        let Some(said) = Opened::of(&proved.entry) else {
+            return Ok(Some(HistoryPart::Missing(one(index))));
+        };
+        let row = HistoryRow::of(
+            &said,
+            &self.chain,
+            &self.doses,
+            self.view,
+            Some(proved.receipt),
+        );
+        Ok(row.map(|row| HistoryPart::Row(Box::new(row))))
+    }
+}
+
+fn one(index: u64) -> MissingEntries {
+    MissingEntries {
+        count: 1,
+        first_seq: 0,
+        last_index: index,
+        erased: false,
+    }
+}
+
+async fn registered(
+    ctx: &TenantServices,
+    number: &IndividualNumber,
+    deadline: Deadline,
+) -> Result<Registered, ServiceError> {
+    let found = deadline.wait(ctx.persons.lookup(number)).await;
+    match found.map_err(|_| ServiceError::DeadlineExceeded)? {
+        Ok(Lookup::Unknown) => Ok(Registered::default()),
+        Ok(Lookup::Found(record)) => Ok(Registered {
+            is: record.approved.is_some(),
+            protected: is_protected(&record),
+            doses: known_doses(&record.doses),
+        }),
+        Ok(Lookup::Mismatch { .. }) => {
+            Err(ctx.internal("alarm: a number's tag leads to a row that holds another number"))
+        }
+        Err(error) => Err(storage_error(ctx, &error)),
+    }
+}
+
+fn is_protected(record: &PersonRecord) -> bool {
+    record.entered_protection || record.approved.as_ref().is_some_and(Person::is_protected)
+}

@@ -1,0 +1,131 @@
+//! One entry's whole story: the entry, what belongs to the same inquiry, its marks, and the other entries about the same person.
+
+use vrx_domain::{Caller, EntryKind, Role};
+use vrx_provision_log::{Deadline, Recorded, SubjectWalk};
+
+use super::{
+    chain::{Chain, Mark, Place},
+    opened::Opened,
+    row::{HistoryRow, HistoryView, KnownDoses},
+};
+use crate::{
+    error::ServiceError,
+    policy::check_role,
+    record::{Act, NotRecorded, pairs, read_error},
+    tenants::TenantServices,
+};
+
+/// Related entries that are shown at most, the newest of them.
+const MOST: usize = 500;
+
+/// How another entry belongs to the one asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// The same inquiry.
+    SameInquiry,
+    /// A mark on it.
+    Mark,
+    /// Another entry about the same person.
+    SamePerson,
+}
+
+/// An entry's story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    /// The entry.
+    pub row: HistoryRow,
+    /// The others, oldest first.
+    pub related: Vec<(Relation, HistoryRow)>,
+    /// There are more.
+    pub truncated: bool,
+    /// Entries about the same person that can't be shown.
+    pub missing: u64,
+}
+
+/// Reads the story of the entry at `index`.
+///
+/// Whether the person is protected today isn't known without the number; so counterparties are named only where nothing in the whole
+/// history speaks against it.
+pub async fn story(
+    ctx: &TenantServices,
+    caller: &Caller,
+    index: u64,
+    deadline: Deadline,
+) -> Result<Recorded<Story>, ServiceError> {
+    check_role(ctx, caller, Role::Officer)?;
+    let story = read(ctx, index, deadline).await?;
+    let content = [
+        ("index", index.to_string()),
+        ("related", story.related.len().to_string()),
+    ];
+    let act = Act {
+        kind: EntryKind::Desk,
+        caller,
+        action: "log-story",
+        about: None,
+        content: &pairs(&content),
+    };
+    act.record(ctx, None, story, deadline)
+        .await
+        .map_err(NotRecorded::into_service)
+}
+
+async fn read(ctx: &TenantServices, index: u64, deadline: Deadline) -> Result<Story, ServiceError> {
+    let reader = ctx.log.reader();
+    let proved = reader.entry(index, deadline).await;
+    let proved = proved.map_err(|error| read_error(ctx, &error))?;
+    let said = Opened::of(&proved.entry).ok_or(ServiceError::FailedPrecondition(
+        "the entry's opening was erased",
+    ))?;
+    let mut chain = Chain::default();
+    if let Some(tag) = said.opening.subject_tag {
+        let head = reader.subject_head(tag, deadline).await;
+        if let Some(head) = head.map_err(|error| read_error(ctx, &error))? {
+            let walk = SubjectWalk::from(tag, head.seq, head.last_index);
+            chain = Chain::read(ctx, walk, None, false, deadline).await?;
+            chain.conceal_all_if_any();
+        }
+    }
+    let (doses, view) = (KnownDoses::new(), HistoryView::Internal);
+    let row = |said: &Opened<'_>, receipt| {
+        HistoryRow::of(said, &chain, &doses, view, receipt)
+            .ok_or_else(|| ctx.internal("the internal view leaves an entry out"))
+    };
+    let others = chain.places.iter().filter_map(|place| match place {
+        Place::Entry(other) if *other != index => Some(*other),
+        _ => None,
+    });
+    let (mut related, mut truncated) = (Vec::new(), false);
+    for other in others {
+        if related.len() == MOST {
+            truncated = true;
+            break;
+        }
+        let entries = reader.entries(other, 1, deadline).await;
+        let entries = entries.map_err(|error| read_error(ctx, &error))?;
+        if let Some(opened) = entries.first().and_then(Opened::of) {
+            related.push((relation(&said, &opened), row(&opened, None)?));
+        }
+    }
+    related.reverse();
+    Ok(Story {
+        row: row(&said, Some(proved.receipt))?,
+        related,
+        truncated,
+        missing: chain.missing(),
+    })
+}
+
+fn relation(said: &Opened<'_>, other: &Opened<'_>) -> Relation {
+    let same = |name: &str| {
+        let id = said.said(name);
+        !id.is_empty() && id == other.said(name)
+    };
+    if Mark::of(other).is_some_and(|mark| mark.index == said.index) {
+        Relation::Mark
+    } else if same("inquiry") || same("request_id") {
+        Relation::SameInquiry
+    } else {
+        Relation::SamePerson
+    }
+}

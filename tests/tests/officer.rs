@@ -1,0 +1,323 @@
+//! A privacy officer at the desk: a resident's history on paper and in files, what isn't disclosed, a missing entry, a day and a month.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use serde_json::Value;
+use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
+use vrx_tests::desk::{self, Ended, INQUIRE};
+use vrx_tests::on_both_databases;
+use vrx_tlog::{Leaf, TlogProof, VerifierKey, leaf_hash};
+
+on_both_databases! {
+    blocking:
+    a_residents_history_is_given_as_json_csv_and_pdf_with_a_proof_of_each_entry,
+    an_entry_that_is_not_disclosed_is_nowhere_in_what_the_person_is_given,
+    a_protected_persons_counterparties_are_not_named,
+    a_day_is_shown_signed_off_and_reported_in_the_same_bytes_twice,
+    whoever_is_no_officer_of_the_municipality_learns_nothing,
+}
+
+const OFFICER: &str = "142051-officer-mori";
+
+fn vrx(demo: &Demo, profile: &str, arguments: &[&str], input: &str) -> Ended {
+    desk::vrx(demo, profile, arguments, input).unwrap()
+}
+
+fn ask(demo: &Demo, number: &str) -> u64 {
+    let answer = vrx(demo, "141003-staff-tanaka", &INQUIRE, number).done();
+    answer.unwrap()["provider_log_index"].as_u64().unwrap()
+}
+
+fn history(demo: &Demo, number: &str, more: &[&str]) -> Value {
+    let arguments = [&["officer", "history"], more].concat();
+    vrx(demo, OFFICER, &arguments, number).done().unwrap()
+}
+
+fn entries(history: &Value) -> &Vec<Value> {
+    history["entries"].as_array().unwrap()
+}
+
+fn a_residents_history_is_given_as_json_csv_and_pdf_with_a_proof_of_each_entry(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
+    let number = &demo.numbers("provided")[30];
+    let asked = [ask(&demo, number), ask(&demo, number)];
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (pdf, csv, proofs) = (path("h.pdf"), path("h.csv"), path("proofs"));
+    let files = ["--pdf", &pdf, "--csv", &csv, "--proofs", &proofs];
+    let given = history(&demo, number, &files);
+    assert_eq!(given["registered"], true);
+    assert_eq!(
+        (&given["missing"], &given["proofs"]),
+        (&0.into(), &"proved".into())
+    );
+    let rows = entries(&given);
+    assert_eq!(rows.len(), 3, "two provisions and this reading");
+    for (row, index) in rows.iter().zip(asked) {
+        assert_eq!(row["log_index"], index);
+        assert_eq!(row["counterparty"], YOKOHAMA);
+        assert_eq!(
+            (&row["outcome"], &row["purpose"]),
+            (&"found".into(), &"move-in".into())
+        );
+        assert_eq!(row["consent"]["reference"], "consent-desk-1");
+        assert_eq!(row["legal_basis"], "NBA-19-16");
+        assert!(row["doses"][0]["date"].is_string(), "{row}");
+        assert!(
+            row["cause"].is_null() && row["subject_seq"].is_null(),
+            "{row}"
+        );
+    }
+    assert_eq!(rows[2]["log_index"], given["review_index"]);
+
+    // Each proof stands alone: another tool needs the log's key and nothing else.
+    let key = VerifierKey::parse(&demo.node(FUJISAWA).unwrap().log_vkey).unwrap();
+    for row in rows {
+        let file = format!("{proofs}/{}.tlog-proof", row["log_index"]);
+        let proof = TlogProof::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let leaf = proof.extra.clone().unwrap();
+        assert_eq!(Leaf::decode(&leaf).unwrap().index, proof.index);
+        proof.verify(&leaf_hash(&leaf), &key).unwrap();
+    }
+    let table = std::fs::read_to_string(&csv).unwrap();
+    assert_eq!(table.lines().count(), 4);
+    assert!(
+        table.contains("神奈川県横浜市") && table.contains("転入に伴う"),
+        "{table}"
+    );
+    let printed = std::fs::read(&pdf).unwrap();
+    assert!(printed.starts_with(b"%PDF-"));
+    assert!(printed.len() > 10_000, "the typeface's glyphs are in it");
+    for bytes in [table.as_bytes(), &printed, given.to_string().as_bytes()] {
+        let hit = bytes.windows(12).any(|window| window == number.as_bytes());
+        assert!(!hit, "the number is in an export");
+    }
+    // The reading was an entry about the person: the next one shows it.
+    assert_eq!(entries(&history(&demo, number, &["--internal"])).len(), 4);
+    // A number that is nowhere.
+    let nobody = history(&demo, "123456789018", &[]);
+    assert_eq!(
+        (&nobody["registered"], entries(&nobody).len()),
+        (&false.into(), 0)
+    );
+}
+
+fn an_entry_that_is_not_disclosed_is_nowhere_in_what_the_person_is_given(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
+    let number = &demo.numbers("provided")[31];
+    let (hidden, shown) = (ask(&demo, number), ask(&demo, number));
+    let index = hidden.to_string();
+    let withhold = ["officer", "mark", &index, "withhold", "--document", "K-1"];
+    let no_reason = vrx(&demo, OFFICER, &withhold, "");
+    assert_eq!(no_reason.code, 2, "{}", no_reason.errors);
+    let withhold = [&withhold[..], &["--reason", "1"]].concat();
+    let other = &demo.numbers("provided")[32];
+    assert_eq!(
+        vrx(&demo, OFFICER, &withhold, other).code,
+        2,
+        "another person's"
+    );
+    vrx(&demo, OFFICER, &withhold, number).done().unwrap();
+
+    let given = history(&demo, number, &[]);
+    let indexes: Vec<_> = entries(&given)
+        .iter()
+        .map(|row| row["log_index"].as_u64())
+        .collect();
+    assert_eq!(indexes, [Some(shown), given["review_index"].as_u64()]);
+    assert!(!given.to_string().contains("K-1"));
+    let own = history(&demo, number, &["--internal"]);
+    assert_eq!(entries(&own)[0]["withheld"], 1);
+    let story = vrx(&demo, OFFICER, &["officer", "entry", &index], "")
+        .done()
+        .unwrap();
+    assert_eq!(
+        (&story["proof"], &story["missing"]),
+        (&"proved".into(), &0.into())
+    );
+    let related = story["related"].as_array().unwrap();
+    assert!(
+        related.iter().any(|one| one["relation"] == "mark"),
+        "{story}"
+    );
+
+    let release = ["officer", "mark", &index, "release", "--document", "K-2"];
+    vrx(&demo, OFFICER, &release, number).done().unwrap();
+    let given = history(&demo, number, &[]);
+    assert_eq!(entries(&given)[0]["log_index"], hidden);
+}
+
+fn a_protected_persons_counterparties_are_not_named(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
+    let number = &demo.numbers("protected")[3];
+    let index = ask(&demo, number).to_string();
+    for view in [&[][..], &["--internal"]] {
+        let given = history(&demo, number, view);
+        let row = &entries(&given)[0];
+        assert_eq!(row["counterparty_concealed"], true);
+        assert!(row["counterparty"].is_null() && !row.to_string().contains(YOKOHAMA));
+    }
+    let name = [
+        "officer",
+        "mark",
+        &index,
+        "name-counterparty",
+        "--document",
+        "K-3",
+    ];
+    let marked = vrx(&demo, OFFICER, &name, number).done().unwrap();
+    assert_eq!(marked["officers"], 1, "it takes two");
+    let given = history(&demo, number, &[]);
+    assert_eq!(entries(&given)[0]["counterparty_concealed"], true);
+    let story = vrx(&demo, OFFICER, &["officer", "entry", &index], "")
+        .done()
+        .unwrap();
+    assert_eq!(story["entry"]["counterparty_concealed"], true);
+}
+
+fn a_day_is_shown_signed_off_and_reported_in_the_same_bytes_twice(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
+    ask(&demo, &demo.numbers("provided")[33]);
+    let today = vrx(&demo, OFFICER, &["officer", "day"], "").done().unwrap();
+    assert!(today["kinds"]["exchange"].as_u64().unwrap() >= 1, "{today}");
+    assert_eq!(today["counterparties"][0]["municipality_code"], YOKOHAMA);
+    assert_eq!(
+        (&today["complete"], &today["partial"]),
+        (&false.into(), &false.into())
+    );
+    let days = today["reviews"].as_array().unwrap();
+    let date = days.last().unwrap()["day"].as_str().unwrap().to_owned();
+
+    let review = ["officer", "review", "--date", &date];
+    let signed = vrx(&demo, OFFICER, &review, "").done().unwrap();
+    assert_eq!(
+        (&signed["complete"], &signed["root"].as_str().unwrap().len()),
+        (&false.into(), &64)
+    );
+    let after = vrx(&demo, OFFICER, &["officer", "day", "--date", &date], "")
+        .done()
+        .unwrap();
+    let this = after["reviews"].as_array().unwrap().last().unwrap().clone();
+    let signatures = this["signatures"].as_array().unwrap();
+    assert!(
+        signatures
+            .iter()
+            .any(|one| one["log_index"] == signed["log_index"]),
+        "{this}"
+    );
+    assert_eq!(this["reviewed"], false, "the day isn't over");
+
+    let folder = tempfile::tempdir().unwrap();
+    let size = (signed["log_index"].as_u64().unwrap() + 1).to_string();
+    let mut made = Vec::new();
+    for name in ["one.pdf", "two.pdf"] {
+        let path = folder.path().join(name);
+        let month = &date[..7];
+        let report = ["officer", "report", "--month", month, "--log-size", &size];
+        let report = [&report[..], &["--pdf", path.to_str().unwrap()]].concat();
+        let said = vrx(&demo, OFFICER, &report, "");
+        assert_eq!(said.done().unwrap()["until_index"].to_string(), size);
+        made.push((said.output, std::fs::read(path).unwrap()));
+    }
+    assert!(made[0] == made[1], "the report changed");
+}
+
+fn whoever_is_no_officer_of_the_municipality_learns_nothing(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
+    let number = &demo.numbers("provided")[34];
+    let index = ask(&demo, number).to_string();
+    let calls: [(&[&str], &str); 5] = [
+        (&["officer", "history"], number),
+        (
+            &["officer", "mark", &index, "release", "--document", "K-1"],
+            number,
+        ),
+        (&["officer", "entry", &index], ""),
+        (&["officer", "day"], ""),
+        (&["officer", "review", "--date", "2026-01-01"], ""),
+    ];
+    let address = demo.node(FUJISAWA).unwrap().address.clone();
+    let strangers: [(&str, &[&str]); 3] = [
+        ("142051-staff-tanaka", &[]),
+        ("142051-operator-ito", &[]),
+        // Another municipality's officer, at this municipality's node.
+        (
+            "141003-officer-mori",
+            &["--address", &address, "--municipality-code", FUJISAWA],
+        ),
+    ];
+    for (profile, more) in strangers {
+        for (call, input) in calls {
+            let ended = vrx(&demo, profile, &[more, call].concat(), input);
+            // The node hangs up on a foreign certificate; whether the client reads why first is a matter of time.
+            let refused = ended.code == 77 || (!more.is_empty() && ended.code == 69);
+            assert!(
+                refused,
+                "{profile} {call:?}: {} {}",
+                ended.code, ended.errors
+            );
+            assert_eq!(ended.output, "", "{profile} {call:?}");
+            assert!(!ended.errors.contains(number.as_str()));
+        }
+    }
+    assert_eq!(entries(&history(&demo, number, &[])).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_taken_out_of_the_middle_shows_loudly_and_the_rest_is_still_given() {
+    let mut demo = Demo::start(200).unwrap();
+    let number = demo.numbers("provided")[5].clone();
+    let asked: Vec<u64> = (0..3).map(|_| ask(&demo, &number)).collect();
+    demo.signal(FUJISAWA, "TERM").unwrap();
+    demo.wait_ended(FUJISAWA).await.unwrap();
+    {
+        // What someone with the database could do: the leaf has to stay, or the log's root would tell at once.
+        let state = demo.node(FUJISAWA).unwrap().state_dir.join(FUJISAWA);
+        let database = rusqlite::Connection::open(state.join("vrx.db")).unwrap();
+        let emptied = database.execute(
+            "UPDATE log_entry SET opening_key = x'', opening = x'', subject = randomblob(32) WHERE idx = ?1",
+            [i64::try_from(asked[1]).unwrap()],
+        );
+        assert_eq!(emptied.unwrap(), 1);
+    }
+    demo.restart(FUJISAWA).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("h.csv");
+    let arguments = ["officer", "history", "--csv", csv.to_str().unwrap()];
+    let ended = vrx(&demo, OFFICER, &arguments, &number);
+    assert_eq!(ended.code, 1, "{}", ended.errors);
+    assert!(
+        ended.errors.contains("1 件欠けています"),
+        "{}",
+        ended.errors
+    );
+    let given = ended.json().unwrap();
+    assert_eq!(given["missing"], 1);
+    let told: Vec<_> = entries(&given)
+        .iter()
+        .map(|part| (part["kind"].as_str().unwrap(), part["log_index"].as_u64()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("exchange", Some(asked[0])),
+            ("gap", None),
+            ("exchange", Some(asked[2])),
+            ("desk", given["review_index"].as_u64())
+        ]
+    );
+    let gap = &entries(&given)[1];
+    assert_eq!(
+        (&gap["last_index"], &gap["erased"]),
+        (&asked[1].into(), &true.into())
+    );
+    assert!(std::fs::read_to_string(&csv).unwrap().contains("欠落"));
+    let index = asked[2].to_string();
+    let story = vrx(&demo, OFFICER, &["officer", "entry", &index], "");
+    assert_eq!(story.code, 1, "{}", story.errors);
+}
