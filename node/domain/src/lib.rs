@@ -28,6 +28,7 @@ mod member;
 mod municipality;
 mod outcome;
 mod person;
+mod retention;
 mod time;
 mod voucher;
 
@@ -37,7 +38,7 @@ pub use dose::{
 };
 pub use identity::{Caller, IdentityError, Role, SpiffeId, spki_der};
 pub use ids::{
-    DoseId, EntryId, IdError, ImportId, InquiryId, LegalBasis, PersonId, Reference, RequestId,
+    DoseId, EntryId, ErasureId, IdError, ImportId, InquiryId, LegalBasis, PersonId, Reference, RequestId,
     Tenant, TenantId,
 };
 pub use individual_number::{IndividualNumber, NumberError};
@@ -48,5 +49,9 @@ pub use member::{Member, Members, MembersError};
 pub use municipality::{CodeError, MunicipalityCode, PlaceCode};
 pub use outcome::{Cause, Outcome, WithheldCause};
 pub use person::{AddresseeNumber, Person, PersonError, PersonalText, Protection, Sex};
+pub use retention::{
+    CeasedYears, DoseYears, FINAL_DAYS, Hold, HoldGround, OpeningYears, RecordSpan, RetentionError,
+    RetentionPolicy, Years,
+};
 pub use time::{Clock, Date, DateError, Random, UnixMillis};
 pub use voucher::{VoucherError, VoucherLine, VoucherNumber};

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
-use crate::{LogStore, PersonStore, ReceiptStore, RegistryStore, StorageError};
+use crate::{LogStore, PersonStore, ReceiptStore, RegistryStore, RetentionStore, StorageError};
 
 /// One tenant's database.
 #[async_trait]
-pub trait TenantStore: LogStore + PersonStore + RegistryStore + ReceiptStore {
+pub trait TenantStore: LogStore + PersonStore + RegistryStore + ReceiptStore + RetentionStore {
     /// Writes what is still in memory and lets the database go. Every later call is [`StorageError::Closed`].
     async fn close(&self) -> Result<(), StorageError>;
 

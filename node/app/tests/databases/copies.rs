@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vrx_crypto::Keyring;
 use vrx_domain::{InquiryId, MunicipalityCode, Random, Tenant, TenantId, UnixMillis};
-use vrx_storage::conformance::{Fixture, Seeded, dose_row, number, receipts, row};
+use vrx_storage::conformance::{Fixture, Seeded, dose_row, number, receipts, retention, row};
 use vrx_storage::copy::{
     LOG_ENTRY, Row, TABLES, TENANT_META, TenantSink, TenantSource, Value, compare, copy,
 };
@@ -13,7 +13,7 @@ use vrx_storage::postgres::{
 };
 use vrx_storage::{
     AppendError, BatchItem, Change, ImportKind, InquiryRecord, LogStore, Lookup, NotCommitted,
-    PeerCheckpoint, PersonStore, RegistryStore, SqliteOptions, SqliteReplacement, SqliteSource,
+    PeerCheckpoint, PersonStore, RegistryStore, RetentionStore, SqliteOptions, SqliteReplacement, SqliteSource,
     SqliteTenant, StorageError,
 };
 use vrx_testkit::postgres::TestDatabase;
@@ -74,6 +74,14 @@ impl Filled {
             Change::keep_receipt(receipts::receipt(1)),
             Change::recover_entry(receipts::recovered(8, 9)),
             Change::recovery_answered(receipts::answer("141003")),
+        ] {
+            fixture.commit(change).await.unwrap();
+        }
+        let persons = store.spans(None, 2).await.unwrap();
+        let listed = persons.iter().map(|person| person.id).collect();
+        for change in [
+            Change::propose_erasure(retention::run(0), listed),
+            Change::place_hold(retention::hold(persons[0].id)),
         ] {
             fixture.commit(change).await.unwrap();
         }

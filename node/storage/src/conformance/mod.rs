@@ -17,6 +17,7 @@ pub mod log;
 pub mod lookups;
 pub mod receipts;
 pub mod register;
+pub mod retention;
 pub mod sharing;
 
 pub use fixture::{
@@ -79,6 +80,15 @@ macro_rules! conformance_suite {
             a_lost_entry_is_entered_again_once,
             of_two_that_enter_one_lost_entry_in_a_batch_one_is_refused,
             a_members_answer_is_remembered_once,
+        );
+        $crate::conformance_suite!($fresh, retention:
+            an_erasure_takes_whoever_is_due_and_nobody_else,
+            whoever_is_on_hold_stays_and_a_hold_can_come_too_late,
+            an_erasure_is_approved_once_and_by_another_officer,
+            a_step_that_is_run_again_does_nothing_more,
+            what_was_prepared_before_a_person_was_taken_conflicts,
+            whoever_came_back_before_their_turn_stays,
+            a_blanked_opening_leaves_its_leaf_and_nobodys_history,
         );
         $crate::conformance_suite!($fresh, sharing:
             two_handles_append_to_one_order,

@@ -1,12 +1,12 @@
 //! A copy as one stream of bytes: what a backup encrypts.
 //!
 //! ```text
-//! "vrx-copy" | format u8 = 2 | municipality code u32 | tenant uuid 16
+//! "vrx-copy" | format u8 = 3 | municipality code u32 | tenant uuid 16
 //! frames: 1 | table u8 | rows u32 | length u32 | the rows' bytes
 //! end:    2 | for each table in their order: rows u64
 //! ```
-//! Nothing follows the end, and a stream without it isn't a copy. Integers are big-endian. A stream of format 1, which the version
-//! before wrote, is read too: it has fewer tables.
+//! Nothing follows the end, and a stream without it isn't a copy. Integers are big-endian. A stream of an earlier format is read
+//! too: it has fewer tables.
 
 use std::io::{self, Read, Write};
 
@@ -16,7 +16,7 @@ use super::row::{Malformed, Row, take};
 use super::tables::{LAST_OF_FORMAT, TABLES, Table};
 
 const MAGIC: &[u8; 8] = b"vrx-copy";
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 const ROWS: u8 = 1;
 const END: u8 = 2;
 /// Most bytes of one frame: what a reader has to hold of a stream that anybody may have written.

@@ -20,7 +20,7 @@ use crate::scene::{Scene, start};
 const OTHER: &str = "141003";
 
 /// Every statement that a serving node runs, by its name.
-const STATEMENTS: [&str; 38] = [
+const STATEMENTS: [&str; 39] = [
     "add_batch",
     "add_dose_revisions",
     "add_inquiry",
@@ -48,6 +48,7 @@ const STATEMENTS: [&str; 38] = [
     "persons",
     "persons_by_tags",
     "persons_of_tags",
+    "persons_stand",
     "put_import",
     "receipts",
     "recover_entry",
@@ -200,6 +201,7 @@ fn is_single(relation: &str) -> bool {
         "canary",
         "lost_log",
         "recovery_answer",
+        "erasure_person",
     ]
     .contains(&relation)
 }
