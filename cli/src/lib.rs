@@ -67,6 +67,9 @@ enum Command {
     /// 提供記録を確認する (個人情報保護担当) / read and verify the provision log (privacy officer)
     #[command(subcommand)]
     Log(command::log::Command),
+    /// 保管期間と消去 (個人情報保護担当) / retention and erasure (privacy officer)
+    #[command(subcommand)]
+    Retention(command::retention::Command),
     Demo(demo::Args),
 }
 
@@ -109,6 +112,9 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Inquire(args) => command::inquire::run(args, &cli.connection, &output).await,
         Command::Adopt(args) => command::adopt::run(args, &cli.connection, &output).await,
         Command::Log(command) => command::log::run(command, &cli.connection, &output).await,
+        Command::Retention(command) => {
+            command::retention::run(command, &cli.connection, &output).await
+        }
         Command::Demo(args) => demo::run(args, &output).await,
     }
 }

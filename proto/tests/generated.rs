@@ -8,7 +8,14 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 5] = ["common", "exchange", "registry", "audit", "receipt"];
+const FILES: [&str; 6] = [
+    "common",
+    "exchange",
+    "registry",
+    "audit",
+    "receipt",
+    "retention",
+];
 
 fn crate_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -4,4 +4,5 @@ pub(crate) mod adopt;
 pub(crate) mod import;
 pub(crate) mod inquire;
 pub(crate) mod log;
+pub(crate) mod retention;
 pub(crate) mod sample;

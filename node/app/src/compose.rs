@@ -19,6 +19,7 @@ use vrx_storage::{
     LogStore, PersonStore, PostgresCluster, ReceiptStore, RegistryStore, TenantStore,
 };
 
+use crate::backup::DestroyedFile;
 use crate::clock::SystemClock;
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
@@ -118,7 +119,13 @@ impl Node {
                 Failure::internal(format!("{} has no certificate", settings.code))
             })?;
             let policy = policy(config, settings);
-            services.push(Arc::new(tenant.services(policy, own.clone(), &shared)));
+            let destroyed = DestroyedFile::new(&config.keyring_dir, tenant.tenant);
+            services.push(Arc::new(tenant.services(
+                policy,
+                own.clone(),
+                destroyed,
+                &shared,
+            )));
         }
         Ok(Self {
             open,
@@ -175,6 +182,7 @@ impl OpenTenant {
         &self,
         policy: TenantPolicy,
         own: Caller,
+        destroyed: DestroyedFile,
         shared: &Arc<NodeServices>,
     ) -> TenantServices {
         let persons: Arc<dyn PersonStore> = self.store.clone();
@@ -188,6 +196,8 @@ impl OpenTenant {
             persons,
             registry,
             receipts,
+            retention: self.store.clone(),
+            destroyed: Arc::new(destroyed),
             log: Arc::clone(&self.log),
             refusals: Arc::new(Refusals::new(Arc::clone(&self.log), clock, own)),
             node: Arc::clone(shared),
@@ -247,6 +257,7 @@ fn policy(config: &Config, tenant: &TenantConfig) -> TenantPolicy {
         automatic_only_after_move_out: tenant.automatic_only_after_move_out,
         allow_hard_to_obtain: tenant.allow_hard_to_obtain,
         inquiry_retention: config.limits.inquiry_retention,
+        retention: tenant.retention,
     }
 }
 

@@ -58,6 +58,7 @@ pub mod clock;
 pub mod command;
 pub mod compose;
 pub mod config;
+pub mod erase;
 pub mod failure;
 pub mod hardening;
 pub mod init;

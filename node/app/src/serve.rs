@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use vrx_provision_log::{Deadline, MissingKept};
 use vrx_services::jobs::Jobs;
 use vrx_services::receipts::Recovery;
+use vrx_services::retention::Erasures;
 use vrx_transport::{
     Limits, MetricsText, PeerClient, ProstAnswerCodec, Readiness, Served, Shutdown, TenantFiles,
     TlsFiles, TlsMaterial, Traffic, serve_metrics,
@@ -127,6 +128,7 @@ async fn live(
     let canaries = tokio::spawn(canaries.keep_singing(readiness.clone(), shutdown.soft.clone()));
     let jobs = Jobs::start(Arc::clone(&node.tenants));
     let recovery = Recovery::start(Arc::clone(&node.tenants));
+    let erasures = Erasures::start(Arc::clone(&node.tenants));
     let served = Served {
         material,
         limits: limits(config),
@@ -164,6 +166,7 @@ async fn live(
     };
     shutdown.soft.cancel();
     recovery.shutdown().await;
+    erasures.shutdown().await;
     // No more calls come in; the last counts of refusals become entries before the log closes.
     jobs.shutdown().await;
     if canaries.await.is_err() {

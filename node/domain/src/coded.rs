@@ -33,9 +33,7 @@ pub(crate) use coded_enum;
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        ConsentMethod, DoseStatus, EntryKind, HoldGround, IdentityDocument, Purpose, Sex,
-    };
+    use crate::{ConsentMethod, DoseStatus, EntryKind, HoldGround, IdentityDocument, Purpose, Sex};
 
     #[test]
     fn every_code_leads_back_to_its_variant_and_zero_to_none() {

@@ -38,8 +38,8 @@ pub use dose::{
 };
 pub use identity::{Caller, IdentityError, Role, SpiffeId, spki_der};
 pub use ids::{
-    DoseId, EntryId, ErasureId, IdError, ImportId, InquiryId, LegalBasis, PersonId, Reference, RequestId,
-    Tenant, TenantId,
+    DoseId, EntryId, ErasureId, IdError, ImportId, InquiryId, LegalBasis, PersonId, Reference,
+    RequestId, Tenant, TenantId,
 };
 pub use individual_number::{IndividualNumber, NumberError};
 pub use inquiry::{

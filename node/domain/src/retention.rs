@@ -115,9 +115,7 @@ impl RetentionPolicy {
     pub fn has_ended(&self, span: &RecordSpan, today: Date) -> bool {
         let over = |day: Date, years| day.plus_years(years).is_some_and(|end| end < today);
         span.ceased.is_some_and(|day| over(day, self.ceased.get()))
-            && span
-                .last_dose
-                .is_none_or(|day| over(day, self.doses.get()))
+            && span.last_dose.is_none_or(|day| over(day, self.doses.get()))
     }
 
     /// Whether a person's records are to be erased.

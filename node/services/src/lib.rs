@@ -35,6 +35,7 @@ pub mod receipts;
 mod record;
 pub mod refusals;
 pub mod registry;
+pub mod retention;
 pub mod tenants;
 #[cfg(test)]
 mod testing;

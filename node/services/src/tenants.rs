@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use vrx_crypto::Keyring;
 use vrx_domain::{Clock, Members, MunicipalityCode, Random, Tenant};
 use vrx_provision_log::ProvisionLog;
-use vrx_storage::{PersonStore, ReceiptStore, RegistryStore};
+use vrx_storage::{PersonStore, ReceiptStore, RegistryStore, RetentionStore};
 
 use crate::{
     error::ServiceError,
     policy::TenantPolicy,
     ports::{AnswerCodec, PeerExchange},
     refusals::Refusals,
+    retention::DestroyedList,
 };
 
 /// What all tenants of a node share: time, randomness, encodings, the way out, the members.
@@ -42,6 +43,10 @@ pub struct TenantServices {
     pub registry: Arc<dyn RegistryStore>,
     /// Receipts of others' answers, and how far a recovery of the own log is.
     pub receipts: Arc<dyn ReceiptStore>,
+    /// What is due to be erased, what is exempt, and the erasures.
+    pub retention: Arc<dyn RetentionStore>,
+    /// The list of what was destroyed, outside its database.
+    pub destroyed: Arc<dyn DestroyedList>,
     /// The one writer of its provision log.
     pub log: Arc<ProvisionLog>,
     /// Entries and counts of refused calls.

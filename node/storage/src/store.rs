@@ -6,7 +6,9 @@ use crate::{LogStore, PersonStore, ReceiptStore, RegistryStore, RetentionStore, 
 
 /// One tenant's database.
 #[async_trait]
-pub trait TenantStore: LogStore + PersonStore + RegistryStore + ReceiptStore + RetentionStore {
+pub trait TenantStore:
+    LogStore + PersonStore + RegistryStore + ReceiptStore + RetentionStore
+{
     /// Writes what is still in memory and lets the database go. Every later call is [`StorageError::Closed`].
     async fn close(&self) -> Result<(), StorageError>;
 

@@ -16,6 +16,7 @@
 mod clock;
 pub mod faulty_log_store;
 mod link;
+mod listed;
 mod peers;
 pub mod postgres;
 mod random;
@@ -23,6 +24,7 @@ mod tenant;
 
 pub use clock::FakeClock;
 pub use link::{Link, LinkState};
+pub use listed::ListedInMemory;
 pub use peers::NoPeers;
 pub use random::SeededRandom;
 pub use tenant::TestTenant;

@@ -18,6 +18,7 @@ use vrx_storage::{
 use vrx_transport::ProstAnswerCodec;
 
 use crate::clock::FakeClock;
+use crate::listed::ListedInMemory;
 use crate::peers::NoPeers;
 use crate::random::SeededRandom;
 
@@ -243,6 +244,8 @@ impl TestTenant {
             persons,
             registry,
             receipts,
+            retention: store.clone(),
+            destroyed: Arc::new(ListedInMemory::default()),
             refusals: Arc::new(Refusals::new(Arc::clone(&log), time, own)),
             log,
             node: Arc::new(node),

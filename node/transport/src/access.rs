@@ -12,6 +12,7 @@ pub(crate) enum Service {
     Registry,
     Audit,
     Receipt,
+    Retention,
     Health,
 }
 
@@ -24,6 +25,7 @@ impl Service {
             "vrx.v1.RegistryService" => Service::Registry,
             "vrx.v1.AuditService" => Service::Audit,
             "vrx.v1.ReceiptService" => Service::Receipt,
+            "vrx.v1.RetentionService" => Service::Retention,
             "grpc.health.v1.Health" => Service::Health,
             _ => return None,
         };
@@ -35,7 +37,7 @@ impl Service {
         match self {
             Service::Exchange | Service::Receipt => role == Role::Exchange,
             Service::Registry => role == Role::Staff,
-            Service::Audit => role == Role::Officer,
+            Service::Audit | Service::Retention => role == Role::Officer,
             Service::Health => true,
         }
     }
@@ -116,6 +118,7 @@ mod tests {
             assert_eq!(Service::Receipt.admits(role), role == Role::Exchange);
             assert_eq!(Service::Registry.admits(role), role == Role::Staff);
             assert_eq!(Service::Audit.admits(role), role == Role::Officer);
+            assert_eq!(Service::Retention.admits(role), role == Role::Officer);
             assert!(Service::Health.admits(role));
         }
     }

@@ -23,6 +23,7 @@ use crate::{
 
 use answer::{advise, answer_json};
 pub(crate) use answer::{outcome_label, receipt_json, show};
+pub(crate) use number::read_number;
 
 /// 転入者の接種記録を他市区町村に照会する / ask another municipality about a person who moved in
 ///
@@ -98,7 +99,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let profile = Profile::resolve(connection)?;
     let former = parse_former(&args.from)?;
-    let number = number::read_number(args.number_file.as_deref())?;
+    let number = read_number(args.number_file.as_deref())?;
     let answer = inquire(
         connect(&profile).await?,
         &profile,

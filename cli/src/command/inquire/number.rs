@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 
 /// Reads one number and checks its digits.
-pub(super) fn read_number(file: Option<&Path>) -> Result<IndividualNumber, Failure> {
+pub(crate) fn read_number(file: Option<&Path>) -> Result<IndividualNumber, Failure> {
     let text = match file {
         Some(path) => read_line(
             &mut std::fs::File::open(path)

@@ -14,7 +14,7 @@ use crate::{
 };
 use entries::entry_json;
 pub(crate) use entries::{ListArgs, list, show_entries};
-pub(crate) use verify::verify;
+pub(crate) use verify::{key as verifier_key, verify};
 
 /// 提供記録の確認 / the provision log.
 #[derive(clap::Subcommand, Debug)]

@@ -208,7 +208,7 @@ fn no_receipt() -> Failure {
 }
 
 /// The verifier key that the profile names.
-pub(super) fn key(profile: &Profile) -> Result<Option<VerifierKey>, Failure> {
+pub(crate) fn key(profile: &Profile) -> Result<Option<VerifierKey>, Failure> {
     profile
         .log_vkey
         .as_deref()

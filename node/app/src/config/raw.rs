@@ -61,6 +61,27 @@ pub(super) struct RawTenant {
     pub(super) automatic_only_after_move_out: bool,
     #[serde(default)]
     pub(super) allow_hard_to_obtain: bool,
+    #[serde(default)]
+    pub(super) retention: RawRetention,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRetention {
+    pub(super) years_after_last_dose: u32,
+    pub(super) years_after_ceasing: u32,
+    pub(super) years_of_openings: u32,
+}
+
+impl Default for RawRetention {
+    fn default() -> Self {
+        let policy = vrx_domain::RetentionPolicy::default();
+        Self {
+            years_after_last_dose: policy.doses().get(),
+            years_after_ceasing: policy.ceased().get(),
+            years_of_openings: policy.openings().get(),
+        }
+    }
 }
 
 fn yes() -> bool {

@@ -13,8 +13,8 @@ use vrx_storage::postgres::{
 };
 use vrx_storage::{
     AppendError, BatchItem, Change, ImportKind, InquiryRecord, LogStore, Lookup, NotCommitted,
-    PeerCheckpoint, PersonStore, RegistryStore, RetentionStore, SqliteOptions, SqliteReplacement, SqliteSource,
-    SqliteTenant, StorageError,
+    PeerCheckpoint, PersonStore, RegistryStore, RetentionStore, SqliteOptions, SqliteReplacement,
+    SqliteSource, SqliteTenant, StorageError,
 };
 use vrx_testkit::postgres::TestDatabase;
 

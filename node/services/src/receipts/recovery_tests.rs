@@ -151,6 +151,8 @@ fn with_lost(tenant: &Arc<TenantServices>, lost: &LostLog, is_away: bool) -> Arc
             log: lost.clone(),
             is_away: AtomicBool::new(is_away),
         }),
+        retention: Arc::clone(&tenant.retention),
+        destroyed: Arc::clone(&tenant.destroyed),
         log: Arc::clone(&tenant.log),
         refusals: Arc::clone(&tenant.refusals),
         node: Arc::clone(&tenant.node),

@@ -32,6 +32,7 @@ use crate::{
     },
     receipts::{ListReceipts, list_receipts},
     refusals::Refusals,
+    retention::{Destroyed, DestroyedList, NotListed},
     registry::{
         ImportEvent, ImportRequest, ImportSummary, InquireRequest, approve_import, import_doses,
         import_persons,
@@ -171,6 +172,18 @@ pub(crate) struct World {
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) line: Arc<Line>,
     _folder: tempfile::TempDir,
+}
+
+/// A list of what was destroyed, in memory.
+#[derive(Default)]
+pub(crate) struct Listed(pub(crate) Mutex<Vec<Destroyed>>);
+
+#[async_trait]
+impl DestroyedList for Listed {
+    async fn add(&self, destroyed: &[Destroyed]) -> Result<(), NotListed> {
+        self.0.lock().extend(destroyed);
+        Ok(())
+    }
 }
 
 struct Parts {
@@ -365,7 +378,9 @@ impl Parts {
             keyring: self.keyring,
             persons: Arc::clone(&self.store) as _,
             registry: Arc::clone(&self.store) as _,
-            receipts: self.store as _,
+            receipts: Arc::clone(&self.store) as _,
+            retention: self.store as _,
+            destroyed: Arc::new(Listed::default()),
             log: self.log,
             refusals: Arc::new(refusals),
             node: Arc::clone(node),

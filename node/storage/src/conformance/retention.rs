@@ -312,8 +312,15 @@ pub async fn a_blanked_opening_leaves_its_leaf_and_nobodys_history(fixture: &Fix
         assert_eq!(after.opening.is_empty(), blanked);
         assert_eq!(after.subject != before.subject, blanked);
     }
-    assert_eq!(fixture.store.subject_head(fixture.subject(1)).await, Ok(None));
-    let other = fixture.store.subject_head(fixture.subject(2)).await.unwrap();
+    assert_eq!(
+        fixture.store.subject_head(fixture.subject(1)).await,
+        Ok(None)
+    );
+    let other = fixture
+        .store
+        .subject_head(fixture.subject(2))
+        .await
+        .unwrap();
     assert_eq!(other.map(|head| head.last_index), Some(1));
     let run = stage(fixture).await;
     assert_eq!((run.stage, run.done.openings), (ErasureStage::Rewriting, 2));

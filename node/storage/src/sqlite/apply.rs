@@ -6,8 +6,8 @@ use vrx_crypto::{Context, Keyring};
 use vrx_domain::{ImportId, Random, UnixMillis};
 
 use super::receipts;
-use super::retention;
 use super::register::import;
+use super::retention;
 use super::sql::{Sql, failure, int, is_conflict};
 use crate::body::encode_import;
 use crate::change::{Chunk, Op, SealedInquiry};

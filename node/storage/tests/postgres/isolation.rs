@@ -339,10 +339,19 @@ async fn what_an_erasure_may_do_reaches_claimed_persons_of_the_set_tenant_alone(
     let destroy = format!("SELECT destroy_person_keys(ARRAY[decode('{person}', 'hex')])");
     for tenant in [OTHER, ""] {
         as_node(&scene, tenant, &destroy).unwrap();
-        as_node(&scene, tenant, "SELECT blank_openings(ARRAY[0], ARRAY[decode(repeat('01', 32), 'hex')])").unwrap();
+        as_node(
+            &scene,
+            tenant,
+            "SELECT blank_openings(ARRAY[0], ARRAY[decode(repeat('01', 32), 'hex')])",
+        )
+        .unwrap();
     }
     assert_eq!(count("person"), before[0]);
-    assert!(!ours.store.entries(0, 1).await.unwrap()[0].opening.is_empty());
+    assert!(
+        !ours.store.entries(0, 1).await.unwrap()[0]
+            .opening
+            .is_empty()
+    );
     as_node(&scene, "142051", &destroy).unwrap();
     assert_eq!(count("person"), before[0] - 1);
     // Nor is anybody else let at them.

@@ -4,6 +4,7 @@
 //! - [`exchange`]: `QueryRecords`, the busy one, on [`unary`].
 //! - [`registry`] and [`audit`]: what staff and officers call, on tonic's generated servers.
 //! - [`receipts`]: what another member's node asks for after it lost entries, on tonic's generated server.
+//! - [`retention`]: what officers plan, propose and approve of erasures, on tonic's generated server.
 //! - [`import`]: a file on its way in.
 //! - [`health`]: readiness, as the app last found it.
 
@@ -15,4 +16,5 @@ pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod receipts;
 pub(crate) mod registry;
+pub(crate) mod retention;
 pub(crate) mod unary;

@@ -24,9 +24,7 @@ use crate::retention::{
 };
 use crate::sealed::{approved, open_span};
 
-pub(super) use changes::{
-    approve, check_unclaimed, lift_hold, place_hold, propose, record,
-};
+pub(super) use changes::{approve, check_unclaimed, lift_hold, place_hold, propose, record};
 pub use owner::Rewritten;
 use read::{bytes, holds, listed, persons, persons_after, put_run, run, runs};
 
@@ -106,9 +104,17 @@ impl PostgresTenant {
         set_step(session, self.key, &claimed, 1).await?;
         let erase = statement("-- erase_tags\nSELECT erase_tags($1, $2, $3, $4)")
             .bind(tags.iter().map(|row| row.kind as i16).collect::<Vec<_>>())
-            .bind(tags.iter().map(|row| i64::from(row.key.0)).collect::<Vec<_>>())
+            .bind(
+                tags.iter()
+                    .map(|row| i64::from(row.key.0))
+                    .collect::<Vec<_>>(),
+            )
             .bind(tags.iter().map(|row| row.tag.0).collect::<Vec<_>>())
-            .bind(tags.iter().map(|row| *row.person.as_bytes()).collect::<Vec<_>>());
+            .bind(
+                tags.iter()
+                    .map(|row| *row.person.as_bytes())
+                    .collect::<Vec<_>>(),
+            );
         execute(session, erase).await?;
         let unlist = statement(
             "-- unlist_from_erasure

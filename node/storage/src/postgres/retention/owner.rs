@@ -54,9 +54,18 @@ impl PostgresOwner {
         if waiting.is_empty() {
             return Ok(Rewritten::Nothing);
         }
-        for table in ["person", "person_tag", "person_revision", "dose_revision", "log_entry"] {
-            self.run(&format!("VACUUM (FULL, ANALYZE) {}", partition(table, code)))
-                .await?;
+        for table in [
+            "person",
+            "person_tag",
+            "person_revision",
+            "dose_revision",
+            "log_entry",
+        ] {
+            self.run(&format!(
+                "VACUUM (FULL, ANALYZE) {}",
+                partition(table, code)
+            ))
+            .await?;
         }
         // Tables of all tenants: small ones.
         for table in ["hold", "erasure_person", "erasure_run"] {

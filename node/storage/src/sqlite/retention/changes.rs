@@ -3,16 +3,20 @@
 use vrx_domain::{ErasureId, PersonId, UnixMillis};
 
 use super::read::{put_run, run, runs};
+use crate::ChangeError;
 use crate::change::Chunk;
 use crate::retention::{
     AT_OPENINGS, ErasureRun, ErasureStage, HoldRecord, TAKEN, TOO_LATE, seal_hold, seal_run,
 };
-use crate::ChangeError;
 use crate::sqlite::apply::{Applier, NotApplied, inserted};
 use crate::sqlite::sql::{Sql, failure, reading};
 
 /// Nobody in a chunk may have been erased, or be about to be, since it was prepared. Where nothing was ever erased nobody was.
-pub(in crate::sqlite) fn check_unclaimed(sql: &Sql, tenant: i64, chunk: &Chunk) -> Result<(), NotApplied> {
+pub(in crate::sqlite) fn check_unclaimed(
+    sql: &Sql,
+    tenant: i64,
+    chunk: &Chunk,
+) -> Result<(), NotApplied> {
     let ever = sql.row(
         "erasure_run",
         "-- erasures_ever

@@ -20,14 +20,10 @@ use super::tenant::{SqliteTenant, blocking};
 use super::writer::Writer;
 use crate::StorageError;
 use crate::decoys::DECOY_IMPORT;
-use crate::retention::{
-    Claimed, ErasureRun, ErasureStage, HoldRecord, PersonSpan, RetentionStore,
-};
+use crate::retention::{Claimed, ErasureRun, ErasureStage, HoldRecord, PersonSpan, RetentionStore};
 use crate::sealed::{inconsistent, open_span};
 
-pub(super) use changes::{
-    approve, check_unclaimed, lift_hold, place_hold, propose, record,
-};
+pub(super) use changes::{approve, check_unclaimed, lift_hold, place_hold, propose, record};
 use read::{holds, key_rows, runs, sealed_span};
 use steps::Step;
 
@@ -116,9 +112,10 @@ impl SqliteRewriting {
             let sql = Sql::open(&folder.database(), Access::Write, Arc::default())?;
             let key = i64::from(tenant.code.as_u32());
             let runs = runs(&sql, key, &keyring)?;
-            let Some(run) = runs.iter().find(|run| {
-                run.stage == ErasureStage::Rewriting && run.rewritten_at.is_none()
-            }) else {
+            let Some(run) = runs
+                .iter()
+                .find(|run| run.stage == ErasureStage::Rewriting && run.rewritten_at.is_none())
+            else {
                 return Ok(false);
             };
             sql.connection()
@@ -175,10 +172,8 @@ impl RetentionStore for SqliteTenant {
         today: Date,
     ) -> Result<Claimed, StorageError> {
         let id = self.options.tenant.id;
-        self.write(move |writer| {
-            writer.erase(id, |step, sql| step.claim(sql, run, policy, today))
-        })
-        .await
+        self.write(move |writer| writer.erase(id, |step, sql| step.claim(sql, run, policy, today)))
+            .await
     }
 
     async fn destroy_keys(&self, persons: &[PersonId]) -> Result<(), StorageError> {
@@ -204,9 +199,7 @@ impl RetentionStore for SqliteTenant {
             // What is in memory of subjects' heads stands in the table first: there they are taken out.
             let (tenant, size) = (writer.tenant, writer.size);
             writer.heads.flush(&writer.sql, tenant, size)?;
-            writer.erase(id, |step, sql| {
-                step.blank_openings(sql, run, &places, next)
-            })
+            writer.erase(id, |step, sql| step.blank_openings(sql, run, &places, next))
         })
         .await
     }
@@ -217,7 +210,9 @@ impl RetentionStore for SqliteTenant {
             if !writer.rewrite()? {
                 return Ok(false);
             }
-            writer.erase(id, |step, sql| set_rewritten(sql, step.applier.tenant, run, now))?;
+            writer.erase(id, |step, sql| {
+                set_rewritten(sql, step.applier.tenant, run, now)
+            })?;
             Ok(true)
         })
         .await

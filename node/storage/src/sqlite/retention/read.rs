@@ -11,7 +11,11 @@ use crate::sealed::{
 use crate::sqlite::apply::Applier;
 use crate::sqlite::sql::{Sql, failure, unsigned};
 
-pub(super) fn runs(sql: &Sql, tenant: i64, keyring: &Keyring) -> Result<Vec<ErasureRun>, StorageError> {
+pub(super) fn runs(
+    sql: &Sql,
+    tenant: i64,
+    keyring: &Keyring,
+) -> Result<Vec<ErasureRun>, StorageError> {
     let rows = sql.rows(
         "erasure_run",
         "-- erasures
@@ -54,7 +58,11 @@ pub(super) fn put_run(applier: &Applier, sql: &Sql, run: &ErasureRun) -> Result<
     )
 }
 
-pub(super) fn holds(sql: &Sql, tenant: i64, keyring: &Keyring) -> Result<Vec<HoldRecord>, StorageError> {
+pub(super) fn holds(
+    sql: &Sql,
+    tenant: i64,
+    keyring: &Keyring,
+) -> Result<Vec<HoldRecord>, StorageError> {
     let rows: Vec<(PersonId, Vec<u8>)> = sql.rows(
         "hold",
         "-- holds
@@ -111,7 +119,11 @@ pub(super) fn key_row(
     )
 }
 
-pub(super) fn sealed_span(sql: &Sql, tenant: i64, person: PersonKeyRow) -> Result<SealedSpan, StorageError> {
+pub(super) fn sealed_span(
+    sql: &Sql,
+    tenant: i64,
+    person: PersonKeyRow,
+) -> Result<SealedSpan, StorageError> {
     let id = person.id;
     let revisions = sql.rows(
         "person_revision",
@@ -159,7 +171,12 @@ pub(super) fn listed(sql: &Sql, tenant: i64, step: u8) -> Result<Vec<PersonId>, 
     )
 }
 
-pub(super) fn set_step(sql: &Sql, tenant: i64, persons: &[PersonId], step: u8) -> Result<(), StorageError> {
+pub(super) fn set_step(
+    sql: &Sql,
+    tenant: i64,
+    persons: &[PersonId],
+    step: u8,
+) -> Result<(), StorageError> {
     let rows = persons
         .iter()
         .map(|person| (tenant, person.as_bytes(), step));
@@ -172,7 +189,12 @@ pub(super) fn set_step(sql: &Sql, tenant: i64, persons: &[PersonId], step: u8) -
 }
 
 /// Runs one statement for each person.
-pub(super) fn each(sql: &Sql, tenant: i64, text: &str, persons: &[PersonId]) -> Result<(), StorageError> {
+pub(super) fn each(
+    sql: &Sql,
+    tenant: i64,
+    text: &str,
+    persons: &[PersonId],
+) -> Result<(), StorageError> {
     let rows = persons.iter().map(|person| (tenant, person.as_bytes()));
     sql.run_each(text, rows).map_err(failure)
 }
