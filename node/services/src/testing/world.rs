@@ -32,11 +32,11 @@ use crate::{
     },
     receipts::{ListReceipts, list_receipts},
     refusals::Refusals,
-    retention::{Destroyed, DestroyedList, NotListed},
     registry::{
         ImportEvent, ImportRequest, ImportSummary, InquireRequest, approve_import, import_doses,
         import_persons,
     },
+    retention::{Destroyed, DestroyedList, NotListed},
 };
 
 pub(crate) const PROVIDER: &str = "142051";
