@@ -38,7 +38,7 @@
 //! `src/config/node.toml` documents every key.
 //!
 //! The operator's pages: [`manual`], on PostgreSQL [`manual::postgresql`], on metrics [`manual::metrics`], after a lost disk
-//! [`manual::recovery`].
+//! [`manual::recovery`], on the end of records [`manual::retention`].
 //!
 //! To add a verb: a variant in [`command`] and a module named after it. To add a key: a field of the raw and of the
 //! checked configuration, a commented line in the sample, a test with a wrong value.

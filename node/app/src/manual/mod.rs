@@ -8,3 +8,6 @@ pub mod metrics {}
 
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}
+
+#[doc = include_str!("retention.md")]
+pub mod retention {}

@@ -7,7 +7,7 @@ use vrx_domain::{InquiryId, MunicipalityCode, Tenant, TenantId, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::{Keep, fresh};
-use crate::conformance::{CHIEF, Fixture, dose_row, number, receipts, row};
+use crate::conformance::{CHIEF, Fixture, dose_row, number, receipts, retention, row};
 use crate::copy::{
     Key, LOG_ENTRY, Next, Row, RowCounts, StreamReader, StreamWriter, TABLES, Table, TenantSink,
     TenantSource, Value, compare, copy, read_all,
@@ -50,6 +50,14 @@ async fn filled() -> (Fixture, Keep) {
         Change::keep_receipt(receipts::receipt(7)),
         Change::recover_entry(receipts::recovered(8, 9)),
         Change::recovery_answered(receipts::answer("141003")),
+    ] {
+        fixture.commit(change).await.unwrap();
+    }
+    let persons = fixture.store.spans(None, 3).await.unwrap();
+    let listed = persons.iter().map(|person| person.id).collect();
+    for change in [
+        Change::propose_erasure(retention::run(0), listed),
+        Change::place_hold(retention::hold(persons[0].id)),
     ] {
         fixture.commit(change).await.unwrap();
     }
