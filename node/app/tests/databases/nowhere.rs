@@ -2,13 +2,13 @@
 //! backup, and after the final date in no backup. Ciphertexts say nothing when they are searched for plaintext, so the bytes of
 //! the wrapped keys, tags, bodies and openings themselves are searched for.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use age::x25519::Identity;
+use memchr::memmem;
 use tokio::sync::mpsc;
 use vrx_crypto::Context;
 use vrx_domain::audit::{desk_content, exchange_subject};
@@ -205,7 +205,7 @@ impl Town {
                             .push((*owner, row.bytes(4).unwrap().to_vec()));
                         &[4]
                     }
-                    ("dose_revision", Some(_)) => &[1, 5],
+                    ("dose_revision", Some(_)) => &[5],
                     ("person_tag", Some(_)) => &[2],
                     ("log_entry", _) if row.unsigned(2) == Some(1) => &[3, 6, 7],
                     _ => &[],
@@ -252,7 +252,7 @@ impl Town {
             .await
             .unwrap();
         let restored = restore(restoring, &mut sink).await.unwrap();
-        assert!(restored.to_string().contains("4 openings"), "{restored}");
+        assert!(restored.to_string().contains("8 openings"), "{restored}");
         sink.put_in_place().await.unwrap();
         folder
     }
@@ -335,28 +335,13 @@ struct Planted {
 impl Planted {
     /// Which of them stand in a file of a folder, by their places.
     fn found_in(&self, folder: &Path) -> Vec<usize> {
-        let mut by_start: HashMap<[u8; 8], Vec<usize>> = HashMap::new();
-        let mut starts = vec![false; 1 << 16];
-        for (at, needle) in self.needles.iter().enumerate() {
-            let start: [u8; 8] = needle[..8].try_into().unwrap();
-            by_start.entry(start).or_default().push(at);
-            starts[usize::from(u16::from_be_bytes([start[0], start[1]]))] = true;
-        }
         let mut found = Vec::new();
         for file in files(folder) {
             // A file may go while the server works.
             let Ok(bytes) = fs::read(&file) else { continue };
-            for at in 0..bytes.len().saturating_sub(7) {
-                if !starts[usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]))] {
-                    continue;
-                }
-                let start: [u8; 8] = bytes[at..at + 8].try_into().unwrap();
-                for nth in by_start.get(&start).into_iter().flatten() {
-                    if bytes[at..].starts_with(&self.needles[*nth]) {
-                        found.push(*nth);
-                    }
-                }
-            }
+            let there = self.needles.iter().enumerate();
+            let there = there.filter(|(_, needle)| memmem::find(&bytes, needle).is_some());
+            found.extend(there.map(|(nth, _)| nth));
         }
         found.sort_unstable();
         found.dedup();

@@ -16,7 +16,7 @@ use super::failure::failure;
 use super::log::int;
 use super::register::imports;
 use super::session::{Mode, Session, Statement, statement};
-use super::tenant::PostgresTenant;
+use super::tenant::{PostgresTenant, TenantState};
 use crate::StorageError;
 use crate::decoys::DECOY_IMPORT;
 use crate::retention::{
@@ -37,7 +37,7 @@ impl PostgresTenant {
         }
     }
 
-    /// A transaction that holds the log's head.
+    /// A transaction that holds the log's head. Of a tenant that is being moved nothing changes.
     async fn erasing(&self) -> Result<Session, StorageError> {
         if self.is_closed() {
             return Err(StorageError::Closed);
@@ -45,11 +45,17 @@ impl PostgresTenant {
         let mut session = Session::begin(&self.cluster, self.key, Mode::Write).await?;
         let hold = statement(
             "-- hold_head_to_erase
-             SELECT 1 FROM log_head WHERE tenant = $1 FOR UPDATE",
+             SELECT m.state FROM log_head h JOIN tenant_meta m ON m.tenant = h.tenant
+             WHERE h.tenant = $1 FOR UPDATE OF h",
         )
         .bind(self.key);
-        session.rows("log_head", hold, |_| Ok(())).await?;
-        Ok(session)
+        let state: Option<i16> = session
+            .row("log_head", hold, |row| sqlx::Row::try_get(row, 0))
+            .await?;
+        match state.and_then(TenantState::of) {
+            Some(TenantState::Serving) => Ok(session),
+            _ => Err(StorageError::ReadOnly),
+        }
     }
 
     async fn open_run(
