@@ -67,6 +67,10 @@ pub(super) struct RawTenant {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "each key of the file says its unit"
+)]
 pub(super) struct RawRetention {
     pub(super) years_after_last_dose: u32,
     pub(super) years_after_ceasing: u32,

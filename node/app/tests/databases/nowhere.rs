@@ -34,7 +34,7 @@ use vrx_testkit::postgres::{PostgresServer, ServerOptions, TestDatabase};
 
 use crate::{cluster, owner};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Residents 0 to 2 are over by then; resident 9 lives here.
 const GONE: [u64; 3] = [0, 1, 2];
 const STAYS: u64 = 9;
