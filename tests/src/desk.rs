@@ -75,3 +75,34 @@ pub fn vrx(demo: &Demo, profile: &str, arguments: &[&str], input: &str) -> anyho
         errors: String::from_utf8(output.stderr)?,
     })
 }
+
+/// Indexes of the control entries with an action, as an officer lists them.
+pub fn control_entries(demo: &Demo, officer: &str, action: &str) -> anyhow::Result<Vec<u64>> {
+    let listed = vrx(demo, officer, &["log", "list", "--kind", "control"], "")?.done()?;
+    let entries = listed
+        .get("entries")
+        .and_then(Value::as_array)
+        .context("no entries")?;
+    Ok(entries
+        .iter()
+        .filter(|entry| entry.get("action").is_some_and(|own| own == action))
+        .filter_map(|entry| entry.get("log_index")?.as_u64())
+        .collect())
+}
+
+/// Names and values of an entry's content, as an officer is shown them.
+pub fn content(demo: &Demo, officer: &str, index: u64) -> anyhow::Result<Vec<(String, String)>> {
+    let shown = vrx(demo, officer, &["log", "show", &index.to_string()], "")?.done()?;
+    let fields = shown.pointer("/entry/fields").and_then(Value::as_array);
+    let fields = fields.context("no fields")?;
+    let is = |value: &Value, name: &str, text: &str| value.get(name).is_some_and(|own| own == text);
+    let text = |field: &Value, name: &str| {
+        let text = field.get(name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    Ok(fields
+        .iter()
+        .filter(|field| is(field, "commitment", "content"))
+        .map(|field| (text(field, "name"), text(field, "value")))
+        .collect())
+}

@@ -323,27 +323,12 @@ fn inquire(demo: &Demo, number: &str) -> u64 {
     place.unwrap_or_else(|| panic!("{answer}"))
 }
 
-/// Indexes of the control entries with an action.
 fn actions(demo: &Demo, officer: &str, action: &str) -> Vec<u64> {
-    let listed = vrx(demo, officer, &["log", "list", "--kind", "control"], "");
-    let entries = listed["entries"].as_array().unwrap();
-    entries
-        .iter()
-        .filter(|entry| entry["action"] == action)
-        .map(|entry| entry["log_index"].as_u64().unwrap())
-        .collect()
+    desk::control_entries(demo, officer, action).unwrap()
 }
 
-/// Names and values of an entry's content.
 fn content(demo: &Demo, officer: &str, index: u64) -> Vec<(String, String)> {
-    let shown = vrx(demo, officer, &["log", "show", &index.to_string()], "");
-    let fields = shown["entry"]["fields"].as_array().unwrap();
-    let text = |field: &Value, name| field[name].as_str().unwrap().to_owned();
-    fields
-        .iter()
-        .filter(|field| field["commitment"] == "content")
-        .map(|field| (text(field, "name"), text(field, "value")))
-        .collect()
+    desk::content(demo, officer, index).unwrap()
 }
 
 /// What `vrx --json` shows, run with a profile of the demo.

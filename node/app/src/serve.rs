@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use vrx_provision_log::{Deadline, MissingKept};
 use vrx_services::jobs::Jobs;
 use vrx_services::receipts::Recovery;
+use vrx_services::reconciliation::Nightly;
 use vrx_services::retention::Erasures;
 use vrx_transport::{
     Limits, MetricsText, PeerClient, ProstAnswerCodec, Readiness, Served, Shutdown, TenantFiles,
@@ -128,6 +129,7 @@ async fn live(
     let canaries = tokio::spawn(canaries.keep_singing(readiness.clone(), shutdown.soft.clone()));
     let jobs = Jobs::start(Arc::clone(&node.tenants));
     let recovery = Recovery::start(Arc::clone(&node.tenants));
+    let nightly = Nightly::start(Arc::clone(&node.tenants));
     let erasures = Erasures::start(Arc::clone(&node.tenants));
     let served = Served {
         material,
@@ -165,6 +167,7 @@ async fn live(
         }
     };
     shutdown.soft.cancel();
+    nightly.shutdown().await;
     recovery.shutdown().await;
     erasures.shutdown().await;
     // No more calls come in; the last counts of refusals become entries before the log closes.

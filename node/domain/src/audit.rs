@@ -27,6 +27,7 @@
 //! | --- | --- |
 //! | actor | [`DESK_ACTOR`]: caller URI (the node's own for what it does by itself); SHA-256 of its certificate (32 bytes); action, e.g. `inquire`, `adopt`, `import-persons`, `import-doses`, `import-approve`, `log-list`, `log-show`, `log-verify`, `erasure-plan`, `erasure-propose`, `erasure-approve`, `erasure-list`, `erasure`, `hold`, `hold-lift`, `list-receipts`, `recover-entry`, `recovery-answered` |
 //! | subject, about a person | [`DESK_SUBJECT`]: individual number (12 ASCII digits); action |
+//! | subject, about another member | [`MEMBER_SUBJECT`]: municipality code (6 digits); action (`reconcile`) |
 //! | subject, about none | [`UNKNOWN_SUBJECT`]: 32 random bytes |
 //! | content | name and value in turn, as the use case documents them |
 
@@ -83,6 +84,8 @@ pub const EXCHANGE_CONTENT: &[&str] = &["outcome", "answer_sha256", "held_back",
 pub const DESK_ACTOR: &[&str] = &["caller", "caller_certificate_sha256", "action"];
 /// Names of the subject fields of every other entry about a person, in order.
 pub const DESK_SUBJECT: &[&str] = &["individual_number", "action"];
+/// Names of the subject fields of a control entry about another member, in order.
+pub const MEMBER_SUBJECT: &[&str] = &["member", "action"];
 /// The only subject field where there is no person: 32 random bytes.
 pub const UNKNOWN_SUBJECT: &[&str] = &["random"];
 
@@ -146,12 +149,13 @@ impl SecretFields {
         self.0.iter().map(|secret| secret.value.as_slice())
     }
 
-    /// What an opening keeps: every field but the number (it stands sealed in the person's own row). The verifier brings the number.
+    /// What an opening keeps: every field but the number (it stands sealed in the person's own row) or the member's code. The verifier
+    /// brings it.
     pub fn without_number(&self) -> Fields {
         let kept = self
             .0
             .iter()
-            .filter(|secret| secret.name != "individual_number" && secret.name != "random");
+            .filter(|secret| !["individual_number", "member", "random"].contains(&secret.name));
         Fields(
             kept.map(|secret| Field {
                 name: secret.name,
@@ -255,6 +259,18 @@ pub fn desk_actor(caller: &Caller, action: &str) -> Fields {
 /// The subject of an inquiry, desk or erasure entry about a person.
 pub fn desk_subject(number: &IndividualNumber, action: &str) -> SecretFields {
     subject(DESK_SUBJECT, number, action)
+}
+
+/// The subject of a control entry about another member: its code, and the action. So its entries are linked like a person's.
+pub fn member_subject(member: MunicipalityCode, action: &str) -> SecretFields {
+    let values = [member.to_string().into_bytes(), action.as_bytes().to_vec()];
+    SecretFields(
+        MEMBER_SUBJECT
+            .iter()
+            .zip(values)
+            .map(|(name, value)| Secret { name, value })
+            .collect(),
+    )
 }
 
 /// The content of an inquiry, desk, control or erasure entry: name and value in turn, both committed.

@@ -150,6 +150,40 @@ impl LogReader {
         Ok(snapshot.inclusion(index, &tiles)?)
     }
 
+    /// Consistency proof from the first `old` entries to the first `new` ones of this log.
+    pub async fn consistency_within(
+        &self,
+        old: u64,
+        new: u64,
+        deadline: Deadline,
+    ) -> Result<Vec<Hash>, ReadError> {
+        let checkpoint = self.checkpoint();
+        if old > new || new > checkpoint.size() {
+            return Err(ReadError::OutOfRange);
+        }
+        let snapshot = checkpoint.snapshot();
+        let missing = snapshot.missing_for_consistency_within(old, new);
+        let tiles = self.tiles.load(&missing, deadline).await?;
+        Ok(snapshot.consistency_within(old, new, &tiles)?)
+    }
+
+    /// Audit path of an entry to the tree of the first `size` entries.
+    pub async fn inclusion_within(
+        &self,
+        index: u64,
+        size: u64,
+        deadline: Deadline,
+    ) -> Result<Vec<Hash>, ReadError> {
+        let checkpoint = self.checkpoint();
+        if index >= size || size > checkpoint.size() {
+            return Err(ReadError::OutOfRange);
+        }
+        let snapshot = checkpoint.snapshot();
+        let missing = snapshot.missing_for_inclusion_within(index, size);
+        let tiles = self.tiles.load(&missing, deadline).await?;
+        Ok(snapshot.inclusion_within(index, size, &tiles)?)
+    }
+
     /// Whether a receipt of another epoch of this log, whose checkpoint has `size` entries, goes past the same nodes as this log has over
     /// its first `shared` entries, as far as its path says anything about them.
     pub async fn shares_beginning(

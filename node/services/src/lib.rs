@@ -32,6 +32,7 @@ pub mod jobs;
 pub mod policy;
 pub mod ports;
 pub mod receipts;
+pub mod reconciliation;
 mod record;
 pub mod refusals;
 pub mod registry;
@@ -44,7 +45,7 @@ pub use error::ServiceError;
 pub use policy::TenantPolicy;
 pub use ports::{
     AnswerCodec, CodecError, GivenReceipt, PeerError, PeerExchange, PeerOutcome, PeerReply,
-    ReceiptsQuery, ReceiptsReply,
+    ProvisionsQuery, ProvisionsReply, ReceiptsQuery, ReceiptsReply,
 };
 pub use tenants::{NodeServices, TenantServices, Tenants};
 /// What `transport` needs of the provision log, which is below this room.

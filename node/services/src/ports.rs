@@ -10,6 +10,7 @@ use vrx_tlog::Receipt;
 use zeroize::Zeroizing;
 
 use crate::exchange::{Answer, AnswerBytes, ExchangeQuery};
+use crate::reconciliation::{Difference, Provision};
 
 /// Encodes an answer once, before it is hashed and recorded; decodes what a peer sent.
 ///
@@ -58,6 +59,55 @@ pub trait PeerExchange: Send + Sync {
         query: &ReceiptsQuery,
         deadline: Deadline,
     ) -> Result<ReceiptsReply, PeerError>;
+
+    /// One `ListProvisions` call: a page of `member`'s entries about `tenant`'s requests. The peer has shown the same as for
+    /// [`PeerExchange::query`].
+    async fn provisions(
+        &self,
+        tenant: &Tenant,
+        member: &Member,
+        query: &ProvisionsQuery,
+        deadline: Deadline,
+    ) -> Result<ProvisionsReply, PeerError>;
+
+    /// One `ReportDifferences` call: tells `member` what differs between its log and what `tenant` has of it. The peer has shown the
+    /// same as for [`PeerExchange::query`].
+    async fn report_differences(
+        &self,
+        tenant: &Tenant,
+        member: &Member,
+        log_origin: &str,
+        differences: &[Difference],
+        deadline: Deadline,
+    ) -> Result<(), PeerError>;
+}
+
+/// Which of a member's entries are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvisionsQuery {
+    /// Name of the member's log, with its epoch.
+    pub log_origin: String,
+    /// The first place in it.
+    pub from_index: u64,
+    /// Size of the newest checkpoint known of it.
+    pub known_log_size: u64,
+    /// Empty for the first page, then what the last reply gave.
+    pub page_token: String,
+}
+
+/// A page of provisions as it came, unchecked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvisionsReply {
+    /// The signed checkpoint of the list, on its first page.
+    pub checkpoint: String,
+    /// Consistency proof from the known size to it, on the first page.
+    pub consistency_proof: Vec<[u8; 32]>,
+    /// By place in the log, if the peer is honest.
+    pub provisions: Vec<Provision>,
+    /// Every entry below this place has been looked at, if the peer is honest.
+    pub until_index: u64,
+    /// Empty on the last page.
+    pub next_page_token: String,
 }
 
 /// Which receipts a member is asked for.

@@ -58,14 +58,25 @@ impl Act<'_> {
             subject,
             content: desk_content(self.content),
         };
-        ctx.log
-            .record(entry, change, answer, deadline)
-            .await
-            .map_err(|error| match error {
-                RecordError::Refused(refused) => NotRecorded::Change(refused),
-                other => NotRecorded::Service(record_error(ctx, &other)),
-            })
+        record_entry(ctx, entry, change, answer, deadline).await
     }
+}
+
+/// Records an entry together with `change`; `answer` comes back when both are durable.
+pub(crate) async fn record_entry<T>(
+    ctx: &TenantServices,
+    entry: Entry,
+    change: Option<Change>,
+    answer: T,
+    deadline: Deadline,
+) -> Result<Recorded<T>, NotRecorded> {
+    ctx.log
+        .record(entry, change, answer, deadline)
+        .await
+        .map_err(|error| match error {
+            RecordError::Refused(refused) => NotRecorded::Change(refused),
+            other => NotRecorded::Service(record_error(ctx, &other)),
+        })
 }
 
 impl NotRecorded {

@@ -90,6 +90,7 @@ pub struct FaultyLogStore {
     knowable: AtomicBool,
     refuse_changes: AtomicBool,
     failing_heads: AtomicU64,
+    arrived: AtomicU64,
 }
 
 impl Default for FaultyLogStore {
@@ -128,6 +129,7 @@ impl FaultyLogStore {
             knowable: AtomicBool::new(false),
             refuse_changes: AtomicBool::new(false),
             failing_heads: AtomicU64::new(0),
+            arrived: AtomicU64::new(0),
         }
     }
 
@@ -160,6 +162,11 @@ impl FaultyLogStore {
     /// Holds every batch back until the guard is dropped.
     pub async fn hold(&self) -> tokio::sync::RwLockWriteGuard<'_, ()> {
         self.gate.write().await
+    }
+
+    /// Batches that came, whether or not they are let through yet.
+    pub fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::SeqCst)
     }
 
     /// The batches so far.
@@ -340,6 +347,7 @@ impl LogStore for FaultyLogStore {
         items: Arc<[BatchItem]>,
         seal: SealBatch,
     ) -> Result<Prepared, AppendError> {
+        self.arrived.fetch_add(1, Ordering::SeqCst);
         let _open = self.gate.read().await;
         let fault = self.plan.lock().pop_front().unwrap_or(Fault::None);
         self.seen.lock().push(BatchSeen {

@@ -3,7 +3,11 @@
 use async_trait::async_trait;
 use vrx_domain::{Caller, Member, Role, SpiffeId, Tenant};
 use vrx_services::exchange::ExchangeQuery;
-use vrx_services::{Deadline, PeerError, PeerExchange, PeerReply, ReceiptsQuery, ReceiptsReply};
+use vrx_services::reconciliation::Difference;
+use vrx_services::{
+    Deadline, PeerError, PeerExchange, PeerReply, ProvisionsQuery, ProvisionsReply, ReceiptsQuery,
+    ReceiptsReply,
+};
 
 /// No other node can be reached: every inquiry fails.
 pub struct NoPeers;
@@ -37,6 +41,27 @@ impl PeerExchange for NoPeers {
         _: &ReceiptsQuery,
         _: Deadline,
     ) -> Result<ReceiptsReply, PeerError> {
+        Err(PeerError::Failed("no peers in this test"))
+    }
+
+    async fn provisions(
+        &self,
+        _: &Tenant,
+        _: &Member,
+        _: &ProvisionsQuery,
+        _: Deadline,
+    ) -> Result<ProvisionsReply, PeerError> {
+        Err(PeerError::Failed("no peers in this test"))
+    }
+
+    async fn report_differences(
+        &self,
+        _: &Tenant,
+        _: &Member,
+        _: &str,
+        _: &[Difference],
+        _: Deadline,
+    ) -> Result<(), PeerError> {
         Err(PeerError::Failed("no peers in this test"))
     }
 }

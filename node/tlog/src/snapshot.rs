@@ -79,12 +79,32 @@ impl Snapshot {
 
     /// Audit path of the leaf at `index`.
     pub fn inclusion(&self, index: u64, tiles: &dyn TileSource) -> Result<Vec<Hash>, ProofError> {
-        self.hashes(&self.inclusion_ranges(index)?, tiles)
+        self.inclusion_within(index, self.size, tiles)
     }
 
     /// Consistency proof from the tree of `old` leaves to this one; empty for 0 and for this size.
     pub fn consistency(&self, old: u64, tiles: &dyn TileSource) -> Result<Vec<Hash>, ProofError> {
-        self.hashes(&self.consistency_ranges(old)?, tiles)
+        self.consistency_within(old, self.size, tiles)
+    }
+
+    /// Audit path of the leaf at `index` in the tree of the first `size` leaves.
+    pub fn inclusion_within(
+        &self,
+        index: u64,
+        size: u64,
+        tiles: &dyn TileSource,
+    ) -> Result<Vec<Hash>, ProofError> {
+        self.hashes(&self.ranges_within(index, size)?, tiles)
+    }
+
+    /// Consistency proof from the tree of `old` leaves to that of the first `new` ones; empty for 0 and where both are one.
+    pub fn consistency_within(
+        &self,
+        old: u64,
+        new: u64,
+        tiles: &dyn TileSource,
+    ) -> Result<Vec<Hash>, ProofError> {
+        self.hashes(&self.consistency_ranges(old, new)?, tiles)
     }
 
     /// The root of the first `old` leaves.
@@ -101,14 +121,24 @@ impl Snapshot {
 
     /// Tiles that [`Snapshot::inclusion`] will ask its source for.
     pub fn missing_for_inclusion(&self, index: u64) -> Vec<TileId> {
-        self.inclusion_ranges(index)
+        self.missing_for_inclusion_within(index, self.size)
+    }
+
+    /// Tiles that [`Snapshot::inclusion_within`] will ask its source for.
+    pub fn missing_for_inclusion_within(&self, index: u64, size: u64) -> Vec<TileId> {
+        self.ranges_within(index, size)
             .map(|ranges| self.missing(ranges))
             .unwrap_or_default()
     }
 
     /// Tiles that [`Snapshot::consistency`] will ask its source for.
     pub fn missing_for_consistency(&self, old: u64) -> Vec<TileId> {
-        self.consistency_ranges(old)
+        self.missing_for_consistency_within(old, self.size)
+    }
+
+    /// Tiles that [`Snapshot::consistency_within`] will ask its source for.
+    pub fn missing_for_consistency_within(&self, old: u64, new: u64) -> Vec<TileId> {
+        self.consistency_ranges(old, new)
             .map(|ranges| self.missing(ranges))
             .unwrap_or_default()
     }
@@ -160,21 +190,21 @@ impl Snapshot {
         Ok(ranges.filter(|(_, (_, to))| *to <= shared).collect())
     }
 
-    fn inclusion_ranges(&self, index: u64) -> Result<Vec<Range>, ProofError> {
-        if index >= self.size {
+    fn ranges_within(&self, index: u64, size: u64) -> Result<Vec<Range>, ProofError> {
+        if index >= size || size > self.size {
             Err(ProofError::IndexOutOfRange)
         } else {
-            Ok(ranges::of_inclusion(index, self.size))
+            Ok(ranges::of_inclusion(index, size))
         }
     }
 
-    fn consistency_ranges(&self, old: u64) -> Result<Vec<Range>, ProofError> {
-        if old > self.size {
+    fn consistency_ranges(&self, old: u64, new: u64) -> Result<Vec<Range>, ProofError> {
+        if old > new || new > self.size {
             Err(ProofError::SizesReversed)
         } else if old == 0 {
             Ok(Vec::new())
         } else {
-            Ok(ranges::of_consistency(old, self.size))
+            Ok(ranges::of_consistency(old, new))
         }
     }
 

@@ -13,6 +13,7 @@ pub(crate) enum Service {
     Audit,
     Receipt,
     Retention,
+    Reconciliation,
     Health,
 }
 
@@ -26,6 +27,7 @@ impl Service {
             "vrx.v1.AuditService" => Service::Audit,
             "vrx.v1.ReceiptService" => Service::Receipt,
             "vrx.v1.RetentionService" => Service::Retention,
+            "vrx.v1.ReconciliationService" => Service::Reconciliation,
             "grpc.health.v1.Health" => Service::Health,
             _ => return None,
         };
@@ -35,7 +37,9 @@ impl Service {
     /// The allow-list.
     fn admits(self, role: Role) -> bool {
         match self {
-            Service::Exchange | Service::Receipt => role == Role::Exchange,
+            Service::Exchange | Service::Receipt | Service::Reconciliation => {
+                role == Role::Exchange
+            }
             Service::Registry => role == Role::Staff,
             Service::Audit | Service::Retention => role == Role::Officer,
             Service::Health => true,
@@ -116,6 +120,7 @@ mod tests {
         for role in Role::ALL.iter().copied() {
             assert_eq!(Service::Exchange.admits(role), role == Role::Exchange);
             assert_eq!(Service::Receipt.admits(role), role == Role::Exchange);
+            assert_eq!(Service::Reconciliation.admits(role), role == Role::Exchange);
             assert_eq!(Service::Registry.admits(role), role == Role::Staff);
             assert_eq!(Service::Audit.admits(role), role == Role::Officer);
             assert_eq!(Service::Retention.admits(role), role == Role::Officer);

@@ -16,7 +16,7 @@ use vrx_services::{NodeServices, Tenants};
 use crate::grpc::call::{Connection, Node};
 use crate::grpc::dispatch;
 use crate::grpc::health::Readiness;
-use crate::grpc::{audit, receipts, registry, retention};
+use crate::grpc::{audit, receipts, reconciliation, registry, retention};
 use crate::limits::{self, InFlight, Limits};
 use crate::peer::Peer;
 use crate::tls::accept::{Acceptor, accept_loop};
@@ -73,6 +73,11 @@ pub async fn serve(
         .add_service(audit::server(tenants.clone(), limits))
         .add_service(retention::server(tenants.clone(), limits))
         .add_service(receipts::server(tenants.clone(), shared.clone(), limits))
+        .add_service(reconciliation::server(
+            tenants.clone(),
+            shared.clone(),
+            limits,
+        ))
         .prepare();
     let in_flight = InFlight::new(limits.in_flight_per_caller);
     let seats = InFlight::new(limits.connections_per_caller);
@@ -273,6 +278,8 @@ mod tests {
     }
 
     const QUERY: &str = "/vrx.v1.ExchangeService/QueryRecords";
+    const PROVISIONS: &str = "/vrx.v1.ReconciliationService/ListProvisions";
+    const DIFFERENCES: &str = "/vrx.v1.ReconciliationService/ReportDifferences";
     const RECEIPTS: &str = "/vrx.v1.ReceiptService/ListReceipts";
 
     #[tokio::test]
@@ -309,6 +316,9 @@ mod tests {
                 "/vrx.v1.RegistryService/ApproveImport",
             ),
             ("role: staff ask for receipts", &staff, RECEIPTS),
+            ("role: officers ask for provisions", &officer, PROVISIONS),
+            ("not a member asks for provisions", &stranger, PROVISIONS),
+            ("not a member reports differences", &stranger, DIFFERENCES),
             ("not a member asks for receipts", &stranger, RECEIPTS),
             (
                 "a key that isn't pinned asks for receipts",

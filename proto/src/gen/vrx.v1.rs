@@ -1916,6 +1916,517 @@ pub mod registry_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Asks for a page of provisions.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListProvisionsRequest {
+    /// The municipality that is asked, a tenant of this node: 6 digits with check digit (全国地方公共団体コード).
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// Name of its log, with the epoch: `TRUST_DOMAIN/municipality/CODE/log/EPOCH`. NOT_FOUND when that isn't its present log.
+    #[prost(string, tag = "2")]
+    pub log_origin: ::prost::alloc::string::String,
+    /// The first place in that log that is asked for, from 0.
+    #[prost(uint64, tag = "3")]
+    pub from_index: u64,
+    /// Size of the newest checkpoint of that log that the caller holds; 0 for none.
+    #[prost(uint64, tag = "4")]
+    pub known_log_size: u64,
+    /// At most this many provisions, 1 to 500; 0 for 50.
+    #[prost(uint32, tag = "5")]
+    pub page_size: u32,
+    /// Empty for the first page, then what the last answer gave, with the same fields 1 to 4.
+    #[prost(string, tag = "6")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of provisions.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListProvisionsResponse {
+    /// On the first page: the signed checkpoint (C2SP tlog-checkpoint) to which all proofs of the list lead, with the cosignatures
+    /// held of its witnesses. Empty on the others.
+    #[prost(string, tag = "1")]
+    pub checkpoint: ::prost::alloc::string::String,
+    /// On the first page: consistency proof from known_log_size to that checkpoint, 32 bytes a hash; none when the checkpoint is smaller.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub consistency_proof: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// By log_index, rising. A page may be short or empty while more follow.
+    #[prost(message, repeated, tag = "3")]
+    pub provisions: ::prost::alloc::vec::Vec<Provision>,
+    /// Every entry below this place has been looked at.
+    #[prost(uint64, tag = "4")]
+    pub until_index: u64,
+    /// Empty on the last page.
+    #[prost(string, tag = "5")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// One entry about a request of the caller's.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Provision {
+    /// The id of the request that was answered, hyphenated, lower case.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Place of the entry, from 0.
+    #[prost(uint64, tag = "2")]
+    pub log_index: u64,
+    /// The entry's leaf, 134 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub leaf: ::prost::alloc::vec::Vec<u8>,
+    /// Audit path from the leaf to the list's checkpoint, 32 bytes a hash.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub inclusion_proof: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// One difference.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Difference {
+    /// What differs.
+    #[prost(enumeration = "DifferenceKind", tag = "1")]
+    pub kind: i32,
+    /// Place in the provider's log.
+    #[prost(uint64, tag = "2")]
+    pub log_index: u64,
+    /// The request's id, as the side that has something says: the receipt's, else the entry's.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Tells of differences.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReportDifferencesRequest {
+    /// The municipality that is told, a tenant of this node: 6 digits with check digit.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// Name of its log, with the epoch.
+    #[prost(string, tag = "2")]
+    pub log_origin: ::prost::alloc::string::String,
+    /// 1 to 100 of them.
+    #[prost(message, repeated, tag = "3")]
+    pub differences: ::prost::alloc::vec::Vec<Difference>,
+}
+/// Nothing: the entries stand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportDifferencesResponse {}
+/// What differs between an entry and what its requester has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DifferenceKind {
+    /// Never sent.
+    Unspecified = 0,
+    /// The requester holds a receipt of a place at which the provider names no entry for it.
+    ReceiptWithoutEntry = 1,
+    /// The provider's entry at that place isn't the one in the receipt.
+    OtherEntry = 2,
+    /// The provider has an entry about a request that the requester never made.
+    EntryWithoutInquiry = 3,
+}
+impl DifferenceKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DIFFERENCE_KIND_UNSPECIFIED",
+            Self::ReceiptWithoutEntry => "DIFFERENCE_KIND_RECEIPT_WITHOUT_ENTRY",
+            Self::OtherEntry => "DIFFERENCE_KIND_OTHER_ENTRY",
+            Self::EntryWithoutInquiry => "DIFFERENCE_KIND_ENTRY_WITHOUT_INQUIRY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DIFFERENCE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "DIFFERENCE_KIND_RECEIPT_WITHOUT_ENTRY" => Some(Self::ReceiptWithoutEntry),
+            "DIFFERENCE_KIND_OTHER_ENTRY" => Some(Self::OtherEntry),
+            "DIFFERENCE_KIND_ENTRY_WITHOUT_INQUIRY" => Some(Self::EntryWithoutInquiry),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod reconciliation_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Asked by the node of another member municipality (role `exchange`), about its own requests.
+    #[derive(Debug, Clone)]
+    pub struct ReconciliationServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ReconciliationServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ReconciliationServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ReconciliationServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// A page of the asked municipality's entries about the caller's requests (提供), by place in its log. Each call answered OK adds
+        /// exactly one entry to the asked municipality's log.
+        pub async fn list_provisions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListProvisionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListProvisionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.ReconciliationService/ListProvisions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("vrx.v1.ReconciliationService", "ListProvisions"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells the asked municipality what differs between its entries and the caller's receipts. Each call answered OK adds exactly
+        /// one entry a difference to its log.
+        pub async fn report_differences(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportDifferencesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportDifferencesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.ReconciliationService/ReportDifferences",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("vrx.v1.ReconciliationService", "ReportDifferences"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod reconciliation_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ReconciliationServiceServer.
+    #[async_trait]
+    pub trait ReconciliationService: std::marker::Send + std::marker::Sync + 'static {
+        /// A page of the asked municipality's entries about the caller's requests (提供), by place in its log. Each call answered OK adds
+        /// exactly one entry to the asked municipality's log.
+        async fn list_provisions(
+            &self,
+            request: tonic::Request<super::ListProvisionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListProvisionsResponse>,
+            tonic::Status,
+        >;
+        /// Tells the asked municipality what differs between its entries and the caller's receipts. Each call answered OK adds exactly
+        /// one entry a difference to its log.
+        async fn report_differences(
+            &self,
+            request: tonic::Request<super::ReportDifferencesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportDifferencesResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Asked by the node of another member municipality (role `exchange`), about its own requests.
+    #[derive(Debug)]
+    pub struct ReconciliationServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ReconciliationServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>>
+    for ReconciliationServiceServer<T>
+    where
+        T: ReconciliationService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/vrx.v1.ReconciliationService/ListProvisions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListProvisionsSvc<T: ReconciliationService>(pub Arc<T>);
+                    impl<
+                        T: ReconciliationService,
+                    > tonic::server::UnaryService<super::ListProvisionsRequest>
+                    for ListProvisionsSvc<T> {
+                        type Response = super::ListProvisionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListProvisionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReconciliationService>::list_provisions(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListProvisionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.ReconciliationService/ReportDifferences" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportDifferencesSvc<T: ReconciliationService>(pub Arc<T>);
+                    impl<
+                        T: ReconciliationService,
+                    > tonic::server::UnaryService<super::ReportDifferencesRequest>
+                    for ReportDifferencesSvc<T> {
+                        type Response = super::ReportDifferencesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReportDifferencesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReconciliationService>::report_differences(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportDifferencesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ReconciliationServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "vrx.v1.ReconciliationService";
+    impl<T> tonic::server::NamedService for ReconciliationServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// One committed field of an entry, by the name in its table.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -2100,6 +2611,53 @@ pub struct GetCheckpointResponse {
     /// A signed checkpoint (C2SP tlog-checkpoint).
     #[prost(string, tag = "1")]
     pub checkpoint: ::prost::alloc::string::String,
+}
+/// Asks for a reconciliation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconcileRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// The member whose answers are held against what is here.
+    #[prost(string, tag = "2")]
+    pub provider_code: ::prost::alloc::string::String,
+}
+/// What a reconciliation came to.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReconcileResponse {
+    /// Empty when both were compared; else why not, e.g. "refused: permission-denied", "failed: no-connection", "alarm: provider-log-forked".
+    #[prost(string, tag = "1")]
+    pub not_reconciled: ::prost::alloc::string::String,
+    /// Name of the provider's log.
+    #[prost(string, tag = "2")]
+    pub log_origin: ::prost::alloc::string::String,
+    /// The first place in it that was looked at.
+    #[prost(uint64, tag = "3")]
+    pub from_index: u64,
+    /// The first place that wasn't: the next reconciliation goes on there.
+    #[prost(uint64, tag = "4")]
+    pub until_index: u64,
+    /// Size of the checkpoint to which everything was proved.
+    #[prost(uint64, tag = "5")]
+    pub checkpoint_size: u64,
+    /// The provider's entries about this municipality's requests.
+    #[prost(uint64, tag = "6")]
+    pub provisions: u64,
+    /// Receipts that were held against them.
+    #[prost(uint64, tag = "7")]
+    pub receipts: u64,
+    /// Entries whose receipt never came: normal after a lost answer.
+    #[prost(uint64, tag = "8")]
+    pub unanswered: u64,
+    /// How many differences there are.
+    #[prost(uint64, tag = "9")]
+    pub differences: u64,
+    /// The first of them, at most 100.
+    #[prost(message, repeated, tag = "10")]
+    pub named: ::prost::alloc::vec::Vec<Difference>,
+    /// Whether the provider took the report of them.
+    #[prost(bool, tag = "11")]
+    pub provider_told: bool,
 }
 /// What an entry records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2331,6 +2889,31 @@ pub mod audit_service_client {
                 .insert(GrpcMethod::new("vrx.v1.AuditService", "GetCheckpoint"));
             self.inner.unary(req, path, codec).await
         }
+        /// Reconciles with a provider now (照合), instead of at night. One entry for the officer, one for what became of it.
+        pub async fn reconcile(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReconcileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReconcileResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.AuditService/Reconcile",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.AuditService", "Reconcile"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2379,6 +2962,14 @@ pub mod audit_service_server {
             request: tonic::Request<super::GetCheckpointRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetCheckpointResponse>,
+            tonic::Status,
+        >;
+        /// Reconciles with a provider now (照合), instead of at night. One entry for the officer, one for what became of it.
+        async fn reconcile(
+            &self,
+            request: tonic::Request<super::ReconcileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReconcileResponse>,
             tonic::Status,
         >;
     }
@@ -2625,6 +3216,51 @@ pub mod audit_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetCheckpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.AuditService/Reconcile" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReconcileSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::ReconcileRequest>
+                    for ReconcileSvc<T> {
+                        type Response = super::ReconcileResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReconcileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::reconcile(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReconcileSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

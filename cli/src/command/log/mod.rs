@@ -1,6 +1,7 @@
 //! `vrx log`: what a privacy officer sees of the provision log (提供記録). Each of these reads is itself an entry.
 
 mod entries;
+mod reconcile;
 mod show;
 mod verify;
 
@@ -33,6 +34,12 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 8, value_name = "N")]
         proofs: u64,
     },
+    /// 相手の提供記録と、こちらの照会・受領証を今すぐ照合する（毎夜自動でも行われる） / reconcile with a provider now
+    Reconcile {
+        /// 相手の自治体コード (6桁) / the provider's municipality code
+        #[arg(value_name = "CODE")]
+        provider: String,
+    },
 }
 
 /// Runs the command.
@@ -64,6 +71,7 @@ pub(crate) async fn run(
                 listed.next_page_token
             ))
         }
+        Command::Reconcile { provider } => reconcile::reconcile(&profile, &provider, output).await,
         Command::Show { index } => show::show(&profile, index, output).await,
         Command::Verify { proofs } => {
             let verified = verify(connect(&profile).await?, &profile, proofs, output).await?;

@@ -9,5 +9,8 @@ pub mod metrics {}
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}
 
+#[doc = include_str!("reconciliation.md")]
+pub mod reconciliation {}
+
 #[doc = include_str!("retention.md")]
 pub mod retention {}

@@ -131,6 +131,27 @@ async fn a_store_that_never_answers_poisons_the_log_and_callers_leave_at_their_d
 }
 
 #[tokio::test]
+async fn a_caller_that_leaves_while_its_batch_is_committed_has_its_entry() {
+    let scene = Scene::new();
+    let log = Arc::new(scene.start().await.unwrap());
+    let before = scene.store.arrived();
+    let held = scene.store.hold().await;
+    let leaving = {
+        let (log, entry) = (Arc::clone(&log), scene.found(NUMBERS[0]));
+        tokio::spawn(async move { record(&log, entry).await.map(drop) })
+    };
+    while scene.store.arrived() == before {
+        tokio::task::yield_now().await;
+    }
+    leaving.abort();
+    assert!(leaving.await.is_err(), "it left");
+    drop(held);
+    let index = scene.check(record(&log, scene.found(NUMBERS[0])).await.unwrap(), None);
+    assert_eq!(index, 2, "behind the entry of the one that left");
+    one_log(&scene, Vec::new(), &log).await;
+}
+
+#[tokio::test]
 async fn a_store_that_stays_busy_is_given_up_at_the_callers_deadline() {
     let scene = Scene::new();
     let log = scene.start().await.unwrap();

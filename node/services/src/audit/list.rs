@@ -156,7 +156,7 @@ async fn first_position(
     Ok(position)
 }
 
-async fn first_not_before(
+pub(crate) async fn first_not_before(
     ctx: &TenantServices,
     time: UnixMillis,
     size: u64,
@@ -241,7 +241,7 @@ fn summary(entry: &StoredEntry) -> EntrySummary {
 }
 
 /// A field of an exchange's content by its name, or of any other's by the name that stands before it.
-fn content_value(content: &Fields, name: &str) -> String {
+pub(crate) fn content_value(content: &Fields, name: &str) -> String {
     if let Some(value) = content.get(name) {
         return text(Some(value));
     }
@@ -254,7 +254,7 @@ fn content_value(content: &Fields, name: &str) -> String {
     String::new()
 }
 
-fn text(value: Option<&[u8]>) -> String {
+pub(crate) fn text(value: Option<&[u8]>) -> String {
     value
         .map(|value| String::from_utf8_lossy(value).into_owned())
         .unwrap_or_default()

@@ -9,7 +9,7 @@ pub mod import_stream;
 pub mod inquire;
 mod inquiry_record;
 pub mod inquiry_report;
-mod known_checkpoint;
+pub(crate) mod known_checkpoint;
 pub mod list_imports;
 mod refusal_words;
 

@@ -28,9 +28,11 @@ use crate::{
     NodeServices, ServiceError, TenantPolicy, TenantServices,
     exchange::{AnswerBytes, ExchangeAnswer, ExchangeQuery, provide},
     ports::{
-        GivenReceipt, PeerError, PeerExchange, PeerOutcome, PeerReply, ReceiptsQuery, ReceiptsReply,
+        GivenReceipt, PeerError, PeerExchange, PeerOutcome, PeerReply, ProvisionsQuery,
+        ProvisionsReply, ReceiptsQuery, ReceiptsReply,
     },
     receipts::{ListReceipts, list_receipts},
+    reconciliation::{Difference, ListProvisions, list_provisions, report_differences},
     refusals::Refusals,
     registry::{
         ImportEvent, ImportRequest, ImportSummary, InquireRequest, approve_import, import_doses,
@@ -42,6 +44,8 @@ use crate::{
 pub(crate) const PROVIDER: &str = "142051";
 pub(crate) const REQUESTER: &str = "141003";
 
+type TamperProvisions =
+    Box<dyn FnMut(ProvisionsReply) -> Result<ProvisionsReply, PeerError> + Send>;
 type TamperPage = Box<dyn FnMut(ReceiptsReply) -> Result<ReceiptsReply, PeerError> + Send>;
 type Tamper = Box<dyn FnMut(PeerReply) -> Result<PeerReply, PeerError> + Send>;
 
@@ -51,6 +55,8 @@ pub(crate) struct Line {
     requester: OnceLock<Arc<TenantServices>>,
     /// Changes each page of receipts on its way back.
     receipts: Mutex<Option<TamperPage>>,
+    /// Changes each page of provisions on its way back.
+    provisions: Mutex<Option<TamperProvisions>>,
     tamper: Mutex<Option<Tamper>>,
     /// Called before a byte of the request leaves.
     before: Mutex<Option<Box<dyn Fn() + Send>>>,
@@ -156,6 +162,65 @@ impl PeerExchange for Line {
             None => Ok(reply),
         }
     }
+
+    async fn provisions(
+        &self,
+        tenant: &Tenant,
+        _member: &Member,
+        query: &ProvisionsQuery,
+        deadline: Deadline,
+    ) -> Result<ProvisionsReply, PeerError> {
+        let provider = Arc::clone(self.provider.get().unwrap());
+        let presented = self.identity(tenant)?;
+        let member = provider.node.members.get(tenant.code).unwrap().clone();
+        let request = ListProvisions {
+            log_origin: query.log_origin.clone(),
+            from_index: query.from_index,
+            known_log_size: query.known_log_size,
+            page_size: 2,
+            page_token: unhex(&query.page_token),
+        };
+        let page = list_provisions(&provider, &presented, &member, request, deadline).await;
+        let page = page
+            .map_err(|_| PeerError::Failed("unavailable"))?
+            .into_parts()
+            .0;
+        let reply = ProvisionsReply {
+            checkpoint: page.checkpoint,
+            consistency_proof: page.consistency_proof,
+            provisions: page.provisions,
+            until_index: page.until_index,
+            next_page_token: crate::record::hex(&page.next_page_token),
+        };
+        match &mut *self.provisions.lock() {
+            Some(tamper) => tamper(reply),
+            None => Ok(reply),
+        }
+    }
+
+    async fn report_differences(
+        &self,
+        tenant: &Tenant,
+        _member: &Member,
+        log_origin: &str,
+        differences: &[Difference],
+        deadline: Deadline,
+    ) -> Result<(), PeerError> {
+        let provider = Arc::clone(self.provider.get().unwrap());
+        let presented = self.identity(tenant)?;
+        let member = provider.node.members.get(tenant.code).unwrap().clone();
+        report_differences(
+            &provider,
+            &presented,
+            &member,
+            log_origin,
+            differences,
+            deadline,
+        )
+        .await
+        .map(drop)
+        .map_err(|_| PeerError::Failed("unavailable"))
+    }
 }
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -207,6 +272,7 @@ impl World {
             provider: OnceLock::new(),
             requester: OnceLock::new(),
             receipts: Mutex::new(None),
+            provisions: Mutex::new(None),
             tamper: Mutex::new(None),
             before: Mutex::new(None),
             calls: AtomicU64::new(0),
@@ -252,6 +318,14 @@ impl World {
         tamper: impl FnMut(ReceiptsReply) -> Result<ReceiptsReply, PeerError> + Send + 'static,
     ) {
         *self.line.receipts.lock() = Some(Box::new(tamper));
+    }
+
+    /// Changes each page of provisions on its way back.
+    pub(crate) fn tamper_provisions(
+        &self,
+        tamper: impl FnMut(ProvisionsReply) -> Result<ProvisionsReply, PeerError> + Send + 'static,
+    ) {
+        *self.line.provisions.lock() = Some(Box::new(tamper));
     }
 
     pub(crate) fn before_sending(&self, look: impl Fn() + Send + 'static) {

@@ -1,5 +1,5 @@
-//! The asking side: a call to another municipality's node, and which of the four words its reply is; after a lost disk, the call for
-//! the receipts that it holds.
+//! The asking side: a call to another municipality's node, and which of the four words its reply is; and the calls for the
+//! receipts that it holds and for its entries about this node's requests.
 //!
 //! - [`PeerClient`] shows each tenant's own certificate and keeps a bounded number of connections.
 //! - `channels`: one HTTP/2 connection a tenant and member, made anew when it broke.
@@ -17,19 +17,26 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::uri::PathAndQuery;
 use tonic::client::Grpc;
+use tonic::transport::Channel;
 use vrx_domain::{Caller, Member, Tenant};
+use vrx_proto::v1;
 use vrx_proto::v1::receipt_service_client::ReceiptServiceClient;
+use vrx_proto::v1::reconciliation_service_client::ReconciliationServiceClient;
 use vrx_services::exchange::ExchangeQuery;
-use vrx_services::{Deadline, PeerError, PeerExchange, PeerReply, ReceiptsQuery, ReceiptsReply};
+use vrx_services::reconciliation::Difference;
+use vrx_services::{
+    Deadline, PeerError, PeerExchange, PeerReply, ProvisionsQuery, ProvisionsReply, ReceiptsQuery,
+    ReceiptsReply,
+};
 
 use self::channels::Channels;
 use crate::tls::TlsMaterial;
 use crate::tls::material::TenantTls;
-use crate::wire::{query, receipt};
+use crate::wire::{query, receipt, reconciliation};
 
 /// The path of the call.
 const QUERY_RECORDS: &str = "/vrx.v1.ExchangeService/QueryRecords";
-/// No page of receipts comes near this many bytes: one of a log of 2^63 entries has less than 3 KiB.
+/// No page of receipts or provisions comes near this many bytes: one of a log of 2^63 entries has less than 3 KiB.
 const LONGEST_PAGE: usize = 1024 * 1024;
 /// No answer comes near this many bytes.
 const LONGEST_REPLY: usize = 256 * 1024;
@@ -47,6 +54,22 @@ impl PeerClient {
             material,
             channels: Channels::default(),
         }
+    }
+
+    fn reconciling<T>(
+        &self,
+        tenant: &Tenant,
+        member: &Member,
+        message: T,
+        deadline: Deadline,
+    ) -> Result<(ReconciliationServiceClient<Channel>, tonic::Request<T>), PeerError> {
+        let own = self.of(tenant)?;
+        let channel = self.channels.channel(&self.material, own, member)?;
+        let client =
+            ReconciliationServiceClient::new(channel).max_decoding_message_size(LONGEST_PAGE);
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(deadline.remaining());
+        Ok((client, request))
     }
 
     fn of(&self, tenant: &Tenant) -> Result<&TenantTls, PeerError> {
@@ -120,6 +143,45 @@ impl PeerExchange for PeerClient {
             .map_err(|_| PeerError::Failed("deadline"))?
             .map_err(|status| reply::refused(&status))?;
         receipt::parse_page(response.into_inner()).ok_or(PeerError::Failed("broken-reply"))
+    }
+
+    async fn provisions(
+        &self,
+        tenant: &Tenant,
+        member: &Member,
+        query: &ProvisionsQuery,
+        deadline: Deadline,
+    ) -> Result<ProvisionsReply, PeerError> {
+        let message = reconciliation::request_message(member.code.to_string(), query);
+        let (mut client, request) = self.reconciling(tenant, member, message, deadline)?;
+        let response = deadline
+            .wait(client.list_provisions(request))
+            .await
+            .map_err(|_| PeerError::Failed("deadline"))?
+            .map_err(|status| reply::refused(&status))?;
+        reconciliation::parse_page(response.into_inner()).ok_or(PeerError::Failed("broken-reply"))
+    }
+
+    async fn report_differences(
+        &self,
+        tenant: &Tenant,
+        member: &Member,
+        log_origin: &str,
+        differences: &[Difference],
+        deadline: Deadline,
+    ) -> Result<(), PeerError> {
+        let message = v1::ReportDifferencesRequest {
+            municipality_code: member.code.to_string(),
+            log_origin: log_origin.to_owned(),
+            differences: reconciliation::difference_messages(differences),
+        };
+        let (mut client, request) = self.reconciling(tenant, member, message, deadline)?;
+        deadline
+            .wait(client.report_differences(request))
+            .await
+            .map_err(|_| PeerError::Failed("deadline"))?
+            .map(drop)
+            .map_err(|status| reply::refused(&status))
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) async fn read(
 pub(super) fn refused(status: &Status) -> PeerError {
     let code = match status.code() {
         Code::InvalidArgument => "invalid-argument",
+        Code::NotFound => "not-found",
         Code::PermissionDenied => "permission-denied",
         Code::Unauthenticated => "unauthenticated",
         Code::ResourceExhausted => "resource-exhausted",

@@ -15,6 +15,7 @@ use vrx_proto::v1::verify_log_event::Event;
 use vrx_services::audit::{
     self, EntryFilter, EntrySummary, ListRequest, LogVerified, ShownEntry, VerifyProgress,
 };
+use vrx_services::reconciliation::reconcile_now;
 use vrx_services::{Deadline, Recorded, ServiceError, TenantServices, Tenants};
 use vrx_tlog::{Checkpoint, SignedNote};
 
@@ -24,9 +25,12 @@ use crate::limits::Limits;
 use crate::status::status;
 use crate::wire::answer::hashes;
 use crate::wire::field::{self, Parsed};
+use crate::wire::reconciliation;
 
 /// No request of an officer comes near this many bytes.
 const LONGEST_REQUEST: usize = 16 * 1024;
+/// Reconciling may read much of both logs, the first time.
+const RECONCILE: Duration = Duration::from_mins(10);
 /// Verifying reads the whole log.
 const VERIFY: Duration = Duration::from_hours(1);
 
@@ -181,6 +185,21 @@ impl AuditService for Audit {
             .await?;
         let checkpoint = call.tenant.log.checkpoint().note().to_owned();
         Ok(Response::new(v1::GetCheckpointResponse { checkpoint }))
+    }
+
+    async fn reconcile(
+        &self,
+        request: Request<v1::ReconcileRequest>,
+    ) -> Result<Response<v1::ReconcileResponse>, Status> {
+        let call = self
+            .enter(&request, &request.get_ref().municipality_code, RECONCILE)
+            .await?;
+        let provider = field::municipality("provider_code", &request.get_ref().provider_code);
+        let result = match provider {
+            Ok(provider) => reconcile_now(call.tenant, &call.caller, provider, call.deadline).await,
+            Err(error) => Err(error),
+        };
+        call.end(result, reconciliation::outcome_message).await
     }
 }
 

@@ -92,7 +92,7 @@ async fn serve(
     }
 
     access::check_role(service, caller)?;
-    if service == Service::Receipt {
+    if matches!(service, Service::Receipt | Service::Reconciliation) {
         // Before anything of the request is read: who isn't a member hears nothing of what it got wrong.
         access::check_member(node.members(), caller)?;
     }

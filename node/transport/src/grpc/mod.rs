@@ -3,7 +3,8 @@
 //! - [`dispatch`]: every call's way in: identity, role, then the service. A path that isn't listed is refused.
 //! - [`exchange`]: `QueryRecords`, the busy one, on [`unary`].
 //! - [`registry`] and [`audit`]: what staff and officers call, on tonic's generated servers.
-//! - [`receipts`]: what another member's node asks for after it lost entries, on tonic's generated server.
+//! - [`receipts`] and [`reconciliation`]: what another member's node asks for beside an exchange, on tonic's generated servers; [`member`] is
+//!   what both begin with.
 //! - [`retention`]: what officers plan, propose and approve of erasures, on tonic's generated server.
 //! - [`import`]: a file on its way in.
 //! - [`health`]: readiness, as the app last found it.
@@ -14,7 +15,9 @@ pub(crate) mod dispatch;
 pub(crate) mod exchange;
 pub(crate) mod health;
 pub(crate) mod import;
+pub(crate) mod member;
 pub(crate) mod receipts;
+pub(crate) mod reconciliation;
 pub(crate) mod registry;
 pub(crate) mod retention;
 pub(crate) mod unary;

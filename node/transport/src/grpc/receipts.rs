@@ -3,17 +3,14 @@
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
-use vrx_domain::Caller;
 use vrx_proto::v1;
 use vrx_proto::v1::receipt_service_server::{ReceiptService, ReceiptServiceServer};
 use vrx_services::receipts::list_receipts;
-use vrx_services::{Deadline, NodeServices, ServiceError, TenantServices, Tenants};
+use vrx_services::{NodeServices, ServiceError, Tenants};
 
-use super::call::{Granted, noted};
-use crate::access;
+use super::member::{ForMembers, MemberCall};
 use crate::limits::Limits;
-use crate::status::status;
-use crate::wire::{field, receipt};
+use crate::wire::receipt;
 
 /// No request for receipts comes near this many bytes.
 const LONGEST_REQUEST: usize = 16 * 1024;
@@ -24,37 +21,24 @@ pub(crate) fn server(
     shared: Arc<NodeServices>,
     limits: Limits,
 ) -> ReceiptServiceServer<Receipts> {
-    ReceiptServiceServer::new(Receipts {
+    ReceiptServiceServer::new(Receipts(ForMembers {
         tenants,
         shared,
         limits,
-    })
+    }))
     .max_decoding_message_size(LONGEST_REQUEST)
 }
 
-pub(crate) struct Receipts {
-    tenants: Arc<Tenants>,
-    shared: Arc<NodeServices>,
-    limits: Limits,
-}
+pub(crate) struct Receipts(ForMembers);
 
-impl Receipts {
-    /// The log of the tenant that is asked takes a refusal; before that is known, the one to whose name the caller connected.
-    async fn answer<'a>(
-        &'a self,
-        caller: &Caller,
-        request: &v1::ListReceiptsRequest,
-        deadline: Deadline,
-        tenant: &mut Option<&'a Arc<TenantServices>>,
-    ) -> Result<v1::ListReceiptsResponse, ServiceError> {
-        let member = access::check_member(&self.shared.members, caller)?;
-        let asked = field::municipality("municipality_code", &request.municipality_code)?;
-        let ctx = access::check_asked_tenant(&self.tenants, caller, asked)?;
-        *tenant = Some(ctx);
-        let request = receipt::parse(request)?;
-        let recorded = list_receipts(ctx, caller, member, request, deadline).await?;
-        Ok(receipt::page_message(recorded.into_parts().0))
-    }
+async fn list(
+    call: &mut MemberCall<'_>,
+    request: &v1::ListReceiptsRequest,
+) -> Result<v1::ListReceiptsResponse, ServiceError> {
+    let (ctx, member) = call.asks(&request.municipality_code)?;
+    let request = receipt::parse(request)?;
+    let recorded = list_receipts(ctx, &call.caller, member, request, call.deadline).await?;
+    Ok(receipt::page_message(recorded.into_parts().0))
 }
 
 #[tonic::async_trait]
@@ -63,20 +47,8 @@ impl ReceiptService for Receipts {
         &self,
         request: Request<v1::ListReceiptsRequest>,
     ) -> Result<Response<v1::ListReceiptsResponse>, Status> {
-        let (caller, waits) = Granted::of(&request).map_err(|error| status(&error))?;
-        let longest = Deadline::after(self.limits.deadline);
-        let deadline = waits.map_or(longest, |waits| waits.min(longest));
-        let addressed = request
-            .extensions()
-            .get::<Granted>()
-            .and_then(|granted| granted.peer.addressed());
-        let mut tenant = access::tenant_of_refusal(&self.tenants, &caller, addressed);
-        match self
-            .answer(&caller, request.get_ref(), deadline, &mut tenant)
-            .await
-        {
-            Ok(page) => Ok(Response::new(page)),
-            Err(error) => Err(status(&noted(tenant, &caller, error).await)),
-        }
+        let mut call = self.0.enter(&request)?;
+        let page = list(&mut call, request.get_ref()).await;
+        call.end(page).await
     }
 }

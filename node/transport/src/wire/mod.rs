@@ -5,9 +5,11 @@
 //! - [`evidence`]: consent, identity check and the rest that an inquiry needs, both ways.
 //! - [`answer`]: answers, doses, receipts, both ways; the encoding that is hashed.
 //! - [`receipt`]: receipts that are given back, both ways.
+//! - [`reconciliation`]: provisions and differences, both ways.
 
 pub(crate) mod answer;
 pub(crate) mod evidence;
 pub(crate) mod field;
 pub(crate) mod query;
 pub(crate) mod receipt;
+pub(crate) mod reconciliation;

@@ -1,0 +1,326 @@
+use std::sync::Arc;
+
+use vrx_domain::{Caller, EntryKind, Member, RequestId, Role};
+use vrx_provision_log::StoredEntry;
+
+use super::{pair::Pair, *};
+use crate::{
+    ServiceError,
+    audit::list::content_value,
+    ports::{PeerError, ProvisionsReply},
+    registry::inquire,
+    tenants::TenantServices,
+    testing::{PROVIDER, REQUESTER, Resident, World, caller, deadline, officer, size, staff},
+};
+
+/// A world in which the requester asked for somebody who is known and for others who aren't.
+async fn asked(serials: &[u32]) -> World {
+    let world = World::new().await;
+    World::register(&world.provider, &[Resident::moved(1)]).await;
+    for serial in serials {
+        ask(&world, *serial).await;
+    }
+    world
+}
+
+async fn ask(world: &World, serial: u32) {
+    let (desk, inquiry) = (staff(&world.requester, "sato"), world.inquiry(serial));
+    inquire(&world.requester, &desk, inquiry, deadline())
+        .await
+        .unwrap();
+}
+
+fn provider(world: &World) -> &Member {
+    let code = PROVIDER.parse().unwrap();
+    world.requester.node.members.get(code).unwrap()
+}
+
+async fn reconcile(world: &World) -> Result<Reconciled, NotReconciled> {
+    let pair = Pair::of(&world.requester, provider(world)).unwrap();
+    pair.reconcile(&mut None).await
+}
+
+/// Alarms in a log: what they say of the alarm, the difference and the place.
+async fn alarms(tenant: &TenantServices) -> Vec<(String, String, String)> {
+    let entries = tenant.log.reader().entries(0, 4000, deadline()).await;
+    let alarm = |entry: &StoredEntry| {
+        let opening = entry.opening.as_ref().unwrap();
+        let value = |name| content_value(&opening.content, name);
+        let is_alarm = opening.actor.get("action") == Some(b"alarm");
+        is_alarm.then(|| (value("alarm"), value("difference"), value("log_index")))
+    };
+    entries.unwrap().iter().filter_map(alarm).collect()
+}
+
+#[tokio::test]
+async fn what_was_given_and_what_was_got_agree_and_the_next_time_goes_on_from_there() {
+    let world = asked(&[1, 2, 1, 3, 4]).await;
+    let before = size(&world.requester);
+    let first = reconcile(&world).await.unwrap();
+    assert_eq!((first.provisions, first.receipts), (5, 5));
+    assert_eq!((first.unanswered, first.differences), (0, 0));
+    assert_eq!(first.from_index, 0);
+    assert_eq!(first.until_index, first.checkpoint_size);
+    assert_eq!(size(&world.requester), before + 1, "one entry");
+
+    ask(&world, 1).await;
+    let second = reconcile(&world).await.unwrap();
+    assert_eq!(second.from_index, first.until_index);
+    assert_eq!((second.provisions, second.receipts), (1, 1));
+    assert_eq!(alarms(&world.requester).await, []);
+    assert_eq!(alarms(&world.provider).await, []);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_on_its_way_is_no_difference_and_one_under_way_waits() {
+    let world = asked(&[1]).await;
+    world.tamper(|_| Err(PeerError::Failed("connection-lost")));
+    ask(&world, 1).await;
+    let lost = reconcile(&world).await.unwrap();
+    assert_eq!((lost.provisions, lost.receipts, lost.unanswered), (2, 1, 1));
+    assert_eq!(lost.differences, 0);
+
+    // The question left and its outcome isn't recorded: as if the reconciliation came in between.
+    let (peer, member) = world.peer();
+    let inquiry = world.inquiry(2);
+    let desk = staff(&world.requester, "sato");
+    let on_its_way = crate::exchange::ExchangeQuery {
+        request_id: inquiry.request_id,
+        ..world.query(2)
+    };
+    sent(&world, &desk, inquiry.request_id).await;
+    let answered =
+        crate::exchange::provide(&world.provider, &peer, &member, on_its_way, deadline()).await;
+    answered.unwrap();
+    let waiting = reconcile(&world).await.unwrap();
+    assert_eq!((waiting.provisions, waiting.differences), (0, 0));
+    assert!(waiting.until_index < waiting.checkpoint_size);
+    world.clock.advance(10 * 60 * 1000);
+    let settled = reconcile(&world).await.unwrap();
+    assert_eq!((settled.provisions, settled.unanswered), (1, 1));
+}
+
+/// The entry that stands before a question's first byte leaves.
+async fn sent(world: &World, desk: &Caller, request: RequestId) {
+    let content = [
+        ("phase", "sent".to_owned()),
+        ("request_id", request.to_string()),
+        ("municipality_code", PROVIDER.to_owned()),
+    ];
+    let act = crate::record::Act {
+        kind: EntryKind::Inquiry,
+        caller: desk,
+        action: "inquire",
+        about: None,
+        content: &crate::record::pairs(&content),
+    };
+    let recorded = act.record(&world.requester, None, (), deadline()).await;
+    recorded.unwrap_or_else(|_| panic!("recorded"));
+}
+
+#[tokio::test]
+async fn an_entry_without_an_inquiry_reaches_both_officers() {
+    let world = asked(&[1]).await;
+    // Somebody with the requester's certificate asks past its node: no inquiry stands in its log.
+    let (peer, member) = world.peer();
+    let query = world.query(1);
+    let request = query.request_id;
+    crate::exchange::provide(&world.provider, &peer, &member, query, deadline())
+        .await
+        .unwrap();
+    let found = reconcile(&world).await.unwrap();
+    assert_eq!((found.provisions, found.differences), (2, 1));
+    assert!(found.told);
+    let [named] = found.named[..] else {
+        panic!("one difference")
+    };
+    assert_eq!(
+        (named.kind, named.request_id),
+        (DifferenceKind::EntryWithoutInquiry, request)
+    );
+    let place = named.log_index.to_string();
+    let here = (
+        "entry-without-inquiry".to_owned(),
+        String::new(),
+        place.clone(),
+    );
+    let there = (
+        "member-reports-difference".to_owned(),
+        "entry-without-inquiry".to_owned(),
+        place,
+    );
+    assert_eq!(alarms(&world.requester).await, [here]);
+    assert_eq!(alarms(&world.provider).await, [there]);
+}
+
+#[tokio::test]
+async fn an_entry_that_the_provider_leaves_out_is_a_receipt_without_entry() {
+    let world = asked(&[1, 2, 3]).await;
+    world.tamper_provisions(|mut reply: ProvisionsReply| {
+        reply.provisions.retain(|one| one.log_index % 2 == 1);
+        Ok(reply)
+    });
+    let found = reconcile(&world).await.unwrap();
+    assert!(found.differences > 0);
+    let kinds = found.named.iter().map(|one| one.kind);
+    assert!(
+        kinds
+            .clone()
+            .all(|kind| kind == DifferenceKind::ReceiptWithoutEntry)
+    );
+    assert_eq!(found.provisions + found.differences, 3);
+    // The provider heard it though it kept silent itself.
+    assert_eq!(
+        alarms(&world.provider).await.len() as u64,
+        found.differences
+    );
+}
+
+#[tokio::test]
+async fn a_provider_that_shows_another_tree_is_an_alarm_and_nothing_moves_on() {
+    type Tamper = fn(ProvisionsReply) -> ProvisionsReply;
+    let spoilt: [(&str, Tamper); 4] = [
+        ("provider-checkpoint-invalid", |mut reply| {
+            reply.checkpoint = reply.checkpoint.replacen('\n', "\n1", 1);
+            reply
+        }),
+        ("provider-log-forked", |mut reply| {
+            reply.consistency_proof[0][0] ^= 1;
+            reply
+        }),
+        ("provision-doesnt-hold", |mut reply| {
+            reply.provisions[0].leaf[100] ^= 1;
+            reply
+        }),
+        ("provision-doesnt-hold", |mut reply| {
+            reply.provisions[0].inclusion_proof[0][3] ^= 1;
+            reply
+        }),
+    ];
+    for (alarm, spoil) in spoilt {
+        let world = asked(&[1, 2]).await;
+        // So that the newest checkpoint known is behind.
+        let (peer, member) = world.peer();
+        let query = world.query(9);
+        crate::exchange::provide(&world.provider, &peer, &member, query, deadline())
+            .await
+            .unwrap();
+        let mut first = true;
+        world.tamper_provisions(move |reply| {
+            let spoilt = if first { spoil(reply) } else { reply };
+            first = false;
+            Ok(spoilt)
+        });
+        let refused = reconcile(&world).await.err();
+        assert_eq!(refused, Some(NotReconciled::Contradiction(alarm)));
+        let seen = alarms(&world.requester).await;
+        assert_eq!(seen.len(), 1, "{alarm}");
+        assert_eq!(seen[0].0, alarm);
+        let pair = Pair::of(&world.requester, provider(&world)).unwrap();
+        assert_eq!(pair.standing().await.unwrap().until, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_that_nobody_joins_within_a_day_is_an_alarm() {
+    let world = asked(&[1]).await;
+    world.tamper_provisions(|_| Err(PeerError::Failed("no-connection")));
+    let pair = Pair::of(&world.requester, provider(&world)).unwrap();
+    assert!(reconcile(&world).await.is_err());
+    assert!(!pair.alarm_when_overdue().await.unwrap());
+    world.clock.advance(24 * 60 * 60 * 1000);
+    assert!(pair.alarm_when_overdue().await.unwrap());
+    let seen = alarms(&world.requester).await;
+    assert_eq!(seen[0].0, "receipt-not-joined");
+    world.tamper_provisions(Ok);
+    reconcile(&world).await.unwrap();
+    assert!(!pair.alarm_when_overdue().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_list_that_would_never_end_ends() {
+    let world = asked(&[1, 2, 3]).await;
+    world.tamper_provisions(|mut reply| {
+        reply.provisions.clear();
+        reply.until_index = 0;
+        reply.next_page_token = "00".to_owned();
+        Ok(reply)
+    });
+    let refused = reconcile(&world).await.err();
+    let broken = PeerError::Failed("broken-reply");
+    assert_eq!(refused, Some(NotReconciled::Peer(broken)));
+}
+
+#[tokio::test]
+async fn nobody_sees_or_reports_anything_about_another_callers_requests() {
+    let world = asked(&[1, 2]).await;
+    let origin = vrx_tlog::origin("vrx.example", PROVIDER, 1);
+    let request = |origin: &str| ListProvisions {
+        log_origin: origin.to_owned(),
+        from_index: 0,
+        known_log_size: 0,
+        page_size: 0,
+        page_token: Vec::new(),
+    };
+    let (_, member) = world.peer();
+    let other = Member {
+        code: "131041".parse().unwrap(),
+        ..member.clone()
+    };
+    let stranger = caller("131041", Role::Exchange, None);
+    let page = list_provisions(
+        &world.provider,
+        &stranger,
+        &other,
+        request(&origin),
+        deadline(),
+    )
+    .await;
+    let page = page.unwrap().into_parts().0;
+    assert_eq!(page.provisions, []);
+    assert!(page.until_index > 0);
+
+    let desk = staff(&world.provider, "sato");
+    let own = caller(PROVIDER, Role::Exchange, None);
+    for who in [&desk, &own] {
+        let asked = request(&origin);
+        let refused = list_provisions(&world.provider, who, &member, asked, deadline()).await;
+        assert_eq!(refused.err(), Some(ServiceError::PermissionDenied));
+        let refused = report_differences(&world.provider, who, &member, &origin, &[], deadline());
+        assert_eq!(refused.await.err(), Some(ServiceError::PermissionDenied));
+    }
+    let (peer, member) = world.peer();
+    let foreign = vrx_tlog::origin("vrx.example", REQUESTER, 1);
+    let refused = list_provisions(
+        &world.provider,
+        &peer,
+        &member,
+        request(&foreign),
+        deadline(),
+    )
+    .await;
+    assert_eq!(refused.err(), Some(ServiceError::NotFound));
+    let none = report_differences(&world.provider, &peer, &member, &origin, &[], deadline()).await;
+    let field = none.err().and_then(|error| error.field());
+    assert_eq!(field, Some("differences"));
+}
+
+#[tokio::test]
+async fn an_officer_reconciles_now_and_that_is_an_entry_too() {
+    let world = asked(&[1]).await;
+    let requester = Arc::clone(&world.requester);
+    let (who, code) = (officer(&requester, "mori"), PROVIDER.parse().unwrap());
+    let before = size(&requester);
+    let outcome = reconcile_now(&requester, &who, code, deadline()).await;
+    let done = outcome.unwrap().into_parts().0.unwrap();
+    assert_eq!((done.provisions, done.differences), (1, 0));
+    assert_eq!(size(&requester), before + 2);
+    for other in [REQUESTER, "131041"] {
+        let refused = reconcile_now(&requester, &who, other.parse().unwrap(), deadline()).await;
+        let field = refused.err().and_then(|error| error.field());
+        assert_eq!(field, Some("provider_code"));
+    }
+    let desk = staff(&requester, "sato");
+    let refused = reconcile_now(&requester, &desk, code, deadline()).await;
+    assert_eq!(refused.err(), Some(ServiceError::PermissionDenied));
+}
