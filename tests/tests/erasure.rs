@@ -185,7 +185,7 @@ async fn an_erasure_that_is_killed_goes_on_and_ends_with_its_certificate(on: On)
     let text = std::fs::read_to_string(&certificate).unwrap();
     assert!(text.starts_with("消去証明書"), "{text}");
     assert!(
-        text.contains("\nfinal ") && text.contains("\nlive "),
+        text.contains(" final: ") && text.contains(" live: "),
         "{text}"
     );
     let entry = erasure["log_index"].to_string();

@@ -73,7 +73,8 @@ enum Command {
     /// that are not in it, with the daily timer up to a day of them. Everything is decrypted into a new place and checked there:
     /// the file's hash, the rows of each table, every leaf of the log against its root, the log against the checkpoint that is
     /// kept at the second path. Only then does it take the place of what stood. A log older than the kept checkpoint is refused
-    /// (exit 74), unless --new-epoch. Persons on the list of destroyed keys (destroyed.list in `keyring_dir`) are left out.
+    /// (exit 74), unless --new-epoch. What stands on the list of destroyed keys (destroyed.list in
+    /// `keyring_dir`) is left out: persons, and openings of the log.
     ///
     /// After --new-epoch the serving node asks the members for the receipts of the answers given since, and enters those again:
     /// `vrx-node log recovered`.

@@ -44,7 +44,7 @@ pub(super) async fn certificate(
     let note = SignedNote::parse(&found.certificate).map_err(|error| wrong(error.to_string()))?;
     note.verify(&key)
         .map_err(|error| wrong(error.to_string()))?;
-    if !note.text().contains(&format!("\nerasure {id}\n")) {
+    if !note.text().contains(&format!("\n消去番号 erasure: {id}\n")) {
         return Err(wrong("it is another erasure's".to_owned()));
     }
     if let Some(path) = file {

@@ -45,17 +45,17 @@ pub(super) fn certificate(ctx: &TenantServices, run: &ErasureRun, dates: &Dates)
     let code = ctx.tenant.code;
     let text = format!(
         "{TITLE}\n\
-         municipality {code} {}\n\
-         erasure {}\n\
-         log {}\n\
-         proposed {} {}\n\
-         approved {approved_by} {approved_at}\n\
-         persons {}\n\
-         doses {}\n\
-         openings {}\n\
-         method {METHOD}\n\
-         live {}\n\
-         final {}\n",
+         市区町村 municipality: {code} {}\n\
+         消去番号 erasure: {}\n\
+         提供記録 log: {}\n\
+         提案 proposed: {} {}\n\
+         承認 approved: {approved_by} {approved_at}\n\
+         住民 persons: {}\n\
+         接種記録 doses: {}\n\
+         提供記録の内容 openings: {}\n\
+         方法 method: {METHOD}\n\
+         消去完了 live: {}\n\
+         最後の控えの破棄 final: {}\n",
         code.name(),
         run.id,
         key.name(),

@@ -241,10 +241,10 @@ async fn an_erased_person_is_nothing_and_the_log_holds_with_one_record_of_it() {
     let note = SignedNote::parse(&run.certificate).unwrap();
     note.verify(scene.town.log.reader().verifier_key()).unwrap();
     for line in [
-        "persons 3",
-        "doses 6",
-        "final 2026-12-28",
-        "live 2026-11-23T",
+        "住民 persons: 3",
+        "接種記録 doses: 6",
+        "最後の控えの破棄 final: 2026-12-28",
+        "消去完了 live: 2026-11-23T",
     ] {
         assert!(note.text().contains(&format!("\n{line}")), "{line}");
     }
