@@ -49,60 +49,84 @@ $$;
 -- Nodes have no right to delete a person's rows, nor to change an entry. What an erasure needs of both, and no more, stands in
 -- these functions, which run as the owner, for the transaction's tenant: they take only persons that are claimed, and of an
 -- entry only the opening, with the tag of its subject. No opening can be put in another's place, and no leaf be touched.
+--
+-- Each statement names the tenant's own partition: one over the table would be planned for, and lock, every tenant's.
+
+-- The tenant's partition of a table; nothing without a tenant.
+CREATE FUNCTION own_partition(name text) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN quote_ident(name || '_' || lpad(current_tenant()::text, 6, '0'));
 
 -- Takes claimed persons out of everybody's sight.
 CREATE FUNCTION erase_tags(kinds smallint[], keys bigint[], tags bytea[], persons bytea[]) RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = vrx, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = vrx, pg_temp
     AS $$
-        DELETE FROM person_tag t
-        USING unnest(kinds, keys, tags, persons) AS asked (kind, key_id, tag, person_id), erasure_person e
-        WHERE t.tenant = current_tenant() AND t.kind = asked.kind AND t.key_id = asked.key_id AND t.tag = asked.tag
-          AND t.person_id = asked.person_id
-          AND e.tenant = current_tenant() AND e.person_id = asked.person_id AND e.step = 1
-    $$;
+BEGIN
+    EXECUTE 'DELETE FROM ' || own_partition('person_tag') || ' t
+             USING unnest($1, $2, $3, $4) AS asked (kind, key_id, tag, person_id), erasure_person e
+             WHERE t.tenant = $5 AND t.kind = asked.kind AND t.key_id = asked.key_id AND t.tag = asked.tag
+               AND t.person_id = asked.person_id
+               AND e.tenant = $5 AND e.person_id = asked.person_id AND e.step = 1'
+        USING kinds, keys, tags, persons, current_tenant();
+END
+$$;
 
 -- Destroys the keys of claimed persons, and their sealed numbers.
 CREATE FUNCTION destroy_person_keys(persons bytea[]) RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = vrx, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = vrx, pg_temp
     AS $$
-        DELETE FROM person p USING erasure_person e
-        WHERE p.tenant = current_tenant() AND p.person_id = ANY (persons)
-          AND e.tenant = current_tenant() AND e.person_id = p.person_id AND e.step = 1
-    $$;
+BEGIN
+    EXECUTE 'DELETE FROM ' || own_partition('person') || ' p USING erasure_person e
+             WHERE p.tenant = $2 AND p.person_id = ANY ($1)
+               AND e.tenant = $2 AND e.person_id = p.person_id AND e.step = 1'
+        USING persons, current_tenant();
+END
+$$;
 
 -- Deletes the rows of persons whose keys are destroyed.
 CREATE FUNCTION delete_person_rows(persons bytea[]) RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = vrx, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = vrx, pg_temp
     AS $$
-        DELETE FROM person_revision r USING erasure_person e
-        WHERE r.tenant = current_tenant() AND r.person_id = ANY (persons)
-          AND e.tenant = current_tenant() AND e.person_id = r.person_id AND e.step = 2;
-        DELETE FROM dose_revision r USING erasure_person e
-        WHERE r.tenant = current_tenant() AND r.person_id = ANY (persons)
-          AND e.tenant = current_tenant() AND e.person_id = r.person_id AND e.step = 2;
-    $$;
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['person_revision', 'dose_revision'] LOOP
+        EXECUTE 'DELETE FROM ' || own_partition(name) || ' r USING erasure_person e
+                 WHERE r.tenant = $2 AND r.person_id = ANY ($1)
+                   AND e.tenant = $2 AND e.person_id = r.person_id AND e.step = 2'
+            USING persons, current_tenant();
+    END LOOP;
+END
+$$;
 
 -- Takes whatever tag still leads to an erased person: one reading of all tags, at a run's end.
 CREATE FUNCTION sweep_erased() RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = vrx, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = vrx, pg_temp
     AS $$
-        DELETE FROM person_tag t
-        WHERE t.tenant = current_tenant()
-          AND t.person_id IN (SELECT person_id FROM erasure_person WHERE tenant = current_tenant() AND step = 3)
-    $$;
+BEGIN
+    EXECUTE 'DELETE FROM ' || own_partition('person_tag') || ' t
+             WHERE t.tenant = $1
+               AND t.person_id IN (SELECT person_id FROM erasure_person WHERE tenant = $1 AND step = 3)'
+        USING current_tenant();
+END
+$$;
 
--- Blanks openings: what stays of such an entry is its leaf.
+-- Blanks openings: what stays of such an entry is its leaf. Gives how many.
 CREATE FUNCTION blank_openings(places bigint[], subjects bytea[]) RETURNS bigint
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = vrx, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = vrx, pg_temp
     AS $$
-        WITH blanked AS (
-            UPDATE log_entry SET opening_key = '', opening = '', subject = asked.subject
-            FROM unnest(places, subjects) AS asked (idx, subject)
-            WHERE log_entry.tenant = current_tenant() AND log_entry.idx = asked.idx AND log_entry.opening_key <> ''
-            RETURNING 1
-        )
-        SELECT count(*) FROM blanked
-    $$;
+DECLARE
+    blanked bigint;
+BEGIN
+    EXECUTE 'UPDATE ' || own_partition('log_entry') || $update$ l
+             SET opening_key = '', opening = '', subject = asked.subject
+             FROM unnest($1, $2) AS asked (idx, subject)
+             WHERE l.tenant = $3 AND l.idx = asked.idx AND l.opening_key <> ''$update$
+        USING places, subjects, current_tenant();
+    GET DIAGNOSTICS blanked = ROW_COUNT;
+    RETURN blanked;
+END
+$$;
 
-REVOKE ALL ON FUNCTION erase_tags(smallint[], bigint[], bytea[], bytea[]), destroy_person_keys(bytea[]),
+REVOKE ALL ON FUNCTION own_partition(text), erase_tags(smallint[], bigint[], bytea[], bytea[]), destroy_person_keys(bytea[]),
     delete_person_rows(bytea[]), sweep_erased(), blank_openings(bigint[], bytea[]) FROM PUBLIC;

@@ -254,7 +254,7 @@ async fn migrating_from_the_version_before_gives_tenants_that_are_there_the_new_
     database.sql(
         "DROP TABLE vrx.receipt, vrx.lost_log, vrx.recovered_entry, vrx.recovery_answer, \
                     vrx.hold, vrx.erasure_run, vrx.erasure_person; \
-         DROP FUNCTION vrx.erase_tags, vrx.destroy_person_keys, vrx.delete_person_rows, vrx.sweep_erased, vrx.blank_openings; \
+         DROP FUNCTION vrx.own_partition, vrx.erase_tags, vrx.destroy_person_keys, vrx.delete_person_rows, vrx.sweep_erased, vrx.blank_openings; \
          DELETE FROM vrx.schema_step WHERE version > 1; DELETE FROM vrx._sqlx_migrations WHERE version > 1",
     );
     let refused = open_as_node(&config).await.err().unwrap();

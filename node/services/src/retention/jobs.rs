@@ -1,6 +1,6 @@
 //! The task that carries approved erasures out, beside the node's other jobs.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -34,13 +34,21 @@ impl Erasures {
 
 async fn work(tenants: Arc<Tenants>, stop: CancellationToken) {
     let mut from = 0;
+    // Whose erasure waits for the operator, who is told once.
+    let mut told = BTreeSet::new();
     while stop
         .run_until_cancelled(tokio::time::sleep(TICK))
         .await
         .is_some()
     {
         for tenant in tenants.iter().skip(from).take(A_TICK) {
-            until_idle(tenant, &stop).await;
+            let code = tenant.tenant.code;
+            let waits = until_idle(tenant, &stop).await == Some(Advanced::WaitsForOperator);
+            if !waits {
+                told.remove(&code);
+            } else if told.insert(code) {
+                tracing::warn!(tenant = %code, "an erasure waits for its files to be rewritten: run `vrx-node erase finish`");
+            }
         }
         from = if from + A_TICK < tenants.iter().count() {
             from + A_TICK
@@ -50,20 +58,20 @@ async fn work(tenants: Arc<Tenants>, stop: CancellationToken) {
     }
 }
 
-async fn until_idle(tenant: &TenantServices, stop: &CancellationToken) {
+/// Where the work ended; nothing when it was told to end, or failed.
+async fn until_idle(tenant: &TenantServices, stop: &CancellationToken) -> Option<Advanced> {
     while !stop.is_cancelled() {
         match advance(tenant).await {
             Ok(Advanced::Step) => {
                 let paused = stop.run_until_cancelled(tokio::time::sleep(PAUSE));
-                if paused.await.is_none() {
-                    return;
-                }
+                paused.await?;
             }
-            Ok(Advanced::Idle | Advanced::WaitsForOperator) => return,
+            Ok(idle) => return Some(idle),
             Err(error) => {
                 tracing::warn!(tenant = %tenant.tenant.code, %error, "an erasure waits; its next step is tried again");
-                return;
+                return None;
             }
         }
     }
+    None
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::Executor as _;
 use vrx_domain::{InquiryId, UnixMillis};
-use vrx_storage::conformance::{Fixture, dose_row, number, receipts, row, rows};
+use vrx_storage::conformance::{Fixture, dose_row, number, receipts, retention, row, rows};
 use vrx_storage::{
     BatchItem, Change, DoseRow, ImportKind, InquiryRecord, PeerCheckpoint, PersonRow,
     PostgresLimits, Prepared, TileRow,
@@ -293,6 +293,8 @@ async fn a_tenant_whose_partitions_are_all_locked_keeps_no_other_waiting() {
     );
     assert_eq!(held, "11", "the other tenant's partitions are locked");
     everything(&fixture, 2).await;
+    retention::erase_all_that_is_due(&fixture).await;
+    assert_eq!(fixture.store.counts().await.unwrap().persons, 0);
     holder.execute("ROLLBACK").await.unwrap();
 }
 
