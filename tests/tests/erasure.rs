@@ -161,6 +161,9 @@ async fn an_erasure_that_is_killed_goes_on_and_ends_with_its_certificate(on: On)
     .await
     .unwrap();
 
+    let listed = done(&demo, KATO, &["retention", "list"]);
+    assert_eq!(listed["holds"][0]["reference"], "kaiji-7", "{listed}");
+    assert_eq!(listed["holds"].as_array().unwrap().len(), 1);
     let erasure = newest(&demo);
     assert_eq!(erasure["done"]["persons"], OVER - 1, "{erasure}");
     assert_eq!(

@@ -3810,15 +3810,34 @@ pub struct Erasure {
     #[prost(uint64, tag = "12")]
     pub log_index: u64,
 }
-/// All erasures.
+/// All erasures, and what exempts persons from them.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListErasuresResponse {
     /// The newest proposed first.
     #[prost(message, repeated, tag = "1")]
     pub erasures: ::prost::alloc::vec::Vec<Erasure>,
-    /// How many persons are on hold.
-    #[prost(uint64, tag = "2")]
-    pub holds: u64,
+    /// The holds in force, the oldest first. Whose they are isn't said.
+    #[prost(message, repeated, tag = "2")]
+    pub holds: ::prost::alloc::vec::Vec<Hold>,
+}
+/// One hold in force (消去の保留).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hold {
+    /// Why.
+    #[prost(enumeration = "HoldGround", tag = "1")]
+    pub ground: i32,
+    /// The municipality's own reference of the case.
+    #[prost(string, tag = "2")]
+    pub reference: ::prost::alloc::string::String,
+    /// The last day; absent for *until lifted*.
+    #[prost(message, optional, tag = "3")]
+    pub until: ::core::option::Option<Date>,
+    /// Name of the officer who placed it.
+    #[prost(string, tag = "4")]
+    pub placed_by: ::prost::alloc::string::String,
+    /// When.
+    #[prost(message, optional, tag = "5")]
+    pub placed_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Asks to exempt a person. Personal data.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,4 +1,4 @@
-//! `vrx retention list`: the erasures of this municipality (消去記録).
+//! `vrx retention list`: the erasures of this municipality (消去記録), and the holds in force.
 
 use serde_json::json;
 use vrx_proto::v1::{self, retention_service_client::RetentionServiceClient};
@@ -23,7 +23,7 @@ pub(super) async fn list(profile: &Profile, output: &Output) -> Result<(), Failu
     let printed = output.json(|| {
         json!({
             "erasures": list.erasures.iter().map(erasure_json).collect::<Vec<_>>(),
-            "holds": list.holds,
+            "holds": list.holds.iter().map(hold_json).collect::<Vec<_>>(),
         })
     })?;
     if printed {
@@ -58,7 +58,24 @@ pub(super) async fn list(profile: &Profile, output: &Output) -> Result<(), Failu
             ]
         }),
     )?;
-    output.line(&format!("消去を保留している住民 {} 人", list.holds))?;
+    output.line(&format!("消去の保留 {} 件", list.holds.len()))?;
+    if !list.holds.is_empty() {
+        output.table(
+            &["整理番号", "理由", "期限", "登録者", "登録"],
+            list.holds.iter().map(|hold| {
+                vec![
+                    hold.reference.clone(),
+                    ground_label(hold.ground()).0.to_owned(),
+                    hold.until.as_ref().map_or_else(
+                        || "解くまで".to_owned(),
+                        |date| clock::show_date(Some(date)),
+                    ),
+                    hold.placed_by.clone(),
+                    clock::show(hold.placed_at.as_ref()),
+                ]
+            }),
+        )?;
+    }
     let waits = |erasure: &v1::Erasure| erasure.stage() == v1::ErasureStage::Rewriting;
     if list.erasures.iter().any(waits) {
         output.hint(
@@ -83,6 +100,25 @@ fn erasure_json(erasure: &v1::Erasure) -> serde_json::Value {
         "certificate": erasure.certificate,
         "log_index": erasure.log_index,
     })
+}
+
+fn hold_json(hold: &v1::Hold) -> serde_json::Value {
+    json!({
+        "reference": hold.reference,
+        "ground": ground_label(hold.ground()).1,
+        "until": clock::show_date(hold.until.as_ref()),
+        "placed_by": hold.placed_by,
+        "placed_at": clock::show_rfc3339(hold.placed_at.as_ref()),
+    })
+}
+
+fn ground_label(ground: v1::HoldGround) -> (&'static str, &'static str) {
+    match ground {
+        v1::HoldGround::Dispute => ("争訟・審査請求", "dispute"),
+        v1::HoldGround::Disclosure => ("開示請求", "disclosure"),
+        v1::HoldGround::Other => ("その他", "other"),
+        v1::HoldGround::Unspecified => ("不明", "unknown"),
+    }
 }
 
 fn stage_label(stage: v1::ErasureStage) -> (&'static str, &'static str) {

@@ -34,7 +34,7 @@ pub(crate) enum Command {
         #[arg(long, required = true)]
         irrevocably: bool,
     },
-    /// 消去記録と進み具合を一覧する / list erasures and how far they are
+    /// 消去記録と進み具合、保留を一覧する / list erasures, how far they are, and holds
     List,
     /// 消去証明書を表示・保存する。署名はこのコマンド自身で確かめる / show or save a certificate; its signature is checked here
     Certificate {

@@ -1,6 +1,6 @@
-//! Shows all erasures (消去記録) with their certificates, and how many persons are on hold.
+//! Shows all erasures (消去記録) with their certificates, and the holds in force. Whom a hold exempts isn't said.
 
-use vrx_domain::{Caller, EntryKind, Role};
+use vrx_domain::{Caller, EntryKind, Hold, Role};
 use vrx_provision_log::{Deadline, Recorded};
 use vrx_storage::ErasureRun;
 
@@ -17,8 +17,8 @@ use crate::{
 pub struct ErasureList {
     /// The newest proposed first.
     pub runs: Vec<ErasureRun>,
-    /// Holds in force.
-    pub holds: u64,
+    /// The holds in force, the oldest first.
+    pub holds: Vec<Hold>,
 }
 
 /// All of them: there are a few a year.
@@ -31,11 +31,14 @@ pub async fn list(
     let stored = |error| storage_error(ctx, &error);
     let runs = ctx.retention.erasures().await.map_err(stored)?;
     let holds = ctx.retention.holds().await.map_err(stored)?;
-    let list = ErasureList {
-        holds: in_force(&holds, ctx.node.clock.today()).count() as u64,
-        runs,
-    };
-    let content = [("erasures", list.runs.len().to_string())];
+    let in_force = in_force(&holds, ctx.node.clock.today());
+    let mut holds: Vec<Hold> = in_force.map(|record| record.hold.clone()).collect();
+    holds.sort_by_key(|hold| hold.placed_at);
+    let list = ErasureList { runs, holds };
+    let content = [
+        ("erasures", list.runs.len().to_string()),
+        ("holds", list.holds.len().to_string()),
+    ];
     let act = Act {
         kind: EntryKind::Desk,
         caller,

@@ -8,7 +8,7 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use vrx_domain::{Caller, HoldGround, SpiffeId};
+use vrx_domain::{Caller, Hold, HoldGround, SpiffeId};
 use vrx_proto::v1;
 use vrx_proto::v1::erasure_event::Event;
 use vrx_proto::v1::retention_service_server::{RetentionService, RetentionServiceServer};
@@ -291,7 +291,17 @@ fn plan_message(plan: &ErasurePlan, erasure_id: String, log_index: u64) -> v1::E
 fn list(list: &ErasureList) -> v1::ListErasuresResponse {
     v1::ListErasuresResponse {
         erasures: list.runs.iter().map(erasure).collect(),
-        holds: list.holds,
+        holds: list.holds.iter().map(hold).collect(),
+    }
+}
+
+fn hold(hold: &Hold) -> v1::Hold {
+    v1::Hold {
+        ground: i32::from(hold.ground.code()),
+        reference: hold.reference.to_string(),
+        until: hold.until.map(field::date_message),
+        placed_by: officer(&hold.placed_by),
+        placed_at: Some(field::timestamp(hold.placed_at)),
     }
 }
 
