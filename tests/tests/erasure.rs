@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use vrx_domain::IndividualNumber;
-use vrx_tests::demo::{Demo, FUJISAWA, On, wait_until};
+use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA, wait_until};
 use vrx_tests::desk::{self, Ended, INQUIRE};
+use vrx_tests::exchange::{query, request, told};
+use vrx_tests::log::ExportedLog;
 use vrx_tests::on_both_databases;
 use vrx_tests::process::Process;
 
@@ -124,6 +126,10 @@ async fn an_erasure_that_is_killed_goes_on_and_ends_with_its_certificate(on: On)
     import(&demo, folder.path());
     hold(&demo, 5);
 
+    let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
+    let answer = query(&channel, request(&number(0))).await.unwrap();
+    let receipt = told(answer).unwrap().receipt().unwrap();
+
     let plan = done(&demo, MORI, &["retention", "plan"]);
     assert_eq!(plan["counts"]["persons"], OVER - 1, "{plan}");
     assert_eq!(plan["on_hold"], 1);
@@ -198,4 +204,8 @@ async fn an_erasure_that_is_killed_goes_on_and_ends_with_its_certificate(on: On)
     assert_eq!(vrx(&demo, MORI, &["log", "verify"], "").code, 0);
     let (exit, _, errors) = demo.vrx_node(FUJISAWA, &["log", "verify"]).unwrap();
     assert_eq!(exit, 0, "{errors}");
+    // What was answered about a person before holds as it did.
+    let vkey = &demo.node(FUJISAWA).unwrap().log_vkey;
+    let log = ExportedLog::of(&demo, FUJISAWA).unwrap();
+    log.holds_all(&[receipt], vkey).unwrap();
 }

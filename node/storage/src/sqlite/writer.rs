@@ -289,7 +289,7 @@ impl Writer {
     }
 
     /// Whether this database may still be written to.
-    fn fit(&mut self) -> Result<(), StorageError> {
+    pub(super) fn fit(&mut self) -> Result<(), StorageError> {
         if let Some(why) = &self.broken {
             return Err(StorageError::Broken(why.clone()));
         }

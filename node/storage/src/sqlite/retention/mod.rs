@@ -45,12 +45,17 @@ impl Writer {
     }
 
     fn rewrite(&mut self) -> Result<bool, StorageError> {
+        self.fit()?;
         if file_size(&self.sql)? > REWRITTEN_SERVING {
             return Ok(false);
         }
-        let nobody_reads = self.register.nobody_reads();
-        let rewritten = rewrite_file(&self.sql);
-        drop(nobody_reads);
+        // Lookups go on meanwhile; only while the write-ahead log is emptied nobody reads.
+        let rewritten = vacuum(&self.sql).and_then(|()| {
+            let nobody_reads = self.register.nobody_reads();
+            let emptied = empty_write_ahead_log(&self.sql);
+            drop(nobody_reads);
+            emptied
+        });
         self.note_maintenance(rewritten.clone());
         rewritten.map(|()| true)
     }
@@ -66,10 +71,14 @@ fn file_size(sql: &Sql) -> Result<u64, StorageError> {
     Ok(number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?))
 }
 
-/// The whole file anew, and an empty write-ahead log: no page holds what was deleted. Busy while anybody still reads.
-fn rewrite_file(sql: &Sql) -> Result<(), StorageError> {
+/// The whole file anew: no page holds what was deleted.
+fn vacuum(sql: &Sql) -> Result<(), StorageError> {
     sql.connection().flush_prepared_statement_cache();
-    sql.connection().execute_batch("VACUUM").map_err(failure)?;
+    sql.connection().execute_batch("VACUUM").map_err(failure)
+}
+
+/// Nor does the write-ahead log. Busy while anybody still reads.
+fn empty_write_ahead_log(sql: &Sql) -> Result<(), StorageError> {
     let busy: Option<i64> = sql.row(
         "wal_checkpoint",
         "PRAGMA wal_checkpoint(TRUNCATE)",
@@ -121,7 +130,8 @@ impl SqliteRewriting {
             sql.connection()
                 .pragma_update(None, "temp_store", "file")
                 .map_err(failure)?;
-            rewrite_file(&sql)?;
+            vacuum(&sql)?;
+            empty_write_ahead_log(&sql)?;
             set_rewritten(&sql, key, run.id, now)?;
             Ok(true)
         })
@@ -197,6 +207,7 @@ impl RetentionStore for SqliteTenant {
         let (id, places) = (self.options.tenant.id, places.to_vec());
         self.write(move |writer| {
             // What is in memory of subjects' heads stands in the table first: there they are taken out.
+            writer.fit()?;
             let (tenant, size) = (writer.tenant, writer.size);
             writer.heads.flush(&writer.sql, tenant, size)?;
             writer.erase(id, |step, sql| step.blank_openings(sql, run, &places, next))
