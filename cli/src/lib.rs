@@ -75,6 +75,9 @@ enum Command {
     /// 開示請求への対応と日々の確認 (個人情報保護担当) / disclosure and daily review (privacy officer)
     #[command(subcommand)]
     Officer(command::officer::Command),
+    /// 保管期間と消去 (個人情報保護担当) / retention and erasure (privacy officer)
+    #[command(subcommand)]
+    Retention(command::retention::Command),
     Demo(demo::Args),
 }
 
@@ -119,6 +122,9 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Log(command) => command::log::run(command, &cli.connection, &output).await,
         Command::Verify(command) => command::verify::run(command, &output),
         Command::Officer(command) => command::officer::run(command, &cli.connection, &output).await,
+        Command::Retention(command) => {
+            command::retention::run(command, &cli.connection, &output).await
+        }
         Command::Demo(args) => demo::run(args, &output).await,
     }
 }

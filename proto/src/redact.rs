@@ -29,6 +29,8 @@ personal! {
     "ImportRequest.part" => v1::import_request::Part,
     "InquireMunicipalityRequest" => v1::InquireMunicipalityRequest,
     "InquireMunicipalityResponse" => v1::InquireMunicipalityResponse,
+    "PlaceHoldRequest" => v1::PlaceHoldRequest,
+    "LiftHoldRequest" => v1::LiftHoldRequest,
     "EntryField" => v1::EntryField,
     "LogEntry" => v1::LogEntry,
     "ListEntriesResponse" => v1::ListEntriesResponse,

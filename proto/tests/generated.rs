@@ -8,13 +8,14 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "common",
     "exchange",
     "registry",
     "audit",
     "receipt",
     "reconciliation",
+    "retention",
 ];
 
 fn crate_dir() -> PathBuf {

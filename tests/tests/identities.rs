@@ -19,9 +19,10 @@ use vrx_certs_dev::{Federation, IdentitySpec, IssuedCert, Signer, Validity};
 use vrx_proto::v1::audit_service_client::AuditServiceClient;
 use vrx_proto::v1::receipt_service_client::ReceiptServiceClient;
 use vrx_proto::v1::registry_service_client::RegistryServiceClient;
+use vrx_proto::v1::retention_service_client::RetentionServiceClient;
 use vrx_proto::v1::{
-    InquireMunicipalityRequest, InquiryOutcome, ListEntriesRequest, ListImportsRequest,
-    ListReceiptsRequest,
+    InquireMunicipalityRequest, InquiryOutcome, ListEntriesRequest, ListErasuresRequest,
+    ListImportsRequest, ListReceiptsRequest,
 };
 use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA};
 use vrx_tests::exchange::{query, request, told};
@@ -201,6 +202,16 @@ async fn each_role_reaches_its_own_service_and_no_other(on: On) {
             })
             .await;
         assert!(denied(receipts.err()), "{role} and ReceiptService");
+        let erasures = RetentionServiceClient::new(channel.clone())
+            .list_erasures(ListErasuresRequest {
+                municipality_code: code.clone(),
+            })
+            .await;
+        assert_eq!(
+            denied(erasures.err()),
+            !audit,
+            "{role} and RetentionService"
+        );
         let entries = AuditServiceClient::new(channel)
             .list_entries(ListEntriesRequest {
                 municipality_code: code.clone(),

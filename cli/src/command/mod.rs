@@ -5,5 +5,6 @@ pub(crate) mod import;
 pub(crate) mod inquire;
 pub(crate) mod log;
 pub(crate) mod officer;
+pub(crate) mod retention;
 pub(crate) mod sample;
 pub(crate) mod verify;

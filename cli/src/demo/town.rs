@@ -21,11 +21,12 @@ use crate::{
     profile::{Profile, ProfileFile},
 };
 
-/// Who works in each municipality: two staff, so that a second person can approve; a privacy officer; who runs the node.
+/// Who works in each municipality: two staff and two privacy officers, so that a second person can approve; who runs the node.
 const PEOPLE: &[(&str, &str)] = &[
     ("staff", "tanaka"),
     ("staff", "suzuki"),
     ("officer", "mori"),
+    ("officer", "kato"),
     ("operator", "ito"),
 ];
 

@@ -11,8 +11,8 @@ use vrx_storage::postgres::PostgresUrl;
 use crate::config::{Config, MEMBERS_SAMPLE, SAMPLE, TenantConfig};
 use crate::failure::Failure;
 use crate::{
-    backup, hardening, init, local_log, migrate, recovered, restore, serve, telemetry, tenant_move,
-    trial,
+    backup, erase, hardening, init, local_log, migrate, recovered, restore, serve, telemetry,
+    tenant_move, trial,
 };
 
 /// The node with which a municipality keeps its residents' vaccination records and exchanges them with other
@@ -74,13 +74,17 @@ enum Command {
     /// that are not in it, with the daily timer up to a day of them. Everything is decrypted into a new place and checked there:
     /// the file's hash, the rows of each table, every leaf of the log against its root, the log against the checkpoint that is
     /// kept at the second path. Only then does it take the place of what stood. A log older than the kept checkpoint is refused
-    /// (exit 74), unless --new-epoch. Persons on the list of destroyed keys (destroyed.list in `keyring_dir`) are left out.
+    /// (exit 74), unless --new-epoch. What stands on the list of destroyed keys (destroyed.list in
+    /// `keyring_dir`) is left out: persons, and openings of the log.
     ///
     /// After --new-epoch the serving node asks the members for the receipts of the answers given since, and enters those again:
     /// `vrx-node log recovered`.
     ///
     /// After a lost disk: `restore-keyring` first, then this. On PostgreSQL the database must not hold the tenant yet.
     Restore(RestoreArguments),
+    /// The operator's part of an erasure (消去) that two officers decided: see `vrx retention`.
+    #[command(subcommand)]
+    Erase(EraseCommand),
     /// Moves tenants between databases.
     #[command(subcommand)]
     Tenant(TenantCommand),
@@ -202,6 +206,21 @@ enum TenantCommand {
 }
 
 #[derive(Subcommand)]
+enum EraseCommand {
+    /// Rewrites the database's files without what an erasure deleted: until then pages that were freed may still hold it, and the
+    /// erasure isn't recorded. On SQLite only for files above 128 MB, with the node stopped: smaller ones the node rewrites by
+    /// itself. On PostgreSQL always, as the owner, while nodes serve: each of the tenant's tables is locked while it is written
+    /// anew, so choose a quiet hour. Does nothing where no erasure waits.
+    Finish {
+        #[command(flatten)]
+        which: Which,
+        /// On PostgreSQL, the address of the role that owns the database.
+        #[arg(long, value_name = "POSTGRES_URL")]
+        owner: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
 enum TrialCommand {
     /// Makes the database NAME with the roles `NAME_owner` and `NAME_node`.
     Make {
@@ -315,6 +334,15 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             failed.map_or(Ok(()), Err)
         }
         Command::Restore(arguments) => restore_data(arguments),
+        Command::Erase(EraseCommand::Finish { which, owner }) => {
+            let config = Config::load(&which.config)?;
+            let owner = match &owner {
+                Some(text) => Some(address("--owner", text)?),
+                None => None,
+            };
+            let finishing = erase::finish(&config, which.of(&config)?, owner.as_ref());
+            print(&runtime()?.block_on(finishing)?.to_string())
+        }
         Command::Tenant(command) => move_tenant(command),
         Command::TrialDatabase(TrialCommand::Make {
             trial,

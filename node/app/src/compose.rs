@@ -21,6 +21,7 @@ use vrx_storage::{
 };
 use vrx_tlog::WitnessKey;
 
+use crate::backup::DestroyedFile;
 use crate::clock::SystemClock;
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
@@ -124,8 +125,14 @@ impl Node {
             let policy = policy(config, settings);
             let witnesses =
                 tenant.witnessing(config, settings, &outside.witnesses, &*world.clock)?;
-            let own = own.clone();
-            services.push(Arc::new(tenant.services(policy, witnesses, own, &shared)));
+            let destroyed = DestroyedFile::new(&config.keyring_dir, tenant.tenant);
+            services.push(Arc::new(tenant.services(
+                policy,
+                witnesses,
+                own.clone(),
+                destroyed,
+                &shared,
+            )));
         }
         Ok(Self {
             open,
@@ -201,6 +208,7 @@ impl OpenTenant {
         policy: TenantPolicy,
         witnesses: Witnessing,
         own: Caller,
+        destroyed: DestroyedFile,
         shared: &Arc<NodeServices>,
     ) -> TenantServices {
         let persons: Arc<dyn PersonStore> = self.store.clone();
@@ -217,6 +225,8 @@ impl OpenTenant {
             receipts,
             witness_store,
             witnesses: Arc::new(witnesses),
+            retention: self.store.clone(),
+            destroyed: Arc::new(destroyed),
             log: Arc::clone(&self.log),
             refusals: Arc::new(Refusals::new(Arc::clone(&self.log), clock, own)),
             node: Arc::clone(shared),
@@ -277,6 +287,7 @@ fn policy(config: &Config, tenant: &TenantConfig) -> TenantPolicy {
         allow_hard_to_obtain: tenant.allow_hard_to_obtain,
         inquiry_retention: config.limits.inquiry_retention,
         review: tenant.review,
+        retention: tenant.retention,
     }
 }
 

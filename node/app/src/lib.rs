@@ -40,7 +40,7 @@
 //! The operator's pages: [`manual`], on PostgreSQL [`manual::postgresql`], on metrics [`manual::metrics`], on witnesses
 //! [`manual::witnesses`], after a lost disk [`manual::recovery`], on proofs that need no node [`manual::verify`],
 //! on what two municipalities' logs say of each other [`manual::reconciliation`]; the privacy officer's, in Japanese,
-//! [`manual::officer`].
+//! [`manual::officer`]; on the end of records [`manual::retention`].
 //!
 //! To add a verb: a variant in [`command`] and a module named after it. To add a key: a field of the raw and of the
 //! checked configuration, a commented line in the sample, a test with a wrong value.
@@ -60,6 +60,7 @@ pub mod clock;
 pub mod command;
 pub mod compose;
 pub mod config;
+pub mod erase;
 pub mod failure;
 pub mod hardening;
 pub mod init;

@@ -108,7 +108,11 @@ pub async fn migrate(
 }
 
 /// The owner's address must lead to the same database, as somebody else than the nodes.
-fn check_owner(cluster: &str, url: &PostgresUrl, owner: &PostgresUrl) -> Result<(), Failure> {
+pub(crate) fn check_owner(
+    cluster: &str,
+    url: &PostgresUrl,
+    owner: &PostgresUrl,
+) -> Result<(), Failure> {
     if owner.user() == url.user() {
         return Err(Failure::configuration(format!(
             "--owner: {} is the role of the nodes of the cluster {cluster}, which may own nothing; \

@@ -14,6 +14,7 @@ use vrx_provision_log::{Deadline, MissingKept};
 use vrx_services::jobs::Jobs;
 use vrx_services::receipts::Recovery;
 use vrx_services::reconciliation::Nightly;
+use vrx_services::retention::Erasures;
 use vrx_services::witnesses;
 use vrx_services::witnesses::Asking;
 use vrx_transport::{
@@ -169,6 +170,7 @@ async fn live(
     let recovery = Recovery::start(Arc::clone(&node.tenants));
     let asking = Asking::start(Arc::clone(&node.tenants));
     let nightly = Nightly::start(Arc::clone(&node.tenants));
+    let erasures = Erasures::start(Arc::clone(&node.tenants));
     let served = Served {
         material,
         limits: limits(config),
@@ -208,6 +210,7 @@ async fn live(
     nightly.shutdown().await;
     recovery.shutdown().await;
     asking.shutdown().await;
+    erasures.shutdown().await;
     // No more calls come in; the last counts of refusals become entries before the log closes.
     jobs.shutdown().await;
     if canaries.await.is_err() {

@@ -252,17 +252,19 @@ async fn migrating_from_an_earlier_version_gives_tenants_that_are_there_the_new_
     init::init(&config, owner).await.unwrap();
     // What the first version had made.
     database.sql(
-        "DROP TABLE vrx.receipt, vrx.lost_log, vrx.recovered_entry, vrx.recovery_answer, vrx.witnessed_log, vrx.cosigned_checkpoint; \
-         DELETE FROM vrx.schema_step WHERE version >= 2; DELETE FROM vrx._sqlx_migrations WHERE version >= 2",
+        "DROP TABLE vrx.receipt, vrx.lost_log, vrx.recovered_entry, vrx.recovery_answer, vrx.witnessed_log, vrx.cosigned_checkpoint, \
+                    vrx.hold, vrx.erasure_run, vrx.erasure_person; \
+         DROP FUNCTION vrx.own_partition, vrx.erase_tags, vrx.destroy_person_keys, vrx.delete_person_rows, vrx.sweep_erased, vrx.blank_openings; \
+         DELETE FROM vrx.schema_step WHERE version > 1; DELETE FROM vrx._sqlx_migrations WHERE version > 1",
     );
     let refused = open_as_node(&config).await.err().unwrap();
     assert!(
-        refused.message.contains("needs 3 or later"),
+        refused.message.contains("needs 4 or later"),
         "{}",
         refused.message
     );
     let done = place.migrate(&config, &database).await.unwrap();
-    assert!(done.contains("from version 1 to 3"), "{done}");
+    assert!(done.contains("from version 1 to 4"), "{done}");
     assert!(done.contains("there already"), "{done}");
     for code in [FUJISAWA, YOKOHAMA] {
         for table in ["receipt", "recovered_entry"] {

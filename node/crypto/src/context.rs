@@ -28,13 +28,17 @@ pub enum Context {
     SubjectHead,
     /// An opaque page token of a list call.
     PageToken,
+    /// What exempts a person from erasure (消去の保留).
+    Hold,
+    /// An erasure (消去), from its proposal on.
+    ErasureRun,
     /// The keyring file, sealed by the root key.
     Keyring,
 }
 
 impl Context {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::PersonKey,
         Self::PersonNumber,
         Self::PersonBody,
@@ -46,6 +50,8 @@ impl Context {
         Self::InquiryBody,
         Self::SubjectHead,
         Self::PageToken,
+        Self::Hold,
+        Self::ErasureRun,
         Self::Keyring,
     ];
 
@@ -63,6 +69,8 @@ impl Context {
             Self::InquiryBody => "vrx/1/inquiry-body",
             Self::SubjectHead => "vrx/1/subject-head",
             Self::PageToken => "vrx/1/page-token",
+            Self::Hold => "vrx/1/hold",
+            Self::ErasureRun => "vrx/1/erasure-run",
             Self::Keyring => "vrx/1/keyring",
         }
     }

@@ -25,7 +25,7 @@
 //!
 //! | table | fields, in order |
 //! | --- | --- |
-//! | actor | [`DESK_ACTOR`]: caller URI (the node's own for what it does by itself); SHA-256 of its certificate (32 bytes); action, e.g. `inquire`, `adopt`, `import-persons`, `import-doses`, `import-approve`, `log-list`, `log-show`, `log-verify`, `log-story`, `history`, `mark-entry`, `days-summary`, `review-signed`, `list-receipts`, `recover-entry`, `recovery-answered` |
+//! | actor | [`DESK_ACTOR`]: caller URI (the node's own for what it does by itself); SHA-256 of its certificate (32 bytes); action, e.g. `inquire`, `adopt`, `import-persons`, `import-doses`, `import-approve`, `log-list`, `log-show`, `log-verify`, `log-story`, `history`, `mark-entry`, `days-summary`, `review-signed`, `erasure-plan`, `erasure-propose`, `erasure-approve`, `erasure-list`, `erasure`, `hold`, `hold-lift`, `list-receipts`, `recover-entry`, `recovery-answered` |
 //! | subject, about a person | [`DESK_SUBJECT`]: individual number (12 ASCII digits); action |
 //! | subject, about another member | [`MEMBER_SUBJECT`]: municipality code (6 digits); action (`reconcile`) |
 //! | subject, about none | [`UNKNOWN_SUBJECT`]: 32 random bytes |

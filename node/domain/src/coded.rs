@@ -34,8 +34,8 @@ pub(crate) use coded_enum;
 #[cfg(test)]
 mod tests {
     use crate::{
-        ConsentMethod, DisclosureReason, DoseStatus, EntryKind, EntryMark, IdentityDocument,
-        Purpose, Sex,
+        ConsentMethod, DisclosureReason, DoseStatus, EntryKind, EntryMark, HoldGround,
+        IdentityDocument, Purpose, Sex,
     };
 
     #[test]
@@ -55,6 +55,7 @@ mod tests {
             DoseStatus,
             EntryKind,
             EntryMark,
+            HoldGround,
             IdentityDocument,
             Purpose,
             Sex

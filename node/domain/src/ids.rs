@@ -85,6 +85,8 @@ id! {
     InquiryId;
     /// One entry of the provision log (提供記録).
     EntryId;
+    /// One erasure (消去), from its proposal on.
+    ErasureId;
 }
 
 /// A municipality that this node serves.

@@ -30,6 +30,7 @@ mod member;
 mod municipality;
 mod outcome;
 mod person;
+mod retention;
 mod time;
 mod voucher;
 
@@ -40,8 +41,8 @@ pub use dose::{
 };
 pub use identity::{Caller, IdentityError, Role, SpiffeId, spki_der};
 pub use ids::{
-    DoseId, EntryId, IdError, ImportId, InquiryId, LegalBasis, PersonId, Reference, RequestId,
-    Tenant, TenantId,
+    DoseId, EntryId, ErasureId, IdError, ImportId, InquiryId, LegalBasis, PersonId, Reference,
+    RequestId, Tenant, TenantId,
 };
 pub use individual_number::{IndividualNumber, NumberError};
 pub use inquiry::{
@@ -51,5 +52,9 @@ pub use member::{Member, MemberWitnesses, Members, MembersError};
 pub use municipality::{CodeError, MunicipalityCode, PlaceCode};
 pub use outcome::{Cause, Outcome, WithheldCause};
 pub use person::{AddresseeNumber, Person, PersonError, PersonalText, Protection, Sex};
+pub use retention::{
+    CeasedYears, DoseYears, FINAL_DAYS, Hold, HoldGround, OpeningYears, RecordSpan, RetentionError,
+    RetentionPolicy, Years,
+};
 pub use time::{Clock, Date, DateError, Random, UnixMillis};
 pub use voucher::{VoucherError, VoucherLine, VoucherNumber};

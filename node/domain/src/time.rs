@@ -180,6 +180,18 @@ impl Date {
         )
     }
 
+    /// The same day so many years later; of 29 February in a common year the day before. `None` beyond the year 9999.
+    pub fn plus_years(self, years: u32) -> Option<Self> {
+        let years = jiff::Span::new().try_years(years).ok()?;
+        self.0.checked_add(years).ok().map(Self)
+    }
+
+    /// So many days later. `None` beyond the year 9999.
+    pub fn plus_days(self, days: u32) -> Option<Self> {
+        let days = jiff::Span::new().try_days(days).ok()?;
+        self.0.checked_add(days).ok().map(Self)
+    }
+
     /// Days from the other date to this one; negative when this one is earlier.
     pub fn days_since(self, earlier: Self) -> i64 {
         (self

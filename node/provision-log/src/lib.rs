@@ -57,7 +57,7 @@ pub use log::ProvisionLog;
 pub use measures::Measures;
 pub use opening::Opening;
 pub use options::{LogOptions, MissingKept};
-pub use reader::{LogReader, ProvedEntry, StoredEntry};
+pub use reader::{LogReader, Outline, ProvedEntry, StoredEntry};
 pub use recorded::{Openings, Recorded};
 pub use shared::{Health, LogState};
 pub use verify::{Depth, VerifyReport};

@@ -36,6 +36,7 @@ pub mod reconciliation;
 mod record;
 pub mod refusals;
 pub mod registry;
+pub mod retention;
 pub mod tenants;
 #[cfg(test)]
 mod testing;

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use vrx_domain::{Caller, Clock, ConsentMethod, Evidence, LegalBasis, Purpose, Role, UnixMillis};
+use vrx_domain::{
+    Caller, Clock, ConsentMethod, Evidence, LegalBasis, Purpose, RetentionPolicy, Role, UnixMillis,
+};
 
 use crate::{error::ServiceError, tenants::TenantServices};
 
@@ -18,6 +20,8 @@ pub struct TenantPolicy {
     pub allow_hard_to_obtain: bool,
     /// How long an answer from another municipality waits to be adopted before it is destroyed.
     pub inquiry_retention: Duration,
+    /// How long records and the openings of the log are kept (保管期間).
+    pub retention: RetentionPolicy,
     /// What a privacy officer's attention is drawn to.
     pub review: ReviewPolicy,
 }
@@ -81,6 +85,7 @@ impl Default for TenantPolicy {
             allow_hard_to_obtain: false,
             inquiry_retention: Duration::from_hours(72),
             review: ReviewPolicy::default(),
+            retention: RetentionPolicy::default(),
         }
     }
 }

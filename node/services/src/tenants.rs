@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use vrx_crypto::Keyring;
 use vrx_domain::{Clock, Members, MunicipalityCode, Random, Tenant};
 use vrx_provision_log::ProvisionLog;
-use vrx_storage::{PersonStore, ReceiptStore, RegistryStore, WitnessStore};
+use vrx_storage::{PersonStore, ReceiptStore, RegistryStore, RetentionStore, WitnessStore};
 
 use crate::{
     error::ServiceError,
     policy::TenantPolicy,
     ports::{AnswerCodec, PeerExchange},
     refusals::Refusals,
+    retention::DestroyedList,
     witnesses::Witnessing,
 };
 
@@ -29,7 +30,9 @@ pub struct NodeServices {
     pub members: Arc<Members>,
 }
 
-/// One municipality's partition. There's no way to a store, a key or a log but through the tenant that owns it.
+/// One municipality's partition. There's no way to a store, a key or a log but through the tenant that owns it. A clone is another
+/// handle to the same.
+#[derive(Clone)]
 pub struct TenantServices {
     /// Who this is.
     pub tenant: Tenant,
@@ -47,6 +50,10 @@ pub struct TenantServices {
     pub witness_store: Arc<dyn WitnessStore>,
     /// Its witnesses, and its own key as one.
     pub witnesses: Arc<Witnessing>,
+    /// What is due to be erased, what is exempt, and the erasures.
+    pub retention: Arc<dyn RetentionStore>,
+    /// The list of what was destroyed, outside its database.
+    pub destroyed: Arc<dyn DestroyedList>,
     /// The one writer of its provision log.
     pub log: Arc<ProvisionLog>,
     /// Entries and counts of refused calls.

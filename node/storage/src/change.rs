@@ -4,10 +4,11 @@
 //! databases apply the same rows.
 
 use vrx_crypto::{KeyId, Tag, TagKind};
-use vrx_domain::{DoseId, ImportId, InquiryId, PersonId, UnixMillis};
+use vrx_domain::{DoseId, ErasureId, ImportId, InquiryId, PersonId, UnixMillis};
 
 use crate::receipts::{KeptReceipt, RecoveredEntry, RecoveryAnswer};
 use crate::registry::{ImportCounts, ImportHeader, PeerCheckpoint};
+use crate::retention::{ErasureRun, HoldRecord};
 
 /// What is done to the register together with one log entry. Carries no plaintext of a resident: its rows are sealed.
 pub struct Change(pub(crate) Op);
@@ -43,6 +44,34 @@ impl Change {
         Self(Op::RecoveryAnswered(answer))
     }
 
+    /// Proposes an erasure of these persons, in the place of one that nobody approved; conflicts while an approved one is open.
+    pub fn propose_erasure(run: ErasureRun, persons: Vec<PersonId>) -> Self {
+        Self(Op::ProposeErasure {
+            run: Box::new(run),
+            persons,
+        })
+    }
+
+    /// Approves an erasure: `by` is the SPIFFE URI of an officer other than the one who proposed it.
+    pub fn approve_erasure(run: ErasureId, by: String, at: UnixMillis) -> Self {
+        Self(Op::ApproveErasure { run, by, at })
+    }
+
+    /// Ends an erasure with its certificate; the entry that carries this change is its record.
+    pub fn record_erasure(run: ErasureId, certificate: String) -> Self {
+        Self(Op::RecordErasure { run, certificate })
+    }
+
+    /// Places a hold, or another in its place; refused once an erasure has taken the person or is at the openings.
+    pub fn place_hold(record: HoldRecord) -> Self {
+        Self(Op::PlaceHold(Box::new(record)))
+    }
+
+    /// Lifts a hold.
+    pub fn lift_hold(person: PersonId) -> Self {
+        Self(Op::LiftHold(person))
+    }
+
     /// Several changes as one: all are taken or none.
     pub fn all(changes: Vec<Self>) -> Self {
         Self(Op::All(changes.into_iter().map(|c| c.0).collect()))
@@ -62,6 +91,21 @@ pub(crate) enum Op {
     KeepReceipt(Box<KeptReceipt>),
     RecoverEntry(Box<RecoveredEntry>),
     RecoveryAnswered(RecoveryAnswer),
+    ProposeErasure {
+        run: Box<ErasureRun>,
+        persons: Vec<PersonId>,
+    },
+    ApproveErasure {
+        run: ErasureId,
+        by: String,
+        at: UnixMillis,
+    },
+    RecordErasure {
+        run: ErasureId,
+        certificate: String,
+    },
+    PlaceHold(Box<HoldRecord>),
+    LiftHold(PersonId),
     All(Vec<Op>),
 }
 
@@ -73,6 +117,18 @@ pub(crate) struct Chunk {
     pub(crate) person_revisions: Vec<SealedPersonRevision>,
     pub(crate) dose_revisions: Vec<SealedDoseRevision>,
     pub(crate) tags: Vec<TagRow>,
+}
+
+impl Chunk {
+    /// Everybody who has a row in it, once.
+    pub(crate) fn owners(&self) -> Vec<PersonId> {
+        let persons = self.person_revisions.iter().map(|row| row.person);
+        let doses = self.dose_revisions.iter().map(|row| row.person);
+        let mut owners: Vec<PersonId> = persons.chain(doses).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
 }
 
 pub(crate) struct SealedPerson {

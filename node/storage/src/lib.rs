@@ -1,6 +1,6 @@
 //! The room where a tenant's sealed rows live: one small trait a noun, and the databases behind them.
 //!
-//! - **Here:** the traits ([`PersonStore`], [`RegistryStore`], [`ReceiptStore`], [`WitnessStore`], [`LogStore`]), the binary forms of sealed bodies (`body/`),
+//! - **Here:** the traits ([`PersonStore`], [`RegistryStore`], [`ReceiptStore`], [`WitnessStore`], [`RetentionStore`], [`LogStore`]), the binary forms of sealed bodies (`body/`),
 //!   comparing and sealing an import's rows (`prepare/`), opening rows (`sealed.rs`), copying a tenant (`copy/`), SQLite (`sqlite/`), migrations.
 //!   Plaintext enters and leaves storage only in this room.
 //! - **Never here:** who may see what, what an answer says, what a log entry means.
@@ -32,6 +32,7 @@ pub mod postgres;
 mod prepare;
 mod receipts;
 mod registry;
+mod retention;
 mod sealed;
 pub mod sqlite;
 mod store;
@@ -56,6 +57,12 @@ pub use registry::{
     ImportState, InquiryRecord, PeerCheckpoint, PersonRow, PreparedChunk, RegistryStore,
     RowOutcome, RowRefusal,
 };
-pub use sqlite::{SqliteMoving, SqliteOptions, SqliteReplacement, SqliteSource, SqliteTenant};
+pub use retention::{
+    Claimed, ERASURE_MOST, ERASURE_STEP, ErasureCounts, ErasureRun, ErasureStage, HoldRecord,
+    OPENINGS_STEP, PersonSpan, RetentionStore, waits_for_rewriting,
+};
+pub use sqlite::{
+    SqliteMoving, SqliteOptions, SqliteReplacement, SqliteRewriting, SqliteSource, SqliteTenant,
+};
 pub use store::{LookupQueue, TenantStore};
 pub use witness::{CosignedCheckpoint, WitnessStore, WitnessedLog};

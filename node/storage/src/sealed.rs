@@ -4,15 +4,20 @@
 
 use std::collections::HashSet;
 
-use vrx_crypto::{Context, Keyring, PersonKey};
+use vrx_crypto::{Context, Keyring, PersonKey, TagKind};
 use vrx_domain::{
-    Dose, DoseId, DoseStatus, ImportId, IndividualNumber, InquiryId, PersonId, TenantId, UnixMillis,
+    Dose, DoseId, DoseStatus, ErasureId, ImportId, IndividualNumber, InquiryId, PersonId,
+    RecordSpan, TenantId, UnixMillis,
 };
 
 use crate::body::{
-    DoseBody, PersonBody, decode_dose, decode_import, decode_inquiry, decode_person,
+    DoseBody, PersonBody, decode_dose, decode_erasure, decode_hold, decode_import, decode_inquiry,
+    decode_person,
 };
+use crate::change::TagRow;
+use crate::prepare::{tag_rows, voucher_value};
 use crate::registry::{ImportRecord, ImportState, InquiryRecord};
+use crate::retention::{ErasureRun, HoldRecord, PersonSpan};
 use crate::{Lookup, PersonRecord, StorageError};
 
 /// A row of `person`.
@@ -184,6 +189,102 @@ impl Owner<'_> {
             .filter(|body| body.dose.revision == row.revision && body.import == row.import)
             .ok_or_else(|| inconsistent("dose_revision", "body", &row.dose))
     }
+}
+
+/// A person as an erasure looks at them: all revisions of everything, the newest of each first.
+pub(crate) struct SealedSpan {
+    pub(crate) person: PersonKeyRow,
+    pub(crate) revisions: Vec<PersonRevisionRow>,
+    /// By dose.
+    pub(crate) doses: Vec<DoseRevisionRow>,
+}
+
+/// What a person's rows say about their end, and every tag that leads to them.
+pub(crate) struct OpenedSpan {
+    pub(crate) person: PersonSpan,
+    pub(crate) tags: Vec<TagRow>,
+}
+
+/// Opens all of a person's rows. `approved` are the imports that a second person approved.
+pub(crate) fn open_span(
+    keyring: &Keyring,
+    tenant: &TenantId,
+    sealed: &SealedSpan,
+    approved: &HashSet<ImportId>,
+) -> Result<OpenedSpan, StorageError> {
+    let id = sealed.person.id;
+    let (key, number) = open_keys(keyring, &sealed.person)?;
+    let owner = Owner {
+        tenant,
+        key: &key,
+        id,
+    };
+    let mut span = RecordSpan::default();
+    let mut tags = Vec::new();
+    let mut lead = |kind, value: &[u8]| tag_rows(&mut tags, kind, &keyring.tags(kind, value), id);
+    lead(TagKind::Number, number.digits());
+    let mut newest_approved = None;
+    for row in &sealed.revisions {
+        let body = owner.person(row)?;
+        let addressee = &body.person.addressee_number;
+        lead(TagKind::Addressee, addressee.as_str().as_bytes());
+        if approved.contains(&row.import) {
+            newest_approved.get_or_insert(body.person.ceased_resident);
+        } else if newest_approved.is_none() {
+            span.waits_for_approval = true;
+        }
+    }
+    span.ceased = newest_approved.flatten();
+    let (mut doses, mut before) = (0, None);
+    let mut newest_seen = false;
+    for row in &sealed.doses {
+        let body = owner.dose(row)?;
+        lead(TagKind::Voucher, &voucher_value(&body.dose));
+        if before != Some(row.dose) {
+            (before, newest_seen) = (Some(row.dose), false);
+            doses += 1;
+        }
+        if approved.contains(&row.import) {
+            newest_seen = true;
+        } else if !newest_seen {
+            span.waits_for_approval = true;
+        }
+        // Of a corrected date the later one counts.
+        span.last_dose = span.last_dose.max(Some(body.dose.date));
+    }
+    tags.sort_by_key(|row| (row.kind as u8, row.key.0, row.tag.0));
+    tags.dedup_by_key(|row| (row.kind as u8, row.key.0, row.tag.0));
+    Ok(OpenedSpan {
+        person: PersonSpan { id, span, doses },
+        tags,
+    })
+}
+
+/// Opens an erasure's row.
+pub(crate) fn open_erasure(
+    keyring: &Keyring,
+    id: ErasureId,
+    rewritten_at: Option<UnixMillis>,
+    body: &[u8],
+) -> Result<ErasureRun, StorageError> {
+    keyring
+        .open_record(Context::ErasureRun, *id.as_bytes(), body)
+        .ok()
+        .and_then(|plain| decode_erasure(id, rewritten_at, &plain).ok())
+        .ok_or_else(|| inconsistent("erasure_run", "body", &id))
+}
+
+/// Opens a hold's row.
+pub(crate) fn open_hold(
+    keyring: &Keyring,
+    person: PersonId,
+    body: &[u8],
+) -> Result<HoldRecord, StorageError> {
+    keyring
+        .open_record(Context::Hold, *person.as_bytes(), body)
+        .ok()
+        .and_then(|plain| decode_hold(person, &plain).ok())
+        .ok_or_else(|| inconsistent("hold", "body", &person))
 }
 
 /// Opens an import's row.

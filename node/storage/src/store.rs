@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use crate::{LogStore, PersonStore, ReceiptStore, RegistryStore, StorageError, WitnessStore};
+use crate::{
+    LogStore, PersonStore, ReceiptStore, RegistryStore, RetentionStore, StorageError, WitnessStore,
+};
 
 /// How full the queue of a tenant's lookups is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub struct LookupQueue {
 /// One tenant's database.
 #[async_trait]
 pub trait TenantStore:
-    LogStore + PersonStore + RegistryStore + ReceiptStore + WitnessStore
+    LogStore + PersonStore + RegistryStore + ReceiptStore + WitnessStore + RetentionStore
 {
     /// Writes what is still in memory and lets the database go. Every later call is [`StorageError::Closed`].
     async fn close(&self) -> Result<(), StorageError>;

@@ -17,6 +17,7 @@
 mod clock;
 pub mod faulty_log_store;
 mod link;
+mod listed;
 mod peers;
 pub mod postgres;
 mod random;
@@ -26,6 +27,7 @@ mod turns;
 
 pub use clock::FakeClock;
 pub use link::{Link, LinkState};
+pub use listed::ListedInMemory;
 pub use peers::NoPeers;
 pub use random::SeededRandom;
 pub use small_disk::SmallDisk;

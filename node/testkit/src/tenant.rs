@@ -20,6 +20,7 @@ use vrx_tlog::WitnessKey;
 use vrx_transport::ProstAnswerCodec;
 
 use crate::clock::FakeClock;
+use crate::listed::ListedInMemory;
 use crate::peers::NoPeers;
 use crate::random::SeededRandom;
 
@@ -251,6 +252,8 @@ impl TestTenant {
             receipts,
             witness_store,
             witnesses: Arc::new(Witnessing::none(witness)),
+            retention: store.clone(),
+            destroyed: Arc::new(ListedInMemory::default()),
             refusals: Arc::new(Refusals::new(Arc::clone(&log), time, own)),
             log,
             node: Arc::new(node),

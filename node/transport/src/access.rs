@@ -12,6 +12,7 @@ pub(crate) enum Service {
     Registry,
     Audit,
     Receipt,
+    Retention,
     Reconciliation,
     Health,
 }
@@ -25,6 +26,7 @@ impl Service {
             "vrx.v1.RegistryService" => Service::Registry,
             "vrx.v1.AuditService" => Service::Audit,
             "vrx.v1.ReceiptService" => Service::Receipt,
+            "vrx.v1.RetentionService" => Service::Retention,
             "vrx.v1.ReconciliationService" => Service::Reconciliation,
             "grpc.health.v1.Health" => Service::Health,
             _ => return None,
@@ -39,7 +41,7 @@ impl Service {
                 role == Role::Exchange
             }
             Service::Registry => role == Role::Staff,
-            Service::Audit => role == Role::Officer,
+            Service::Audit | Service::Retention => role == Role::Officer,
             Service::Health => true,
         }
     }
@@ -121,6 +123,7 @@ mod tests {
             assert_eq!(Service::Reconciliation.admits(role), role == Role::Exchange);
             assert_eq!(Service::Registry.admits(role), role == Role::Staff);
             assert_eq!(Service::Audit.admits(role), role == Role::Officer);
+            assert_eq!(Service::Retention.admits(role), role == Role::Officer);
             assert!(Service::Health.admits(role));
         }
     }

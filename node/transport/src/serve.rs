@@ -16,7 +16,7 @@ use vrx_services::{NodeServices, Tenants};
 use crate::grpc::call::{Connection, Node};
 use crate::grpc::dispatch;
 use crate::grpc::health::Readiness;
-use crate::grpc::{audit, receipts, reconciliation, registry};
+use crate::grpc::{audit, receipts, reconciliation, registry, retention};
 use crate::limits::{self, InFlight, Limits};
 use crate::peer::Peer;
 use crate::tls::accept::{Acceptor, accept_loop};
@@ -71,6 +71,7 @@ pub async fn serve(
     let routes = tonic::service::Routes::new(readiness.server())
         .add_service(registry::server(tenants.clone(), limits))
         .add_service(audit::server(tenants.clone(), limits))
+        .add_service(retention::server(tenants.clone(), limits))
         .add_service(receipts::server(tenants.clone(), shared.clone(), limits))
         .add_service(reconciliation::server(
             tenants.clone(),

@@ -4782,3 +4782,1026 @@ pub mod receipt_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// How many of each class.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErasureCounts {
+    /// Persons with all their rows.
+    #[prost(uint64, tag = "1")]
+    pub persons: u64,
+    /// Their doses.
+    #[prost(uint64, tag = "2")]
+    pub doses: u64,
+    /// Openings of log entries.
+    #[prost(uint64, tag = "3")]
+    pub openings: u64,
+}
+/// Asks what is due.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanErasureRequest {
+    /// The caller's own municipality, 6 digits with check digit (全国地方公共団体コード).
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+}
+/// Asks to propose what is due.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProposeErasureRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+}
+/// What happens while persons and entries are looked at.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErasureEvent {
+    /// Exactly one.
+    #[prost(oneof = "erasure_event::Event", tags = "1, 2")]
+    pub event: ::core::option::Option<erasure_event::Event>,
+}
+/// Nested message and enum types in `ErasureEvent`.
+pub mod erasure_event {
+    /// Exactly one.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Event {
+        /// How far it is.
+        #[prost(message, tag = "1")]
+        Progress(super::ErasureProgress),
+        /// The end, exactly once and last.
+        #[prost(message, tag = "2")]
+        Plan(super::ErasurePlan),
+    }
+}
+/// How far it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErasureProgress {
+    /// Persons that were looked at.
+    #[prost(uint64, tag = "1")]
+    pub looked_at: u64,
+    /// Persons that there are.
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+}
+/// What an erasure would take.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErasurePlan {
+    /// The erasure's id (UUID) when it was proposed, else empty.
+    #[prost(string, tag = "1")]
+    pub erasure_id: ::prost::alloc::string::String,
+    /// The day for which it was counted.
+    #[prost(message, optional, tag = "2")]
+    pub today: ::core::option::Option<Date>,
+    /// What goes.
+    #[prost(message, optional, tag = "3")]
+    pub counts: ::core::option::Option<ErasureCounts>,
+    /// Persons whose time is over and who stay: on hold.
+    #[prost(uint64, tag = "4")]
+    pub on_hold: u64,
+    /// Persons whose time is over and who stay: something entered waits for approval.
+    #[prost(uint64, tag = "5")]
+    pub waiting: u64,
+    /// Persons whose time is over and who are left for the next erasure.
+    #[prost(uint64, tag = "6")]
+    pub left_for_next: u64,
+    /// The policy: years after the last dose.
+    #[prost(uint32, tag = "7")]
+    pub years_after_last_dose: u32,
+    /// The policy: years after a death or a move-out.
+    #[prost(uint32, tag = "8")]
+    pub years_after_ceasing: u32,
+    /// The policy: years of an opening of the log.
+    #[prost(uint32, tag = "9")]
+    pub years_of_openings: u32,
+    /// The entry that records the call.
+    #[prost(uint64, tag = "10")]
+    pub log_index: u64,
+}
+/// Asks to approve an erasure.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApproveErasureRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// The erasure (UUID).
+    #[prost(string, tag = "2")]
+    pub erasure_id: ::prost::alloc::string::String,
+}
+/// An approval that stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApproveErasureResponse {
+    /// What was counted when it was proposed.
+    #[prost(message, optional, tag = "1")]
+    pub proposed: ::core::option::Option<ErasureCounts>,
+    /// The entry that records the approval.
+    #[prost(uint64, tag = "2")]
+    pub log_index: u64,
+}
+/// Asks for all erasures.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListErasuresRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+}
+/// One erasure (消去記録).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Erasure {
+    /// Its id (UUID).
+    #[prost(string, tag = "1")]
+    pub erasure_id: ::prost::alloc::string::String,
+    /// How far it is.
+    #[prost(enumeration = "ErasureStage", tag = "2")]
+    pub stage: i32,
+    /// Name of the officer who proposed it.
+    #[prost(string, tag = "3")]
+    pub proposed_by: ::prost::alloc::string::String,
+    /// When.
+    #[prost(message, optional, tag = "4")]
+    pub proposed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What was counted then.
+    #[prost(message, optional, tag = "5")]
+    pub proposed: ::core::option::Option<ErasureCounts>,
+    /// Name of the officer who approved it; empty until then.
+    #[prost(string, tag = "6")]
+    pub approved_by: ::prost::alloc::string::String,
+    /// When.
+    #[prost(message, optional, tag = "7")]
+    pub approved_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What was erased so far.
+    #[prost(message, optional, tag = "8")]
+    pub done: ::core::option::Option<ErasureCounts>,
+    /// Persons who were listed and stayed: on hold or no longer due when their turn came.
+    #[prost(uint64, tag = "9")]
+    pub stayed: u64,
+    /// When files and free pages were free of it; absent until then.
+    #[prost(message, optional, tag = "10")]
+    pub live_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The certificate (消去証明書), a text signed as a C2SP signed note under the log's key; empty until the end.
+    #[prost(string, tag = "11")]
+    pub certificate: ::prost::alloc::string::String,
+    /// The entry that records it; meaningful only when it is recorded.
+    #[prost(uint64, tag = "12")]
+    pub log_index: u64,
+}
+/// All erasures, and what exempts persons from them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListErasuresResponse {
+    /// The newest proposed first.
+    #[prost(message, repeated, tag = "1")]
+    pub erasures: ::prost::alloc::vec::Vec<Erasure>,
+    /// The holds in force, the oldest first. Whose they are isn't said.
+    #[prost(message, repeated, tag = "2")]
+    pub holds: ::prost::alloc::vec::Vec<Hold>,
+}
+/// One hold in force (消去の保留).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hold {
+    /// Why.
+    #[prost(enumeration = "HoldGround", tag = "1")]
+    pub ground: i32,
+    /// The municipality's own reference of the case.
+    #[prost(string, tag = "2")]
+    pub reference: ::prost::alloc::string::String,
+    /// The last day; absent for *until lifted*.
+    #[prost(message, optional, tag = "3")]
+    pub until: ::core::option::Option<Date>,
+    /// Name of the officer who placed it.
+    #[prost(string, tag = "4")]
+    pub placed_by: ::prost::alloc::string::String,
+    /// When.
+    #[prost(message, optional, tag = "5")]
+    pub placed_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Asks to exempt a person. Personal data.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct PlaceHoldRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// The individual number (個人番号), 12 digits.
+    #[prost(string, tag = "2")]
+    pub individual_number: ::prost::alloc::string::String,
+    /// The last day; absent for *until lifted*.
+    #[prost(message, optional, tag = "3")]
+    pub until: ::core::option::Option<Date>,
+    /// Why.
+    #[prost(enumeration = "HoldGround", tag = "4")]
+    pub ground: i32,
+    /// The municipality's own reference of the case, \[A-Za-z0-9.\_-\]{1,64} with at most 11 digits in all.
+    #[prost(string, tag = "5")]
+    pub reference: ::prost::alloc::string::String,
+}
+/// What came of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlaceHoldResponse {
+    /// Whether the hold stands; false when no such person is in the register.
+    #[prost(bool, tag = "1")]
+    pub placed: bool,
+    /// The entry that records the call.
+    #[prost(uint64, tag = "2")]
+    pub log_index: u64,
+}
+/// Asks to lift a person's hold. Personal data.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct LiftHoldRequest {
+    /// The caller's own municipality.
+    #[prost(string, tag = "1")]
+    pub municipality_code: ::prost::alloc::string::String,
+    /// The individual number, 12 digits.
+    #[prost(string, tag = "2")]
+    pub individual_number: ::prost::alloc::string::String,
+}
+/// What came of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LiftHoldResponse {
+    /// Whether a hold was lifted; false when there was none.
+    #[prost(bool, tag = "1")]
+    pub lifted: bool,
+    /// The entry that records the call.
+    #[prost(uint64, tag = "2")]
+    pub log_index: u64,
+}
+/// How far an erasure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ErasureStage {
+    /// Never sent.
+    Unspecified = 0,
+    /// Waits for a second officer.
+    Proposed = 1,
+    /// Keys are being destroyed.
+    Keys = 2,
+    /// Rows are being deleted.
+    Rows = 3,
+    /// Openings of the log are being blanked.
+    Openings = 4,
+    /// The files are to be rewritten, by the node or by the operator.
+    Rewriting = 5,
+    /// Done and recorded.
+    Recorded = 6,
+}
+impl ErasureStage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ERASURE_STAGE_UNSPECIFIED",
+            Self::Proposed => "ERASURE_STAGE_PROPOSED",
+            Self::Keys => "ERASURE_STAGE_KEYS",
+            Self::Rows => "ERASURE_STAGE_ROWS",
+            Self::Openings => "ERASURE_STAGE_OPENINGS",
+            Self::Rewriting => "ERASURE_STAGE_REWRITING",
+            Self::Recorded => "ERASURE_STAGE_RECORDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ERASURE_STAGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ERASURE_STAGE_PROPOSED" => Some(Self::Proposed),
+            "ERASURE_STAGE_KEYS" => Some(Self::Keys),
+            "ERASURE_STAGE_ROWS" => Some(Self::Rows),
+            "ERASURE_STAGE_OPENINGS" => Some(Self::Openings),
+            "ERASURE_STAGE_REWRITING" => Some(Self::Rewriting),
+            "ERASURE_STAGE_RECORDED" => Some(Self::Recorded),
+            _ => None,
+        }
+    }
+}
+/// Why a person's records stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HoldGround {
+    /// Refused.
+    Unspecified = 0,
+    /// A dispute (争訟・審査請求).
+    Dispute = 1,
+    /// A request for disclosure is under way (開示請求).
+    Disclosure = 2,
+    /// Something else (その他).
+    Other = 3,
+}
+impl HoldGround {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "HOLD_GROUND_UNSPECIFIED",
+            Self::Dispute => "HOLD_GROUND_DISPUTE",
+            Self::Disclosure => "HOLD_GROUND_DISCLOSURE",
+            Self::Other => "HOLD_GROUND_OTHER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HOLD_GROUND_UNSPECIFIED" => Some(Self::Unspecified),
+            "HOLD_GROUND_DISPUTE" => Some(Self::Dispute),
+            "HOLD_GROUND_DISCLOSURE" => Some(Self::Disclosure),
+            "HOLD_GROUND_OTHER" => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod retention_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Asked by a privacy officer of the tenant (role `officer`). Each call is an entry of the provision log.
+    #[derive(Debug, Clone)]
+    pub struct RetentionServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> RetentionServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> RetentionServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            RetentionServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Counts by class what an erasure would take today. Names nobody, changes nothing.
+        pub async fn plan_erasure(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PlanErasureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ErasureEvent>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.RetentionService/PlanErasure",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.RetentionService", "PlanErasure"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// The same, and proposes it. A proposal that nobody approved yet gives way to it.
+        pub async fn propose_erasure(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProposeErasureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ErasureEvent>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.RetentionService/ProposeErasure",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.RetentionService", "ProposeErasure"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// A second officer approves (承認); the one who proposed is refused. The node begins by itself within seconds.
+        pub async fn approve_erasure(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ApproveErasureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ApproveErasureResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.RetentionService/ApproveErasure",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.RetentionService", "ApproveErasure"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// All erasures (消去記録), the newest proposed first, with their certificates.
+        pub async fn list_erasures(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListErasuresRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListErasuresResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.RetentionService/ListErasures",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.RetentionService", "ListErasures"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Exempts a person from erasure (消去の保留), until a day or until it is lifted.
+        pub async fn place_hold(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PlaceHoldRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PlaceHoldResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.RetentionService/PlaceHold",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.RetentionService", "PlaceHold"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lifts a person's hold.
+        pub async fn lift_hold(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LiftHoldRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::LiftHoldResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vrx.v1.RetentionService/LiftHold",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vrx.v1.RetentionService", "LiftHold"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod retention_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with RetentionServiceServer.
+    #[async_trait]
+    pub trait RetentionService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the PlanErasure method.
+        type PlanErasureStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ErasureEvent, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Counts by class what an erasure would take today. Names nobody, changes nothing.
+        async fn plan_erasure(
+            &self,
+            request: tonic::Request<super::PlanErasureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::PlanErasureStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ProposeErasure method.
+        type ProposeErasureStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ErasureEvent, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The same, and proposes it. A proposal that nobody approved yet gives way to it.
+        async fn propose_erasure(
+            &self,
+            request: tonic::Request<super::ProposeErasureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ProposeErasureStream>,
+            tonic::Status,
+        >;
+        /// A second officer approves (承認); the one who proposed is refused. The node begins by itself within seconds.
+        async fn approve_erasure(
+            &self,
+            request: tonic::Request<super::ApproveErasureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ApproveErasureResponse>,
+            tonic::Status,
+        >;
+        /// All erasures (消去記録), the newest proposed first, with their certificates.
+        async fn list_erasures(
+            &self,
+            request: tonic::Request<super::ListErasuresRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListErasuresResponse>,
+            tonic::Status,
+        >;
+        /// Exempts a person from erasure (消去の保留), until a day or until it is lifted.
+        async fn place_hold(
+            &self,
+            request: tonic::Request<super::PlaceHoldRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PlaceHoldResponse>,
+            tonic::Status,
+        >;
+        /// Lifts a person's hold.
+        async fn lift_hold(
+            &self,
+            request: tonic::Request<super::LiftHoldRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::LiftHoldResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Asked by a privacy officer of the tenant (role `officer`). Each call is an entry of the provision log.
+    #[derive(Debug)]
+    pub struct RetentionServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> RetentionServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for RetentionServiceServer<T>
+    where
+        T: RetentionService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/vrx.v1.RetentionService/PlanErasure" => {
+                    #[allow(non_camel_case_types)]
+                    struct PlanErasureSvc<T: RetentionService>(pub Arc<T>);
+                    impl<
+                        T: RetentionService,
+                    > tonic::server::ServerStreamingService<super::PlanErasureRequest>
+                    for PlanErasureSvc<T> {
+                        type Response = super::ErasureEvent;
+                        type ResponseStream = T::PlanErasureStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PlanErasureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RetentionService>::plan_erasure(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PlanErasureSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.RetentionService/ProposeErasure" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProposeErasureSvc<T: RetentionService>(pub Arc<T>);
+                    impl<
+                        T: RetentionService,
+                    > tonic::server::ServerStreamingService<super::ProposeErasureRequest>
+                    for ProposeErasureSvc<T> {
+                        type Response = super::ErasureEvent;
+                        type ResponseStream = T::ProposeErasureStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProposeErasureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RetentionService>::propose_erasure(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProposeErasureSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.RetentionService/ApproveErasure" => {
+                    #[allow(non_camel_case_types)]
+                    struct ApproveErasureSvc<T: RetentionService>(pub Arc<T>);
+                    impl<
+                        T: RetentionService,
+                    > tonic::server::UnaryService<super::ApproveErasureRequest>
+                    for ApproveErasureSvc<T> {
+                        type Response = super::ApproveErasureResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ApproveErasureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RetentionService>::approve_erasure(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ApproveErasureSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.RetentionService/ListErasures" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListErasuresSvc<T: RetentionService>(pub Arc<T>);
+                    impl<
+                        T: RetentionService,
+                    > tonic::server::UnaryService<super::ListErasuresRequest>
+                    for ListErasuresSvc<T> {
+                        type Response = super::ListErasuresResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListErasuresRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RetentionService>::list_erasures(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListErasuresSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.RetentionService/PlaceHold" => {
+                    #[allow(non_camel_case_types)]
+                    struct PlaceHoldSvc<T: RetentionService>(pub Arc<T>);
+                    impl<
+                        T: RetentionService,
+                    > tonic::server::UnaryService<super::PlaceHoldRequest>
+                    for PlaceHoldSvc<T> {
+                        type Response = super::PlaceHoldResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PlaceHoldRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RetentionService>::place_hold(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PlaceHoldSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vrx.v1.RetentionService/LiftHold" => {
+                    #[allow(non_camel_case_types)]
+                    struct LiftHoldSvc<T: RetentionService>(pub Arc<T>);
+                    impl<
+                        T: RetentionService,
+                    > tonic::server::UnaryService<super::LiftHoldRequest>
+                    for LiftHoldSvc<T> {
+                        type Response = super::LiftHoldResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::LiftHoldRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RetentionService>::lift_hold(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LiftHoldSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for RetentionServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "vrx.v1.RetentionService";
+    impl<T> tonic::server::NamedService for RetentionServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

@@ -197,7 +197,9 @@ impl Things {
         };
         let mut theirs = theirs;
         match call {
-            "AuditService/GetEntry" => theirs.index = self.longer_than(house, own).await,
+            "AuditService/GetEntry" | "AuditService/ReadEntryStory" => {
+                theirs.index = self.longer_than(house, own).await;
+            }
             "ReceiptService/ListReceipts" => {
                 // The newest entry of Yokohama's log: the receipt of it is this tenant's.
                 theirs.index = inquire(house, self.owner).await.provider_log_index;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tonic::transport::Channel;
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient, verify_log_event::Event};
-use vrx_tlog::{Checkpoint, VerifierKey, verify_receipt};
+use vrx_tlog::{Checkpoint, Receipt, VerifierKey, verify_receipt};
 
 use super::show::get;
 use crate::{failure::Failure, output::Output, profile::Profile, receipt};

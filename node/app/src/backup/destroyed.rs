@@ -1,19 +1,30 @@
-//! The list of destroyed keys: whose records must not come back with a backup.
+//! The list of what was destroyed: what must not come back with a backup.
 //!
-//! `<keyring_dir>/destroyed.list`, outside every database and every backup: one line a person, `<tenant uuid> <person id>`. Erasure
-//! appends to it; a restore leaves those persons' rows out, so their keys never touch the disk again.
+//! `<keyring_dir>/destroyed.list`, outside every database and every backup. A line is a person whose key was destroyed, `<tenant
+//! uuid> <person id>`, or openings of the log that were erased, `<tenant uuid> openings <from> <below>`: of the entries from one
+//! place to before another. Erasure appends to it before it destroys; a restore leaves those persons' rows out and blanks those
+//! openings, so that their keys never touch the disk again.
 
 use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use vrx_domain::{PersonId, Tenant, TenantId};
-use vrx_storage::copy::{Row, Table};
+use async_trait::async_trait;
+use vrx_domain::{PersonId, Random, Tenant, TenantId};
+use vrx_services::retention::{self, DestroyedList, NotListed};
+use vrx_storage::copy::{LOG_ENTRY, Row, Table, Value};
 
 use crate::failure::Failure;
 
-/// Persons of one tenant whose keys were destroyed.
+/// What was destroyed of one tenant.
 #[derive(Default)]
-pub struct Destroyed(HashSet<[u8; 16]>);
+pub struct Destroyed {
+    persons: HashSet<[u8; 16]>,
+    /// Places in the log, from one to before another.
+    openings: Vec<(u64, u64)>,
+}
 
 impl Destroyed {
     /// Where the list stands.
@@ -28,69 +39,180 @@ impl Destroyed {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(Failure::io("read", path, &error)),
         };
-        let mut persons = HashSet::new();
+        let mut destroyed = Self::default();
         for (nth, line) in text.lines().enumerate() {
-            let parsed = line.split_once(' ').and_then(|(tenant, person)| {
-                Some((
-                    tenant.parse::<TenantId>().ok()?,
-                    person.parse::<PersonId>().ok()?,
-                ))
-            });
-            let Some((id, person)) = parsed else {
+            let Some((id, what)) = parse(line) else {
                 return Err(Failure::storage(format!(
-                    "{}: line {}: not a tenant's and a person's id; put the list back as erasure wrote it",
+                    "{}: line {}: neither a person nor openings of a tenant; put the list back as erasure wrote it",
                     path.display(),
                     nth + 1
                 )));
             };
             if id == tenant.id {
-                persons.insert(*person.as_bytes());
+                match what {
+                    retention::Destroyed::Person(person) => {
+                        destroyed.persons.insert(*person.as_bytes());
+                    }
+                    retention::Destroyed::Openings { from, below } => {
+                        destroyed.openings.push((from, below));
+                    }
+                }
             }
         }
-        Ok(Self(persons))
+        Ok(destroyed)
     }
 
     /// Takes the rows of destroyed persons out; gives how many went.
     pub(super) fn leave_out(&self, table: &Table, rows: &mut Vec<Row>) -> u64 {
-        let Some(column) = table.person.filter(|_| !self.0.is_empty()) else {
+        let Some(column) = table.person.filter(|_| !self.persons.is_empty()) else {
             return 0;
         };
         let before = rows.len();
         rows.retain(|row| {
             let person: Option<[u8; 16]> = row.bytes(column).and_then(|id| id.try_into().ok());
-            person.is_none_or(|id| !self.0.contains(&id))
+            person.is_none_or(|id| !self.persons.contains(&id))
         });
         (before - rows.len()) as u64
     }
+
+    /// Blanks erased openings, with the tags of their subjects; gives how many.
+    pub(super) fn blank(&self, table: &Table, rows: &mut [Row], random: &dyn Random) -> u64 {
+        if table != LOG_ENTRY || self.openings.is_empty() {
+            return 0;
+        }
+        let mut blanked = 0;
+        for row in rows {
+            let place = row.unsigned(0).unwrap_or(u64::MAX);
+            let erased = |(from, below): &(u64, u64)| (*from..*below).contains(&place);
+            if let [_, _, _, subject, _, _, key, opening] = row.0.as_mut_slice()
+                && self.openings.iter().any(erased)
+            {
+                let mut nobody = vec![0; 32];
+                random.fill(&mut nobody);
+                *subject = Value::Bytes(nobody);
+                *key = Value::Bytes(Vec::new());
+                *opening = Value::Bytes(Vec::new());
+                blanked += 1;
+            }
+        }
+        blanked
+    }
+}
+
+fn parse(line: &str) -> Option<(TenantId, retention::Destroyed)> {
+    let mut words = line.split(' ');
+    let tenant = words.next()?.parse().ok()?;
+    let what = match words.next()? {
+        "openings" => retention::Destroyed::Openings {
+            from: words.next()?.parse().ok()?,
+            below: words.next()?.parse().ok()?,
+        },
+        person => retention::Destroyed::Person(person.parse::<PersonId>().ok()?),
+    };
+    words.next().is_none().then_some((tenant, what))
+}
+
+/// One tenant's end of the list, for erasures to add to.
+pub struct DestroyedFile {
+    path: PathBuf,
+    tenant: Tenant,
+}
+
+impl DestroyedFile {
+    /// In this folder of keyrings.
+    pub fn new(keyring_dir: &Path, tenant: Tenant) -> Self {
+        Self {
+            path: Destroyed::path(keyring_dir),
+            tenant,
+        }
+    }
+}
+
+#[async_trait]
+impl DestroyedList for DestroyedFile {
+    async fn add(&self, destroyed: &[retention::Destroyed]) -> Result<(), NotListed> {
+        let lines: String = destroyed
+            .iter()
+            .map(|what| match what {
+                retention::Destroyed::Person(person) => format!("{} {person}\n", self.tenant.id),
+                retention::Destroyed::Openings { from, below } => {
+                    format!("{} openings {from} {below}\n", self.tenant.id)
+                }
+            })
+            .collect();
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || append(&path, lines.as_bytes()))
+            .await
+            .map_err(|_| NotListed("a thread that waits for a disk panicked".to_owned()))?
+            .map_err(|error| NotListed(format!("{}: {error}", self.path.display())))
+    }
+}
+
+/// Adds whole lines, durably. Who adds holds the file's lock: other processes and tenants write to it too. The end of a line that
+/// a crash cut off was never acted upon, and goes.
+fn append(path: &Path, lines: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    file.lock()?;
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let mut last = [b'\n'];
+    while end > 0 {
+        file.seek(SeekFrom::Start(end - 1))?;
+        file.read_exact(&mut last)?;
+        if last == [b'\n'] {
+            break;
+        }
+        end -= 1;
+    }
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end))?;
+    file.write_all(lines)?;
+    file.sync_all()?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_list_is_read_for_its_tenant_and_a_torn_line_is_refused() {
+    fn tenant(byte: u8) -> Tenant {
+        Tenant {
+            id: TenantId::from_bytes([byte; 16]),
+            code: "142051".parse().unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_for_its_tenant_and_a_torn_line_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = Destroyed::path(folder.path());
-        let tenant = Tenant {
-            id: TenantId::from_bytes([1; 16]),
-            code: "142051".parse().unwrap(),
-        };
-        assert!(Destroyed::read(&path, &tenant).unwrap().0.is_empty());
-        let (own, other) = (PersonId::from_bytes([5; 16]), PersonId::from_bytes([6; 16]));
-        let lines = format!(
-            "{} {own}\n{} {other}\n{} {own}\n",
-            tenant.id,
-            TenantId::from_bytes([2; 16]),
-            tenant.id
+        let person = |byte| retention::Destroyed::Person(PersonId::from_bytes([byte; 16]));
+        assert!(
+            Destroyed::read(&path, &tenant(1))
+                .unwrap()
+                .persons
+                .is_empty()
         );
-        std::fs::write(&path, &lines).unwrap();
-        assert_eq!(
-            Destroyed::read(&path, &tenant).unwrap().0,
-            HashSet::from([[5; 16]])
-        );
-        std::fs::write(&path, &lines[..lines.len() - 9]).unwrap();
-        let refused = Destroyed::read(&path, &tenant).err().unwrap();
-        assert!(refused.message.contains("line 3"), "{refused}");
+        let list = |byte| DestroyedFile::new(folder.path(), tenant(byte));
+        list(1).add(&[person(5)]).await.unwrap();
+        list(2).add(&[person(6)]).await.unwrap();
+        let openings = retention::Destroyed::Openings { from: 3, below: 9 };
+        list(1).add(&[openings, person(7)]).await.unwrap();
+        let read = Destroyed::read(&path, &tenant(1)).unwrap();
+        assert_eq!(read.persons, HashSet::from([[5; 16], [7; 16]]));
+        assert_eq!(read.openings, [(3, 9)]);
+
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+        let refused = Destroyed::read(&path, &tenant(1)).err().unwrap();
+        assert!(refused.message.contains("line 4"), "{refused}");
+        // Erasure goes on where its last whole line ended.
+        list(1).add(&[person(7)]).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
     }
 }

@@ -7,13 +7,15 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use vrx_domain::{MunicipalityCode, UnixMillis};
+use vrx_domain::{FINAL_DAYS, MunicipalityCode, UnixMillis};
 
 use super::durable;
 use crate::failure::Failure;
 
 const BACKUP: &str = ".vrx.age";
 const MANIFEST: &str = ".vrx.json";
+/// How old a backup may grow, milliseconds: a day less than an erasure's final date, for the day until the next one is made.
+const MOST_AGE: u64 = (FINAL_DAYS as u64 - 1) * 24 * 3_600_000;
 
 /// A tenant's backups in one folder, held by one process.
 pub(super) struct Generations {
@@ -63,30 +65,36 @@ impl Generations {
 
     /// Where the backup of this instant is to stand.
     pub(super) fn path(&self, at: UnixMillis) -> PathBuf {
+        self.folder.join(format!("{}{BACKUP}", self.stem(at)))
+    }
+
+    /// The name of this instant's backup, without its ending.
+    fn stem(&self, at: UnixMillis) -> String {
         let time: String = at
             .to_rfc3339_jst()
             .chars()
             .take_while(|c| *c != '+')
             .filter(char::is_ascii_alphanumeric)
             .collect();
-        self.folder.join(format!("{}-{time}{BACKUP}", self.code))
+        format!("{}-{time}", self.code)
     }
 
-    /// Removes all but the newest `keep` backups; gives how many were removed.
-    pub(super) fn prune(&self, keep: usize) -> Result<usize, Failure> {
+    /// Removes all but the newest `keep` backups, and those that are older than an erasure's final date allows; gives how many were
+    /// removed.
+    pub(super) fn prune(&self, keep: usize, now: UnixMillis) -> Result<usize, Failure> {
         let mut names = self.names()?;
         names.sort_unstable();
         let stands: Vec<&str> = names
             .iter()
             .filter_map(|name| name.strip_suffix(MANIFEST))
             .collect();
-        let Some(oldest) = stands.len().checked_sub(keep).and_then(|at| stands.get(at)) else {
-            return Ok(0);
-        };
+        let by_count = stands.len().checked_sub(keep).and_then(|at| stands.get(at));
+        let by_age = self.stem(UnixMillis(now.0.saturating_sub(MOST_AGE)));
+        let oldest = by_count.map_or(by_age.as_str(), |stem| by_age.as_str().max(stem));
         let old = |suffix: &str| {
             let stems = names.iter().filter_map(|name| name.strip_suffix(suffix));
             stems
-                .filter(|stem| stem < oldest)
+                .filter(|stem| *stem < oldest)
                 .map(|stem| format!("{stem}{suffix}"))
                 .collect::<Vec<_>>()
         };
@@ -145,11 +153,15 @@ mod tests {
         std::fs::write(&paths[13], "x").unwrap(); // no manifest yet
         let others = folder.path().join("141003-20200101T000000000.vrx.age");
         stand(&others);
-        assert_eq!(held.prune(10).unwrap(), 2);
+        assert_eq!(held.prune(10, at(13)).unwrap(), 2);
         let stays: Vec<bool> = paths.iter().map(|path| path.exists()).collect();
         assert_eq!(stays, [vec![false; 3], vec![true; 11]].concat());
         assert!(others.exists());
-        assert_eq!(held.prune(10).unwrap(), 0);
+        assert_eq!(held.prune(10, at(13)).unwrap(), 0);
+        // However few there are: none older than an erasure may last in a backup.
+        let days = |days: u64| at(5 + days * 24 * 60);
+        assert_eq!(held.prune(10, days(34)).unwrap(), 2);
+        assert!(paths[5].exists() && !paths[4].exists());
     }
 
     #[test]

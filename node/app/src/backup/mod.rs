@@ -29,7 +29,7 @@ use crate::failure::Failure;
 use crate::progress;
 use crate::stores::storage_failure;
 
-pub use destroyed::Destroyed;
+pub use destroyed::{Destroyed, DestroyedFile};
 use file::Chunk;
 use generations::Generations;
 pub use manifest::{Manifest, ManifestLog};
@@ -119,7 +119,7 @@ pub async fn back_up(
     let keep = plan.keep;
     blocking(move || {
         manifest.write(&path)?;
-        let removed = held.prune(keep)?;
+        let removed = held.prune(keep, now)?;
         Ok(BackedUp {
             file: path,
             manifest,

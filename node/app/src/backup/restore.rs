@@ -8,7 +8,7 @@ use std::sync::Arc;
 use age::x25519::Identity;
 use tokio::sync::mpsc;
 use vrx_crypto::Keyring;
-use vrx_domain::Tenant;
+use vrx_domain::{Random, Tenant};
 use vrx_provision_log::{CopiedFault, CopiedLog, LogOptions, NewEpoch, Standing, kept_before};
 use vrx_storage::copy::{
     LOG_ENTRY, LOG_HEAD, LOG_TILE, LOST_LOG, Next, RowCounts, TABLES, TenantSink, entry_row,
@@ -61,6 +61,7 @@ pub struct Restoring<'a> {
 pub struct Restored {
     rows: u64,
     left_out: u64,
+    blanked: u64,
     head: HeadRow,
     made_at: String,
     standing: Standing,
@@ -88,6 +89,13 @@ impl fmt::Display for Restored {
                 f,
                 "{} rows of persons on the list of destroyed keys were left out.",
                 self.left_out
+            )?;
+        }
+        if self.blanked > 0 {
+            writeln!(
+                f,
+                "{} openings of the log that were erased were left out; their leaves stand.",
+                self.blanked
             )?;
         }
         if let Some(epoch) = &self.new_epoch {
@@ -157,7 +165,7 @@ pub async fn restore(
         let backup = backup.clone();
         tokio::task::spawn_blocking(move || file::read(&backup, &identity, &tenant, &frames))
     };
-    let loaded = load(&mut arriving, sink, destroyed, &manifest).await;
+    let loaded = load(&mut arriving, sink, destroyed, &manifest, &*log.random).await;
     drop(arriving);
     reader
         .await
@@ -207,6 +215,7 @@ pub async fn restore(
     Ok(Restored {
         rows: loaded.rows,
         left_out: loaded.left_out,
+        blanked: loaded.blanked,
         head: loaded.head,
         made_at: manifest.made_at,
         standing,
@@ -232,6 +241,7 @@ async fn check_file(backup: &Path, manifest: &Manifest) -> Result<(), Failure> {
 struct Loaded {
     rows: u64,
     left_out: u64,
+    blanked: u64,
     head: HeadRow,
 }
 
@@ -241,9 +251,11 @@ async fn load(
     sink: &mut dyn TenantSink,
     destroyed: &Destroyed,
     manifest: &Manifest,
+    random: &dyn Random,
 ) -> Result<Loaded, Failure> {
     let bar = progress::rows(manifest.rows.values().sum(), "restoring");
     let mut left_out = RowCounts::default();
+    let mut blanked = 0;
     let mut head = None;
     // The reader says why it stopped.
     let stopped = || Failure::storage("the backup ends early; nothing was replaced");
@@ -252,6 +264,7 @@ async fn load(
             Next::Rows(table, mut rows) => {
                 bar.inc(rows.len() as u64);
                 left_out.add(table, destroyed.leave_out(table, &mut rows));
+                blanked += destroyed.blank(table, &mut rows, random);
                 if table == LOG_HEAD {
                     head = rows.first().and_then(vrx_storage::copy::head_of);
                 } else if !rows.is_empty() {
@@ -280,6 +293,7 @@ async fn load(
     Ok(Loaded {
         rows: counts.total() - left_out.total(),
         left_out: left_out.total(),
+        blanked,
         head: head.ok_or_else(|| Failure::storage("the backup has no head of its log"))?,
     })
 }

@@ -442,6 +442,16 @@ mod tests {
                 "[[tenant]]\ncode = \"141003\"\nca = \"x\"\n[limits]",
                 "tls.certificate",
             ),
+            (
+                "# retention = { years_after_last_dose = 5",
+                "retention = { years_after_last_dose = 4",
+                "tenant.retention.years_after_last_dose",
+            ),
+            (
+                "# retention = { years_after_last_dose = 5",
+                "retention = { years_after_last_dose = 8",
+                "tenant.retention.years_of_openings",
+            ),
             ("connections = 8", "connections = 1", "postgres.connections"),
             ("slow_ms = 250", "slow_ms = 0", "postgres.slow_ms"),
             ("# backup_keep = 10", "backup_keep = 0", "backup_keep"),

@@ -66,6 +66,31 @@ pub(super) struct RawTenant {
     pub(super) witnesses: Option<RawWitnesses>,
     #[serde(default)]
     pub(super) review: RawReview,
+    #[serde(default)]
+    pub(super) retention: RawRetention,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "each key of the file says its unit"
+)]
+pub(super) struct RawRetention {
+    pub(super) years_after_last_dose: u32,
+    pub(super) years_after_ceasing: u32,
+    pub(super) years_of_openings: u32,
+}
+
+impl Default for RawRetention {
+    fn default() -> Self {
+        let policy = vrx_domain::RetentionPolicy::default();
+        Self {
+            years_after_last_dose: policy.doses().get(),
+            years_after_ceasing: policy.ceased().get(),
+            years_of_openings: policy.openings().get(),
+        }
+    }
 }
 
 fn yes() -> bool {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use vrx_domain::MunicipalityCode;
+use vrx_domain::{MunicipalityCode, RetentionError, RetentionPolicy, Years};
 use vrx_services::ReviewPolicy;
 use vrx_storage::postgres::PostgresUrl;
 
 use super::database::{self, Database};
 use super::error::{Blame, ConfigError};
-use super::raw::{RawTenant, RawTls};
+use super::raw::{RawRetention, RawTenant, RawTls};
 use super::witnesses::WitnessesConfig;
 
 /// One municipality, and what it decided for itself.
@@ -33,6 +33,8 @@ pub struct TenantConfig {
     pub witnesses: Option<WitnessesConfig>,
     /// What its privacy officers' attention is drawn to.
     pub review: ReviewPolicy,
+    /// How long records and openings of the log are kept.
+    pub retention: RetentionPolicy,
     /// Its table, for errors: `tenant`, or `tenant[1]` for the second.
     pub(super) key: String,
     /// The table of its certificate and key.
@@ -134,6 +136,7 @@ fn one(
         private_key: there("private_key", private_key)?,
         ca: folder.join(raw.ca),
         database: database::of_tenant(blame, &key, raw.cluster, clusters)?,
+        retention: retention(blame, &key, &raw.retention)?,
         automatic_only_after_move_out: raw.automatic_only_after_move_out,
         allow_hard_to_obtain: raw.allow_hard_to_obtain,
         witnesses: raw
@@ -143,6 +146,38 @@ fn one(
         review: raw.review.check(blame, &key)?,
         key,
         pair,
+    })
+}
+
+/// The policy, whose minimums stand in its types.
+fn retention(
+    blame: &Blame<'_>,
+    key: &str,
+    raw: &RawRetention,
+) -> Result<RetentionPolicy, ConfigError> {
+    fn years<const LEAST: u32>(
+        blame: &Blame<'_>,
+        key: String,
+        years: u32,
+    ) -> Result<Years<LEAST>, ConfigError> {
+        let remedy = "choose as many years as the law asks for, or more, or leave the key out";
+        Years::new(years).map_err(|error: RetentionError| blame.value(key, &error, remedy))
+    }
+    let of = |name: &str| format!("{key}.retention.{name}");
+    let doses = of("years_after_last_dose");
+    let ceased = of("years_after_ceasing");
+    let openings = of("years_of_openings");
+    RetentionPolicy::new(
+        years(blame, doses, raw.years_after_last_dose)?,
+        years(blame, ceased, raw.years_after_ceasing)?,
+        years(blame, openings.clone(), raw.years_of_openings)?,
+    )
+    .map_err(|error| {
+        blame.value(
+            openings,
+            &error,
+            "choose at least as many years as years_after_last_dose",
+        )
     })
 }
 

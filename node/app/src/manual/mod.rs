@@ -20,3 +20,6 @@ pub mod officer {}
 
 #[doc = include_str!("reconciliation.md")]
 pub mod reconciliation {}
+
+#[doc = include_str!("retention.md")]
+pub mod retention {}

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use vrx_crypto::Keyring;
 use vrx_domain::{InquiryId, MunicipalityCode, Random, Tenant, TenantId, UnixMillis};
-use vrx_storage::conformance::{Fixture, Seeded, dose_row, number, receipts, row, witness};
+use vrx_storage::conformance::{
+    Fixture, Seeded, dose_row, number, receipts, retention, row, witness,
+};
 use vrx_storage::copy::{
     LOG_ENTRY, Row, TABLES, TENANT_META, TenantSink, TenantSource, Value, compare, copy,
 };
@@ -13,8 +15,8 @@ use vrx_storage::postgres::{
 };
 use vrx_storage::{
     AppendError, BatchItem, Change, ImportKind, InquiryRecord, LogStore, Lookup, NotCommitted,
-    PeerCheckpoint, PersonStore, RegistryStore, SqliteOptions, SqliteReplacement, SqliteSource,
-    SqliteTenant, StorageError, WitnessStore,
+    PeerCheckpoint, PersonStore, RegistryStore, RetentionStore, SqliteOptions, SqliteReplacement,
+    SqliteSource, SqliteTenant, StorageError, WitnessStore,
 };
 use vrx_testkit::postgres::TestDatabase;
 
@@ -85,6 +87,14 @@ impl Filled {
             .keep_cosigned(witness::cosigned(7, "a witness"))
             .await
             .unwrap();
+        let persons = store.spans(None, 2).await.unwrap();
+        let listed = persons.iter().map(|person| person.id).collect();
+        for change in [
+            Change::propose_erasure(retention::run(0), listed),
+            Change::place_hold(retention::hold(persons[0].id)),
+        ] {
+            fixture.commit(change).await.unwrap();
+        }
         let about = |nth| BatchItem {
             change: None,
             subject: fixture.subject(nth),

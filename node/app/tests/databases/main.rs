@@ -8,6 +8,7 @@
 )]
 
 mod copies;
+mod nowhere;
 mod verbs;
 
 use std::sync::Arc;

@@ -25,6 +25,8 @@ pub struct VerifyProgress {
 pub struct LogVerified {
     /// Entries checked.
     pub entries: u64,
+    /// Those of them whose openings are erased.
+    pub erased: u64,
     /// Faults found, each naming index and kind of fault; empty when the log is whole.
     pub faults: Vec<String>,
     /// The signed checkpoint that was checked against.
@@ -53,6 +55,7 @@ pub async fn verify(
     }
     let verified = LogVerified {
         entries: report.entries,
+        erased: report.erased,
         faults: report.fault.iter().map(ToString::to_string).collect(),
         checkpoint: report.checkpoint,
     };

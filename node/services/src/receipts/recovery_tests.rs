@@ -141,21 +141,12 @@ impl Scene {
 
 fn with_lost(tenant: &Arc<TenantServices>, lost: &LostLog, is_away: bool) -> Arc<TenantServices> {
     Arc::new(TenantServices {
-        tenant: tenant.tenant,
-        policy: tenant.policy.clone(),
-        keyring: Arc::clone(&tenant.keyring),
-        persons: Arc::clone(&tenant.persons),
-        registry: Arc::clone(&tenant.registry),
         receipts: Arc::new(Lost {
             rows: Arc::clone(&tenant.receipts),
             log: lost.clone(),
             is_away: AtomicBool::new(is_away),
         }),
-        witness_store: Arc::clone(&tenant.witness_store),
-        witnesses: Arc::clone(&tenant.witnesses),
-        log: Arc::clone(&tenant.log),
-        refusals: Arc::clone(&tenant.refusals),
-        node: Arc::clone(&tenant.node),
+        ..TenantServices::clone(tenant)
     })
 }
 

@@ -40,6 +40,7 @@ use crate::{
         ImportEvent, ImportRequest, ImportSummary, InquireRequest, approve_import, import_doses,
         import_persons,
     },
+    retention::{Destroyed, DestroyedList, NotListed},
     witnesses::Witnessing,
 };
 
@@ -239,6 +240,18 @@ pub(crate) struct World {
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) line: Arc<Line>,
     _folder: tempfile::TempDir,
+}
+
+/// A list of what was destroyed, in memory.
+#[derive(Default)]
+pub(crate) struct Listed(pub(crate) Mutex<Vec<Destroyed>>);
+
+#[async_trait]
+impl DestroyedList for Listed {
+    async fn add(&self, destroyed: &[Destroyed]) -> Result<(), NotListed> {
+        self.0.lock().extend(destroyed);
+        Ok(())
+    }
 }
 
 struct Parts {
@@ -447,8 +460,10 @@ impl Parts {
             persons: Arc::clone(&self.store) as _,
             registry: Arc::clone(&self.store) as _,
             receipts: Arc::clone(&self.store) as _,
-            witness_store: self.store as _,
+            witness_store: Arc::clone(&self.store) as _,
             witnesses: Arc::new(Witnessing::none(witness)),
+            retention: self.store as _,
+            destroyed: Arc::new(Listed::default()),
             log: self.log,
             refusals: Arc::new(refusals),
             node: Arc::clone(node),

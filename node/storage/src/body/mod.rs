@@ -5,11 +5,13 @@
 //! wrong length, a value out of its range or a byte too many is [`Malformed`], which says nothing about the value.
 
 mod dose;
+mod erasure;
 mod import;
 mod inquiry;
 mod person;
 
 pub(crate) use dose::{DoseBody, decode_dose, encode_dose};
+pub(crate) use erasure::{decode_erasure, decode_hold, encode_erasure, encode_hold};
 pub(crate) use import::{decode_import, encode_import};
 pub(crate) use inquiry::{decode_inquiry, encode_inquiry};
 pub(crate) use person::{PersonBody, decode_person, encode_person};

@@ -17,6 +17,7 @@ pub mod log;
 pub mod lookups;
 pub mod receipts;
 pub mod register;
+pub mod retention;
 pub mod sharing;
 pub mod witness;
 
@@ -86,6 +87,15 @@ macro_rules! conformance_suite {
             a_witnesss_records_are_one_a_log,
             of_two_swaps_at_once_one_wins,
             a_cosigned_checkpoint_never_goes_back,
+        );
+        $crate::conformance_suite!($fresh, retention:
+            an_erasure_takes_whoever_is_due_and_nobody_else,
+            whoever_is_on_hold_stays_and_a_hold_can_come_too_late,
+            an_erasure_is_approved_once_and_by_another_officer,
+            a_step_that_is_run_again_does_nothing_more,
+            what_was_prepared_before_a_person_was_taken_conflicts,
+            whoever_came_back_before_their_turn_stays,
+            a_blanked_opening_leaves_its_leaf_and_nobodys_history,
         );
         $crate::conformance_suite!($fresh, sharing:
             two_handles_append_to_one_order,

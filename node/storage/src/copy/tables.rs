@@ -132,8 +132,20 @@ pub const LOST_LOG: &Table = &Table {
     person: None,
 };
 
+/// The persons that an open erasure works through.
+const ERASURE_PERSON: &Table = &Table {
+    number: 22,
+    name: "erasure_person",
+    columns: &[
+        column("person_id", Kind::Bytes),
+        column("step", Kind::Small),
+    ],
+    key: 1,
+    person: Some(0),
+};
+
 /// All tables, in the order in which they are copied: whose it is first, the log's head last.
-pub const TABLES: [&Table; 17] = [
+pub const TABLES: [&Table; 20] = [
     TENANT_META,
     &Table {
         number: 2,
@@ -289,6 +301,32 @@ pub const TABLES: [&Table; 17] = [
         key: 1,
         person: None,
     },
+    &Table {
+        number: 20,
+        name: "hold",
+        columns: &[
+            column("person_id", Kind::Bytes),
+            column("body", Kind::Bytes),
+        ],
+        key: 1,
+        person: Some(0),
+    },
+    &Table {
+        number: 21,
+        name: "erasure_run",
+        columns: &[
+            column("run_id", Kind::Bytes),
+            Column {
+                name: "rewritten_at",
+                kind: Kind::Big,
+                nullable: true,
+            },
+            column("body", Kind::Bytes),
+        ],
+        key: 1,
+        person: None,
+    },
+    ERASURE_PERSON,
     LOG_ENTRY,
     LOG_TILE,
     LOG_HEAD,
@@ -296,7 +334,7 @@ pub const TABLES: [&Table; 17] = [
 
 /// The tables with the greatest number in copies of each format, the first format first: an earlier version's backup holds
 /// fewer.
-pub(crate) const LAST_OF_FORMAT: [u8; 3] = [11, 15, 17];
+pub(crate) const LAST_OF_FORMAT: [u8; 3] = [11, 15, 22];
 
 impl Table {
     /// The table of this number.
@@ -359,11 +397,13 @@ mod tests {
                 include_str!("../../../../migrations/sqlite/0001_initial.sql"),
                 include_str!("../../../../migrations/sqlite/0002_receipts.sql"),
                 include_str!("../../../../migrations/sqlite/0003_witness.sql"),
+                include_str!("../../../../migrations/sqlite/0004_erasure.sql"),
             ),
             concat!(
                 include_str!("../../../../migrations/postgres/0001_initial.sql"),
                 include_str!("../../../../migrations/postgres/0002_receipts.sql"),
                 include_str!("../../../../migrations/postgres/0003_witness.sql"),
+                include_str!("../../../../migrations/postgres/0004_erasure.sql"),
             ),
         ] {
             let mut seen = 0;

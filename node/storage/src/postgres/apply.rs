@@ -7,6 +7,7 @@ use super::failure::failure;
 use super::log::int;
 use super::receipts;
 use super::register::import;
+use super::retention;
 use super::session::{Session, Statement, statement};
 use crate::body::encode_import;
 use crate::change::{Chunk, Op, SealedDoseRevision, SealedInquiry, SealedPersonRevision};
@@ -59,6 +60,17 @@ impl Applier<'_> {
             Op::RecoveryAnswered(answer) => {
                 receipts::answered(session, self.tenant, answer, log_index).await
             }
+            Op::ProposeErasure { run, persons } => {
+                retention::propose(self, session, run, persons).await
+            }
+            Op::ApproveErasure { run, by, at } => {
+                retention::approve(self, session, *run, by, *at).await
+            }
+            Op::RecordErasure { run, certificate } => {
+                retention::record(self, session, *run, certificate, log_index).await
+            }
+            Op::PlaceHold(record) => retention::place_hold(self, session, record).await,
+            Op::LiftHold(person) => retention::lift_hold(self, session, *person).await,
         }
     }
 
@@ -136,6 +148,7 @@ impl Applier<'_> {
         .bind(column(&chunk.persons, |row| row.wrapped_key.as_slice()))
         .bind(column(&chunk.persons, |row| row.number.as_slice()));
         added(session, "a person", chunk.persons.len(), persons).await?;
+        retention::check_unclaimed(session, self.tenant, chunk).await?;
         let tags = statement(
             "-- add_tags
              INSERT INTO person_tag (tenant, kind, key_id, tag, person_id)

@@ -7,8 +7,9 @@ use super::owner::MIGRATIONS;
 use super::partitions::TABLES;
 use crate::StorageError;
 
-/// The oldest schema that this version of the node can serve: a member may ask it for a cosignature, whose table came with it.
-const OLDEST_SCHEMA: i64 = 3;
+/// The oldest schema that this version of the node can serve: each import looks whether an erasure has taken a person, whose tables
+/// came with it.
+const OLDEST_SCHEMA: i64 = 4;
 
 /// Refuses what would lose entries, mix tenants, or let this node rewrite its own log.
 pub(super) async fn serving(connection: &mut PgConnection) -> Result<(), StorageError> {

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 
 use super::apply::column;
 use super::failure::failure;
-use super::partitions::{SCHEMA_STEP, TABLES, partition};
+use super::partitions::{FUNCTIONS, SCHEMA_STEP, TABLES, partition};
 use super::passage::Passage;
 use super::tenant::TenantOptions;
 use super::url::PostgresUrl;
@@ -95,6 +95,9 @@ impl PostgresOwner {
             format!("GRANT SELECT ON {SCHEMA_STEP} TO {role}"),
             format!("GRANT EXECUTE ON FUNCTION current_tenant() TO {role}"),
         ];
+        for function in FUNCTIONS {
+            statements.push(format!("GRANT EXECUTE ON FUNCTION {function} TO {role}"));
+        }
         for table in TABLES {
             statements.push(format!(
                 "GRANT {} ON {} TO {role}",

@@ -55,10 +55,22 @@ pub(super) const TABLES: &[Table] = &[
     single("recovery_answer", ADD_AND_READ),
     single("witnessed_log", "SELECT, INSERT, UPDATE (size, root, note)"),
     single("cosigned_checkpoint", "SELECT, INSERT, UPDATE (size, note)"),
+    single("hold", "SELECT, INSERT, UPDATE (body), DELETE"),
+    single("erasure_run", "SELECT, INSERT, UPDATE (body), DELETE"),
+    single("erasure_person", "SELECT, INSERT, UPDATE (step), DELETE"),
     hot("log_entry"),
     hot("log_tile"),
     single("log_head", "SELECT, UPDATE"),
     single("canary", "SELECT, UPDATE (written)"),
+];
+
+/// What nodes may do to rows that they have no right to: only this, and only to what an erasure has claimed.
+pub(super) const FUNCTIONS: [&str; 5] = [
+    "erase_tags(smallint[], bigint[], bytea[], bytea[])",
+    "destroy_person_keys(bytea[])",
+    "delete_person_rows(bytea[])",
+    "sweep_erased()",
+    "blank_openings(bigint[], bytea[])",
 ];
 
 /// The table that says which nodes may serve; every role of nodes may read it.

@@ -80,7 +80,7 @@ pub(crate) fn voucher_value(dose: &Dose) -> zeroize::Zeroizing<Vec<u8>> {
 }
 
 /// Rows of `person_tag` for one value: one a live version of the tag key.
-fn tag_rows(rows: &mut Vec<TagRow>, kind: TagKind, tags: &Tags, person: PersonId) {
+pub(crate) fn tag_rows(rows: &mut Vec<TagRow>, kind: TagKind, tags: &Tags, person: PersonId) {
     rows.extend(tags.live().map(|(key, tag)| TagRow {
         kind,
         key,

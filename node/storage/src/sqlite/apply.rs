@@ -7,6 +7,7 @@ use vrx_domain::{ImportId, Random, UnixMillis};
 
 use super::receipts;
 use super::register::import;
+use super::retention;
 use super::sql::{Sql, failure, int, is_conflict};
 use crate::body::encode_import;
 use crate::change::{Chunk, Op, SealedInquiry};
@@ -55,6 +56,13 @@ impl Applier {
             Op::KeepReceipt(receipt) => receipts::keep(sql, self.tenant, receipt),
             Op::RecoverEntry(entry) => receipts::recover(sql, self.tenant, entry, log_index),
             Op::RecoveryAnswered(answer) => receipts::answered(sql, self.tenant, answer, log_index),
+            Op::ProposeErasure { run, persons } => retention::propose(self, sql, run, persons),
+            Op::ApproveErasure { run, by, at } => retention::approve(self, sql, *run, by, *at),
+            Op::RecordErasure { run, certificate } => {
+                retention::record(self, sql, *run, certificate, log_index)
+            }
+            Op::PlaceHold(record) => retention::place_hold(self, sql, record),
+            Op::LiftHold(person) => retention::lift_hold(self, sql, *person),
             Op::All(ops) => ops
                 .iter()
                 .try_for_each(|op| self.apply(sql, op, log_index, approved)),
@@ -102,6 +110,7 @@ impl Applier {
                 .map(|row| (tenant, row.id.as_bytes(), &row.wrapped_key, &row.number)),
         );
         inserted("a person", persons)?;
+        retention::check_unclaimed(sql, self.tenant, chunk)?;
         let tags = sql.run_each(
             "-- add_tag
              INSERT INTO person_tag (tenant, kind, key_id, tag, person_id) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -19,6 +19,7 @@ mod queue;
 mod receipts;
 mod register;
 mod register_version;
+mod retention;
 mod sql;
 mod tenant;
 #[cfg(test)]
@@ -29,4 +30,5 @@ mod writer;
 
 pub use copy::{SqliteReplacement, SqliteSource};
 pub use moving::SqliteMoving;
+pub use retention::SqliteRewriting;
 pub use tenant::{SqliteOptions, SqliteTenant};

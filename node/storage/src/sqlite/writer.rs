@@ -35,11 +35,11 @@ pub(super) struct Writer {
     pub(super) sql: Sql,
     pub(super) tenant: i64,
     identity: Identity,
-    applier: Applier,
-    heads: Heads,
-    approved: Arc<ApprovedImports>,
-    register: Arc<RegisterVersion>,
-    size: u64,
+    pub(super) applier: Applier,
+    pub(super) heads: Heads,
+    pub(super) approved: Arc<ApprovedImports>,
+    pub(super) register: Arc<RegisterVersion>,
+    pub(super) size: u64,
     broken: Option<String>,
 }
 
@@ -289,7 +289,7 @@ impl Writer {
     }
 
     /// Whether this database may still be written to.
-    fn fit(&mut self) -> Result<(), StorageError> {
+    pub(super) fn fit(&mut self) -> Result<(), StorageError> {
         if let Some(why) = &self.broken {
             return Err(StorageError::Broken(why.clone()));
         }
@@ -376,7 +376,7 @@ impl Writer {
         self.note_maintenance(flushed.and(checkpointed));
     }
 
-    fn note_maintenance(&mut self, result: Result<(), StorageError>) {
+    pub(super) fn note_maintenance(&mut self, result: Result<(), StorageError>) {
         match result {
             Ok(()) => {}
             Err(error @ StorageError::Broken(_)) => {

@@ -11,7 +11,7 @@ use crate::scene::Scene;
 const OTHER: &str = "141003";
 
 /// Every table with a tenant's rows.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 21] = [
     "tenant_meta",
     "person",
     "person_revision",
@@ -26,6 +26,9 @@ const TABLES: [&str; 18] = [
     "recovery_answer",
     "witnessed_log",
     "cosigned_checkpoint",
+    "hold",
+    "erasure_run",
+    "erasure_person",
     "log_entry",
     "log_tile",
     "log_head",
@@ -52,6 +55,9 @@ pub(crate) async fn two_tenants() -> (Scene, Fixture, Fixture, TenantOptions) {
         "INSERT INTO vrx.recovery_answer VALUES (142051, 'a log', 141003, 1, 1, 0, 4)",
         "INSERT INTO vrx.witnessed_log VALUES (142051, 'a log', 1, decode(repeat('00', 32), 'hex'), 'a note')",
         "INSERT INTO vrx.cosigned_checkpoint VALUES (142051, 'a log', 1, 'a note')",
+        "INSERT INTO vrx.hold VALUES (142051, decode(repeat('05', 16), 'hex'), '\\x00')",
+        "INSERT INTO vrx.erasure_run VALUES (142051, decode(repeat('05', 16), 'hex'), NULL, '\\x00')",
+        "INSERT INTO vrx.erasure_person SELECT 142051, person_id, 0 FROM vrx.person_142051",
         "INSERT INTO vrx.log_tile VALUES (142051, 0, 0, decode(repeat('00', 8192), 'hex'))",
     ] {
         scene.database.sql(statement);
@@ -219,6 +225,8 @@ async fn the_nodes_role_is_refused_what_would_change_policies_partitions_or_leav
         "DELETE FROM witnessed_log",
         "UPDATE cosigned_checkpoint SET origin = 'another log'",
         "DELETE FROM cosigned_checkpoint",
+        "UPDATE erasure_run SET rewritten_at = 1",
+        "ALTER FUNCTION vrx.blank_openings(bigint[], bytea[]) OWNER TO vrx_node",
         "COPY vrx.person FROM PROGRAM 'true'",
         "COPY vrx.person TO '/tmp/vrx-refused'",
         "SELECT * FROM pg_read_file('/etc/hostname')",
@@ -313,6 +321,52 @@ async fn a_partition_by_its_own_name_shows_nobody_elses_rows_and_takes_none() {
     }
 }
 
+#[tokio::test]
+async fn what_an_erasure_may_do_reaches_claimed_persons_of_the_set_tenant_alone() {
+    let (scene, ours, ..) = two_tenants().await;
+    let count = |table: &str| {
+        let count = format!("SELECT count(*) FROM vrx.{table}_142051");
+        scene.database.sql(&count).parse::<u64>().unwrap()
+    };
+    let before = ["person", "person_tag", "dose_revision"].map(count);
+    let all = [
+        "SELECT destroy_person_keys(array_agg(person_id)) FROM erasure_person",
+        "SELECT delete_person_rows(array_agg(person_id)) FROM erasure_person",
+        "SELECT erase_tags(array_agg(kind), array_agg(key_id), array_agg(tag), array_agg(person_id)) FROM person_tag",
+        "SELECT sweep_erased()",
+    ];
+    for sql in all {
+        as_node(&scene, "142051", sql).unwrap();
+    }
+    assert_eq!(["person", "person_tag", "dose_revision"].map(count), before);
+    // Claimed, and asked for by another tenant's transaction.
+    scene
+        .database
+        .sql("UPDATE vrx.erasure_person SET step = 1 WHERE tenant = 142051");
+    let person = scene
+        .database
+        .sql("SELECT encode(person_id, 'hex') FROM vrx.person_142051 LIMIT 1");
+    let destroy = format!("SELECT destroy_person_keys(ARRAY[decode('{person}', 'hex')])");
+    assert!(as_node(&scene, "", &destroy).is_err(), "for no tenant");
+    as_node(&scene, OTHER, &destroy).unwrap();
+    let blank = "SELECT blank_openings(ARRAY[0], ARRAY[decode(repeat('01', 32), 'hex')])";
+    as_node(&scene, OTHER, blank).unwrap();
+    assert_eq!(count("person"), before[0]);
+    assert!(
+        !ours.store.entries(0, 1).await.unwrap()[0]
+            .opening
+            .is_empty()
+    );
+    as_node(&scene, "142051", &destroy).unwrap();
+    assert_eq!(count("person"), before[0] - 1);
+    // Nor is anybody else let at them.
+    for function in ["sweep_erased()", "blank_openings('{}', '{}')"] {
+        let public = format!("SET ROLE pg_monitor; SELECT vrx.{function}");
+        let refused = scene.database.sql_as("postgres", &public);
+        assert!(refused.unwrap_err().starts_with("42501"), "{function}");
+    }
+}
+
 fn is_partitioned(table: &str) -> bool {
     ![
         "tenant_meta",
@@ -322,6 +376,9 @@ fn is_partitioned(table: &str) -> bool {
         "recovery_answer",
         "witnessed_log",
         "cosigned_checkpoint",
+        "hold",
+        "erasure_run",
+        "erasure_person",
     ]
     .contains(&table)
 }
@@ -334,7 +391,7 @@ async fn every_table_with_a_tenant_and_every_partition_has_its_policy_forced() {
     let count = scene.database.sql(&format!("SELECT count(*) {tables}"));
     assert_eq!(
         count,
-        (18 + 2 * 11).to_string(),
+        (21 + 2 * 11).to_string(),
         "the tables and two tenants' partitions"
     );
     let open = scene.database.sql(&format!(

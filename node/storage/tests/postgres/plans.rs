@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::Executor as _;
 use vrx_domain::{InquiryId, UnixMillis};
-use vrx_storage::conformance::{Fixture, dose_row, number, receipts, row, rows, witness};
+use vrx_storage::conformance::{
+    Fixture, dose_row, number, receipts, retention, row, rows, witness,
+};
 use vrx_storage::{
     BatchItem, Change, DoseRow, ImportKind, InquiryRecord, PeerCheckpoint, PersonRow,
     PostgresLimits, Prepared, TileRow, WitnessedLog,
@@ -51,6 +53,7 @@ const STATEMENTS: [&str; 44] = [
     "persons",
     "persons_by_tags",
     "persons_of_tags",
+    "persons_stand",
     "put_import",
     "receipts",
     "recover_entry",
@@ -226,6 +229,7 @@ fn is_single(relation: &str) -> bool {
         "recovery_answer",
         "witnessed_log",
         "cosigned_checkpoint",
+        "erasure_person",
     ]
     .contains(&relation)
 }
@@ -317,6 +321,8 @@ async fn a_tenant_whose_partitions_are_all_locked_keeps_no_other_waiting() {
     );
     assert_eq!(held, "11", "the other tenant's partitions are locked");
     everything(&fixture, 2).await;
+    retention::erase_all_that_is_due(&fixture).await;
+    assert_eq!(fixture.store.counts().await.unwrap().persons, 0);
     holder.execute("ROLLBACK").await.unwrap();
 }
 

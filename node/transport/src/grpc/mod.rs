@@ -6,6 +6,7 @@
 //! - [`receipts`] and [`reconciliation`]: what another member's node asks for beside an exchange, on tonic's generated servers; [`member`] is
 //!   what both begin with.
 //! - [`import`]: a file on its way in. [`history`] and [`days`]: a privacy officer's reading on its way out.
+//! - [`retention`]: what officers plan, propose and approve of erasures, on tonic's generated server.
 //! - [`health`]: readiness, as the app last found it.
 
 pub(crate) mod audit;
@@ -20,4 +21,5 @@ pub(crate) mod member;
 pub(crate) mod receipts;
 pub(crate) mod reconciliation;
 pub(crate) mod registry;
+pub(crate) mod retention;
 pub(crate) mod unary;

@@ -106,7 +106,7 @@ pub(crate) fn report(verified: LogVerified) -> v1::VerifyLogEvent {
         root: root.unwrap_or_default(),
         checkpoint: verified.checkpoint,
         findings,
-        openings_checked: verified.entries,
+        openings_checked: verified.entries.saturating_sub(verified.erased),
     };
     v1::VerifyLogEvent {
         event: Some(Event::Report(report)),

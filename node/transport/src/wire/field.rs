@@ -2,8 +2,8 @@
 
 use prost_types::Timestamp;
 use vrx_domain::{
-    CodeError, Date, DateError, IdError, ImportId, IndividualNumber, InquiryId, LegalBasis,
-    MunicipalityCode, NumberError, Reference, RequestId, UnixMillis,
+    CodeError, Date, DateError, ErasureId, IdError, ImportId, IndividualNumber, InquiryId,
+    LegalBasis, MunicipalityCode, NumberError, Reference, RequestId, UnixMillis,
 };
 use vrx_proto::v1;
 use vrx_services::ServiceError;
@@ -34,6 +34,12 @@ pub(crate) fn import_id(field: &'static str, text: &str) -> Parsed<ImportId> {
 
 /// Id of an inquiry.
 pub(crate) fn inquiry_id(field: &'static str, text: &str) -> Parsed<InquiryId> {
+    text.parse()
+        .or_else(|_| invalid(field, "isn't a hyphenated UUID"))
+}
+
+/// Id of an erasure.
+pub(crate) fn erasure_id(field: &'static str, text: &str) -> Parsed<ErasureId> {
     text.parse()
         .or_else(|_| invalid(field, "isn't a hyphenated UUID"))
 }

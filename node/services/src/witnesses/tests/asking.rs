@@ -104,17 +104,8 @@ async fn no_number_leaves_at_the_desk_without_a_quorum() {
     let now = tenant.node.clock.now();
     let rules = scene.rules.clone();
     let asking = Arc::new(TenantServices {
-        tenant: tenant.tenant,
-        policy: tenant.policy.clone(),
-        keyring: Arc::clone(&tenant.keyring),
-        persons: Arc::clone(&tenant.persons),
-        registry: Arc::clone(&tenant.registry),
-        receipts: Arc::clone(&tenant.receipts),
-        witness_store: Arc::clone(&tenant.witness_store),
         witnesses: Arc::new(Witnessing::new(own, rules, scene.line.clone(), now)),
-        log: Arc::clone(&tenant.log),
-        refusals: Arc::clone(&tenant.refusals),
-        node: Arc::clone(&tenant.node),
+        ..TenantServices::clone(tenant)
     });
     let ask = async || {
         let request = scene.world.inquiry(1);

@@ -125,17 +125,8 @@ impl Scene {
         let now = tenant.node.clock.now();
         let witnesses = Witnessing::new(own, self.rules.clone(), self.line.clone(), now);
         self.provider = Arc::new(TenantServices {
-            tenant: tenant.tenant,
-            policy: tenant.policy.clone(),
-            keyring: Arc::clone(&tenant.keyring),
-            persons: Arc::clone(&tenant.persons),
-            registry: Arc::clone(&tenant.registry),
-            receipts: Arc::clone(&tenant.receipts),
-            witness_store: Arc::clone(&tenant.witness_store),
             witnesses: Arc::new(witnesses),
-            log: Arc::clone(&tenant.log),
-            refusals: Arc::clone(&tenant.refusals),
-            node: Arc::clone(&tenant.node),
+            ..TenantServices::clone(tenant)
         });
     }
 

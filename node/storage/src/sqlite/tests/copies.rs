@@ -7,7 +7,7 @@ use vrx_domain::{InquiryId, MunicipalityCode, Tenant, TenantId, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::{Keep, fresh};
-use crate::conformance::{CHIEF, Fixture, dose_row, number, receipts, row, witness};
+use crate::conformance::{CHIEF, Fixture, dose_row, number, receipts, retention, row, witness};
 use crate::copy::{
     Key, LOG_ENTRY, Next, Row, RowCounts, StreamReader, StreamWriter, TABLES, Table, TenantSink,
     TenantSource, Value, compare, copy, read_all,
@@ -58,6 +58,14 @@ async fn filled() -> (Fixture, Keep) {
     assert!(swapped.unwrap());
     let cosigned = witness::cosigned(7, "a witness");
     store.keep_cosigned(cosigned).await.unwrap();
+    let persons = fixture.store.spans(None, 3).await.unwrap();
+    let listed = persons.iter().map(|person| person.id).collect();
+    for change in [
+        Change::propose_erasure(retention::run(0), listed),
+        Change::place_hold(retention::hold(persons[0].id)),
+    ] {
+        fixture.commit(change).await.unwrap();
+    }
     let about = |nth| BatchItem {
         change: None,
         subject: fixture.subject(nth),

@@ -1,6 +1,7 @@
 //! The promises every database makes, then what is SQLite's alone.
 
 mod copies;
+mod erasure;
 mod faults;
 mod tampering;
 mod work;

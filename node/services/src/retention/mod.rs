@@ -1,0 +1,54 @@
+//! 保管期間と消去: what is due, who proposes and approves its erasure, what exempts a person, and the work itself.
+//!
+//! Start reading at [`plan()`] (what a run would erase), then [`propose()`] and [`approve()`] (four eyes), then [`advance()`] (one
+//! bounded step of the work). All of it is the privacy officers'; each call is an entry of the log.
+
+mod approve;
+mod certificate;
+mod hold;
+mod jobs;
+mod list;
+mod plan;
+mod propose;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use vrx_domain::PersonId;
+
+pub use approve::{ErasureApproval, approve};
+pub use hold::{HoldReport, HoldRequest, lift_hold, place_hold};
+pub use jobs::Erasures;
+pub use list::{ErasureList, list};
+pub use plan::{ErasurePlan, SurveyProgress, plan};
+pub use propose::{ErasureProposal, propose};
+pub use run::{Advanced, advance};
+/// What `transport` needs of the store, which is below this room.
+pub use vrx_storage::{ErasureCounts, ErasureRun, ErasureStage};
+
+/// What must not come back with a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destroyed {
+    /// A person's key.
+    Person(PersonId),
+    /// The openings of entries from one place in the log to before another.
+    Openings {
+        /// The first.
+        from: u64,
+        /// The one after the last.
+        below: u64,
+    },
+}
+
+/// The list of what was destroyed couldn't be written; the text is for the node's own log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the list of what was destroyed can't be written: {0}")]
+pub struct NotListed(pub String);
+
+/// The tenant's list of what was destroyed, outside of every database and every backup. A restore reads it before it serves.
+#[async_trait]
+pub trait DestroyedList: Send + Sync {
+    /// Adds to it, durably: when this returns, a restore leaves these out.
+    async fn add(&self, destroyed: &[Destroyed]) -> Result<(), NotListed>;
+}

@@ -1,0 +1,170 @@
+//! The work of an approved erasure, one bounded step at a time. After any crash the next step is the one that was interrupted.
+
+use sha2::{Digest, Sha256};
+use vrx_domain::EntryKind;
+use vrx_storage::{Change, Claimed, ErasureRun, ErasureStage, OPENINGS_STEP};
+
+use super::certificate::{Dates, METHOD, approval, certificate};
+use super::plan::{exempt, is_erasable};
+use super::{Destroyed, NotListed};
+use crate::{
+    error::ServiceError,
+    record::{Act, NotRecorded, hex, own_deadline, pairs, read_error, storage_error},
+    tenants::TenantServices,
+};
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advanced {
+    /// No approved erasure is open.
+    Idle,
+    /// A step was done; there may be more.
+    Step,
+    /// The rows are gone; the operator has to have the files rewritten (`vrx-node erase finish`).
+    WaitsForOperator,
+}
+
+/// Does the next step of the tenant's open erasure.
+pub async fn advance(ctx: &TenantServices) -> Result<Advanced, ServiceError> {
+    let stored = |error| storage_error(ctx, &error);
+    let runs = ctx.retention.erasures().await.map_err(stored)?;
+    let Some(run) = runs
+        .iter()
+        .find(|run| run.is_open() && run.stage != ErasureStage::Proposed)
+    else {
+        return Ok(Advanced::Idle);
+    };
+    match run.stage {
+        ErasureStage::Proposed | ErasureStage::Recorded => return Ok(Advanced::Idle),
+        ErasureStage::Keys => destroy_keys(ctx, run).await?,
+        ErasureStage::Rows => {
+            ctx.retention.delete_rows(run.id).await.map_err(stored)?;
+        }
+        ErasureStage::Openings => blank_openings(ctx, run).await?,
+        ErasureStage::Rewriting if run.rewritten_at.is_some() => record(ctx, run).await?,
+        ErasureStage::Rewriting => {
+            let now = ctx.node.clock.now();
+            if !ctx.retention.rewrite(run.id, now).await.map_err(stored)? {
+                return Ok(Advanced::WaitsForOperator);
+            }
+        }
+    }
+    Ok(Advanced::Step)
+}
+
+/// The ids stand outside the database before a key is destroyed: whatever a restore brings back later, not these.
+async fn destroy_keys(ctx: &TenantServices, run: &ErasureRun) -> Result<(), ServiceError> {
+    let stored = |error| storage_error(ctx, &error);
+    let (policy, today) = (ctx.policy.retention, ctx.node.clock.today());
+    let claimed = ctx.retention.claim(run.id, policy, today).await;
+    let Claimed::Persons(persons) = claimed.map_err(stored)? else {
+        return Ok(());
+    };
+    if persons.is_empty() {
+        return Ok(());
+    }
+    let listed: Vec<Destroyed> = persons.iter().copied().map(Destroyed::Person).collect();
+    list(ctx, &listed).await?;
+    ctx.retention.destroy_keys(&persons).await.map_err(stored)
+}
+
+async fn blank_openings(ctx: &TenantServices, run: &ErasureRun) -> Result<(), ServiceError> {
+    let stored = |error| storage_error(ctx, &error);
+    let today = ctx.node.clock.today();
+    let from = run.openings_next;
+    let left = run.openings_below.saturating_sub(from);
+    let wanted = u32::try_from(left).unwrap_or(u32::MAX).min(OPENINGS_STEP);
+    let outlines = match wanted {
+        0 => Vec::new(),
+        wanted => {
+            let outlines = ctx.log.reader().outlines(from, wanted, own_deadline());
+            outlines.await.map_err(|error| read_error(ctx, &error))?
+        }
+    };
+    let exempt = exempt(&ctx.retention.holds().await.map_err(stored)?, today);
+    let erasable = outlines
+        .iter()
+        .filter(|outline| is_erasable(outline, &exempt));
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    let mut places = Vec::new();
+    for outline in erasable {
+        match ranges.last_mut() {
+            Some((_, below)) if *below == outline.index => *below += 1,
+            _ => ranges.push((outline.index, outline.index + 1)),
+        }
+        let mut nobody = [0; 32];
+        ctx.node.random.fill(&mut nobody);
+        places.push((outline.index, nobody));
+    }
+    let next = outlines
+        .last()
+        .map_or(run.openings_below, |last| last.index + 1);
+    let listed = ranges
+        .into_iter()
+        .map(|(from, below)| Destroyed::Openings { from, below });
+    list(ctx, &listed.collect::<Vec<_>>()).await?;
+    ctx.retention
+        .blank_openings(run.id, &places, next)
+        .await
+        .map_err(stored)
+}
+
+async fn list(ctx: &TenantServices, destroyed: &[Destroyed]) -> Result<(), ServiceError> {
+    if destroyed.is_empty() {
+        return Ok(());
+    }
+    ctx.destroyed
+        .add(destroyed)
+        .await
+        .map_err(|error: NotListed| {
+            tracing::error!(tenant = %ctx.tenant.code, %error, "an erasure waits");
+            ServiceError::unavailable()
+        })
+}
+
+/// 消去記録: the one entry of a run, with its certificate.
+async fn record(ctx: &TenantServices, run: &ErasureRun) -> Result<(), ServiceError> {
+    let Some(rewritten_at) = run.rewritten_at else {
+        return Ok(());
+    };
+    let dates = Dates::of(rewritten_at);
+    let certificate = certificate(ctx, run, &dates);
+    let (approved_by, approved_at) = approval(run);
+    let content = [
+        ("erasure", run.id.to_string()),
+        ("persons", run.done.persons.to_string()),
+        ("doses", run.done.doses.to_string()),
+        ("openings", run.done.openings.to_string()),
+        ("stayed", run.stayed.to_string()),
+        ("method", METHOD.to_owned()),
+        ("proposed_by", run.proposed_by.clone()),
+        ("proposed_at", run.proposed_at.to_rfc3339_jst()),
+        ("approved_by", approved_by),
+        ("approved_at", approved_at),
+        ("live", dates.live),
+        ("final", dates.last_backup),
+        (
+            "certificate_sha256",
+            hex(&Sha256::digest(certificate.as_bytes())),
+        ),
+    ];
+    let own = ctx.node.peers.identity(&ctx.tenant);
+    let own = own.map_err(|_| ctx.internal("the tenant has no certificate"))?;
+    let act = Act {
+        kind: EntryKind::Erasure,
+        caller: &own,
+        action: "erasure",
+        about: None,
+        content: &pairs(&content),
+    };
+    let change = Change::record_erasure(run.id, certificate);
+    match act.record(ctx, Some(change), (), own_deadline()).await {
+        Ok(_) => {
+            tracing::info!(tenant = %ctx.tenant.code, erasure = %run.id, persons = run.done.persons, "an erasure is done");
+            Ok(())
+        }
+        // Another process was faster.
+        Err(NotRecorded::Change(vrx_storage::ChangeError::State(_))) => Ok(()),
+        Err(other) => Err(other.into_service()),
+    }
+}

@@ -1,0 +1,235 @@
+//! Reading what an erasure works with.
+
+use std::collections::HashMap;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use vrx_crypto::Keyring;
+use vrx_domain::{DoseId, ErasureId, ImportId, PersonId, UnixMillis};
+
+use crate::StorageError;
+use crate::postgres::apply::Applier;
+use crate::postgres::log::unsigned;
+use crate::postgres::session::{Session, Statement, statement};
+use crate::retention::{ERASURE_STEP, ErasureRun, HoldRecord, newest_first, seal_run};
+use crate::sealed::{
+    DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, open_erasure, open_hold,
+};
+
+pub(super) async fn runs(
+    session: &mut Session,
+    tenant: i32,
+    keyring: &Keyring,
+) -> Result<Vec<ErasureRun>, StorageError> {
+    let rows = session
+        .rows(
+            "erasure_run",
+            statement(
+                "-- erasures
+                 SELECT run_id, rewritten_at, body FROM erasure_run WHERE tenant = $1",
+            )
+            .bind(tenant),
+            |row| {
+                let rewritten: Option<i64> = row.try_get(1)?;
+                let rewritten = rewritten.and_then(|at| u64::try_from(at).ok());
+                let body: Vec<u8> = row.try_get(2)?;
+                Ok((
+                    ErasureId::from_bytes(row.try_get(0)?),
+                    rewritten.map(UnixMillis),
+                    body,
+                ))
+            },
+        )
+        .await?;
+    let opened = rows
+        .iter()
+        .map(|(id, rewritten, body)| open_erasure(keyring, *id, *rewritten, body));
+    Ok(newest_first(opened.collect::<Result<_, _>>()?))
+}
+
+pub(super) async fn run(
+    session: &mut Session,
+    tenant: i32,
+    keyring: &Keyring,
+    id: ErasureId,
+) -> Result<Option<ErasureRun>, StorageError> {
+    let runs = runs(session, tenant, keyring).await?;
+    Ok(runs.into_iter().find(|run| run.id == id))
+}
+
+pub(super) async fn put_run(
+    session: &mut Session,
+    applier: &Applier<'_>,
+    run: &ErasureRun,
+) -> Result<(), StorageError> {
+    let body = seal_run(applier.keyring, applier.random, run)?;
+    let put = statement(
+        "-- put_erasure
+         UPDATE erasure_run SET body = $3 WHERE tenant = $1 AND run_id = $2",
+    )
+    .bind(applier.tenant)
+    .bind(*run.id.as_bytes())
+    .bind(body);
+    session.run_one("erasure_run", put).await
+}
+
+pub(super) async fn holds(
+    session: &mut Session,
+    tenant: i32,
+    keyring: &Keyring,
+) -> Result<Vec<HoldRecord>, StorageError> {
+    let holds = statement(
+        "-- holds
+         SELECT person_id, body FROM hold WHERE tenant = $1 ORDER BY person_id",
+    )
+    .bind(tenant);
+    let rows: Vec<(PersonId, Vec<u8>)> = session
+        .rows("hold", holds, |row| {
+            Ok((PersonId::from_bytes(row.try_get(0)?), row.try_get(1)?))
+        })
+        .await?;
+    rows.iter()
+        .map(|(person, body)| open_hold(keyring, *person, body))
+        .collect()
+}
+
+pub(super) async fn persons_after(
+    session: &mut Session,
+    tenant: i32,
+    after: Option<PersonId>,
+    count: u32,
+) -> Result<Vec<SealedSpan>, StorageError> {
+    // Every id is longer than the empty one, and so comes after it.
+    let after = after.map_or(Vec::new(), |id| id.as_bytes().to_vec());
+    let persons = statement(
+        "-- persons_after
+         SELECT person_id, wrapped_key, number FROM person
+         WHERE tenant = $1 AND person_id > $2 ORDER BY person_id LIMIT $3",
+    )
+    .bind(tenant)
+    .bind(after)
+    .bind(i64::from(count));
+    spans(session, tenant, persons).await
+}
+
+pub(super) async fn persons(
+    session: &mut Session,
+    tenant: i32,
+    ids: &[PersonId],
+) -> Result<Vec<SealedSpan>, StorageError> {
+    let persons = statement(
+        "-- persons
+         SELECT found.person_id, found.wrapped_key, found.number
+         FROM unnest($2::bytea[]) AS asked (person_id)
+         CROSS JOIN LATERAL (
+             SELECT person_id, wrapped_key, number FROM person
+             WHERE tenant = $1 AND person_id = asked.person_id LIMIT 1
+         ) found",
+    )
+    .bind(tenant)
+    .bind(bytes(ids));
+    spans(session, tenant, persons).await
+}
+
+/// The persons that a statement finds, with all their revisions, the newest of each first.
+async fn spans(
+    session: &mut Session,
+    tenant: i32,
+    persons: Statement,
+) -> Result<Vec<SealedSpan>, StorageError> {
+    let mut spans: Vec<SealedSpan> = session
+        .rows("person", persons, |row| {
+            Ok(SealedSpan {
+                person: PersonKeyRow {
+                    id: PersonId::from_bytes(row.try_get(0)?),
+                    wrapped_key: row.try_get(1)?,
+                    number: row.try_get(2)?,
+                },
+                revisions: Vec::new(),
+                doses: Vec::new(),
+            })
+        })
+        .await?;
+    let ids: Vec<PersonId> = spans.iter().map(|span| span.person.id).collect();
+    let revisions = statement(
+        "-- revisions_of_persons
+         SELECT r.person_id, r.revision, r.import_id, r.body
+         FROM unnest($2::bytea[]) AS asked (person_id)
+         CROSS JOIN LATERAL (
+             SELECT person_id, revision, import_id, body FROM person_revision
+             WHERE tenant = $1 AND person_id = asked.person_id ORDER BY revision DESC
+         ) r",
+    )
+    .bind(tenant)
+    .bind(bytes(&ids));
+    let revisions = session
+        .rows("person_revision", revisions, |row: &PgRow| {
+            let revision = PersonRevisionRow {
+                revision: unsigned(row.try_get::<i32, _>(1)?, 1)?,
+                import: ImportId::from_bytes(row.try_get(2)?),
+                body: row.try_get(3)?,
+            };
+            Ok((PersonId::from_bytes(row.try_get(0)?), revision))
+        })
+        .await?;
+    let doses = statement(
+        "-- doses_of_persons
+         SELECT r.person_id, r.dose_id, r.revision, r.import_id, r.body
+         FROM unnest($2::bytea[]) AS asked (person_id)
+         CROSS JOIN LATERAL (
+             SELECT person_id, dose_id, revision, import_id, body FROM dose_revision
+             WHERE tenant = $1 AND person_id = asked.person_id ORDER BY dose_id, revision DESC
+         ) r",
+    )
+    .bind(tenant)
+    .bind(bytes(&ids));
+    let doses = session
+        .rows("dose_revision", doses, |row: &PgRow| {
+            let dose = DoseRevisionRow {
+                dose: DoseId::from_bytes(row.try_get(1)?),
+                revision: unsigned(row.try_get::<i32, _>(2)?, 2)?,
+                import: ImportId::from_bytes(row.try_get(3)?),
+                body: row.try_get(4)?,
+            };
+            Ok((PersonId::from_bytes(row.try_get(0)?), dose))
+        })
+        .await?;
+    let mut at: HashMap<PersonId, &mut SealedSpan> = spans
+        .iter_mut()
+        .map(|span| (span.person.id, span))
+        .collect();
+    for (person, revision) in revisions {
+        if let Some(span) = at.get_mut(&person) {
+            span.revisions.push(revision);
+        }
+    }
+    for (person, dose) in doses {
+        if let Some(span) = at.get_mut(&person) {
+            span.doses.push(dose);
+        }
+    }
+    Ok(spans)
+}
+
+pub(super) async fn listed(
+    session: &mut Session,
+    tenant: i32,
+    step: i16,
+) -> Result<Vec<PersonId>, StorageError> {
+    let listed = statement(
+        "-- erasure_list
+         SELECT person_id FROM erasure_person WHERE tenant = $1 AND step = $2 ORDER BY person_id LIMIT $3",
+    )
+    .bind(tenant)
+    .bind(step)
+    .bind(i64::from(ERASURE_STEP));
+    session
+        .rows("erasure_person", listed, |row| {
+            row.try_get(0).map(PersonId::from_bytes)
+        })
+        .await
+}
+
+pub(super) fn bytes(ids: &[PersonId]) -> Vec<[u8; 16]> {
+    ids.iter().map(|id| *id.as_bytes()).collect()
+}

@@ -1,0 +1,263 @@
+//! Erasure (消去) as a store does it: persons by what their records say about their end, holds, and the runs.
+//!
+//! A run is proposed and approved by a [`Change`], with an entry of the log. What follows is done here in bounded steps, each a
+//! transaction of its own that can be run again after any crash: persons are *claimed* (found due once more, and no longer
+//! found by anybody), their keys destroyed, their rows deleted, openings blanked, the files rewritten. Between claiming and
+//! destroying, the caller writes the ids where a restore finds them.
+//!
+//! [`Change`]: crate::Change
+
+use async_trait::async_trait;
+use vrx_crypto::{Context, Keyring};
+use vrx_domain::{
+    Date, ErasureId, Hold, PersonId, Random, RecordSpan, RetentionPolicy, UnixMillis,
+};
+
+use crate::body::{encode_erasure, encode_hold};
+use crate::sealed::open_erasure;
+use crate::{ChangeError, StorageError};
+
+/// Persons of one step.
+pub const ERASURE_STEP: u32 = 100;
+/// Openings of one step.
+pub const OPENINGS_STEP: u32 = 512;
+/// Persons of one run at most; the next run takes more.
+pub const ERASURE_MOST: usize = 20_000;
+
+/// A person by what their records say about their end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PersonSpan {
+    /// Who.
+    pub id: PersonId,
+    /// What the records say.
+    pub span: RecordSpan,
+    /// Doses, each once.
+    pub doses: u32,
+}
+
+/// How many of each class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ErasureCounts {
+    /// Persons with all their rows.
+    pub persons: u64,
+    /// Their doses.
+    pub doses: u64,
+    /// Openings of log entries.
+    pub openings: u64,
+}
+
+/// How far a run is. The numbers stand in sealed bodies: never given to another stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ErasureStage {
+    /// Waits for a second officer.
+    Proposed = 1,
+    /// Persons are claimed and their keys destroyed.
+    Keys = 2,
+    /// Their rows are deleted.
+    Rows = 3,
+    /// Openings are blanked.
+    Openings = 4,
+    /// The files are to be rewritten without what was erased.
+    Rewriting = 5,
+    /// The entry of the log stands, and the certificate.
+    Recorded = 6,
+}
+
+impl ErasureStage {
+    pub(crate) fn of(code: u8) -> Option<Self> {
+        [
+            Self::Proposed,
+            Self::Keys,
+            Self::Rows,
+            Self::Openings,
+            Self::Rewriting,
+            Self::Recorded,
+        ]
+        .into_iter()
+        .find(|stage| *stage as u8 == code)
+    }
+}
+
+/// One erasure, from its proposal on (消去記録).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErasureRun {
+    /// Its id.
+    pub id: ErasureId,
+    /// SPIFFE URI of the officer who proposed it.
+    pub proposed_by: String,
+    /// When.
+    pub proposed_at: UnixMillis,
+    /// What was counted then.
+    pub proposed: ErasureCounts,
+    /// Openings of entries before this place in the log go.
+    pub openings_below: u64,
+    /// Who approved it, and when.
+    pub approved: Option<(String, UnixMillis)>,
+    /// How far it is.
+    pub stage: ErasureStage,
+    /// What was erased so far.
+    pub done: ErasureCounts,
+    /// Persons who were listed and stayed: on hold, or no longer due, when their turn came.
+    pub stayed: u64,
+    /// The first entry whose opening hasn't been looked at.
+    pub openings_next: u64,
+    /// When the files were rewritten without what was erased.
+    pub rewritten_at: Option<UnixMillis>,
+    /// The signed certificate (消去証明書); empty until the end.
+    pub certificate: String,
+    /// The entry that records the run.
+    pub entry: Option<u64>,
+}
+
+/// # A run's life, the same in every database
+impl ErasureRun {
+    /// Whether it still has something to do.
+    pub fn is_open(&self) -> bool {
+        self.stage != ErasureStage::Recorded
+    }
+
+    /// Approved once, and never by whoever proposed it.
+    pub(crate) fn approve(&mut self, by: &str, at: UnixMillis) -> Result<(), ChangeError> {
+        if self.stage != ErasureStage::Proposed {
+            return Err(ChangeError::State("the erasure is approved already"));
+        }
+        if self.proposed_by == by {
+            return Err(ChangeError::SamePerson);
+        }
+        self.approved = Some((by.to_owned(), at));
+        self.stage = ErasureStage::Keys;
+        Ok(())
+    }
+
+    /// Recorded once, when its files were rewritten.
+    pub(crate) fn record(&mut self, certificate: &str, entry: u64) -> Result<(), ChangeError> {
+        if self.stage != ErasureStage::Rewriting || self.rewritten_at.is_none() {
+            return Err(ChangeError::State("the erasure isn't at its end"));
+        }
+        certificate.clone_into(&mut self.certificate);
+        self.entry = Some(entry);
+        self.stage = ErasureStage::Recorded;
+        Ok(())
+    }
+}
+
+/// A hold with the tags of the person's log entries: the one to be placed, or one that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldRecord {
+    /// Whose records stay.
+    pub person: PersonId,
+    /// Why and how long.
+    pub hold: Hold,
+    /// Subject tags of the person's entries, under every version of the tag key that was live.
+    pub subjects: Vec<[u8; 32]>,
+}
+
+/// What claiming came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// These persons are claimed; their keys are to be destroyed once their ids stand outside the database. Perhaps none: all
+    /// of the step stayed.
+    Persons(Vec<PersonId>),
+    /// Nobody is left.
+    Nobody,
+}
+
+/// Erasing and what stands in its way.
+#[async_trait]
+pub trait RetentionStore: Send + Sync {
+    /// Up to `count` persons after an id, by id.
+    async fn spans(
+        &self,
+        after: Option<PersonId>,
+        count: u32,
+    ) -> Result<Vec<PersonSpan>, StorageError>;
+
+    /// All holds that stand, in force or not.
+    async fn holds(&self) -> Result<Vec<HoldRecord>, StorageError>;
+
+    /// All runs, the newest proposed first.
+    async fn erasures(&self) -> Result<Vec<ErasureRun>, StorageError>;
+
+    /// Claims up to [`ERASURE_STEP`] persons of an approved run: those that were claimed before and still have keys, or the next
+    /// ones that are due by this policy today and not on hold. From then on no number leads to them.
+    async fn claim(
+        &self,
+        run: ErasureId,
+        policy: RetentionPolicy,
+        today: Date,
+    ) -> Result<Claimed, StorageError>;
+
+    /// Destroys the keys of claimed persons: the rows that hold them, and their sealed numbers.
+    async fn destroy_keys(&self, persons: &[PersonId]) -> Result<(), StorageError>;
+
+    /// Deletes the rows of up to [`ERASURE_STEP`] persons whose keys are destroyed; says whether any may be left.
+    async fn delete_rows(&self, run: ErasureId) -> Result<bool, StorageError>;
+
+    /// Blanks openings, each with the random bytes that take the place of its subject's tag; `next` is the first entry that
+    /// hasn't been looked at. At the run's end of openings it goes on to its next stage.
+    async fn blank_openings(
+        &self,
+        run: ErasureId,
+        places: &[(u64, [u8; 32])],
+        next: u64,
+    ) -> Result<(), StorageError>;
+
+    /// Rewrites the files without what was erased, where this process may. `false`: they are larger than a serving node
+    /// rewrites, or another role owns them; the operator's verb does it.
+    async fn rewrite(&self, run: ErasureId, now: UnixMillis) -> Result<bool, StorageError>;
+}
+
+/// Whether a run, by the sealed body of its row, waits for its files to be rewritten. One that doesn't open doesn't.
+pub fn waits_for_rewriting(keyring: &Keyring, id: &[u8; 16], body: &[u8]) -> bool {
+    open_erasure(keyring, ErasureId::from_bytes(*id), None, body)
+        .is_ok_and(|run| run.stage == ErasureStage::Rewriting)
+}
+
+/// Seals a run's body.
+pub(crate) fn seal_run(
+    keyring: &Keyring,
+    random: &dyn Random,
+    run: &ErasureRun,
+) -> Result<Vec<u8>, StorageError> {
+    let plain = encode_erasure(run)
+        .map_err(|_| StorageError::Invalid("a field of the erasure is too long"))?;
+    keyring
+        .seal_record(random, Context::ErasureRun, *run.id.as_bytes(), &plain)
+        .map(vrx_crypto::Sealed::into_bytes)
+        .map_err(|error| StorageError::Keyring(error.to_string()))
+}
+
+/// Seals a hold's body.
+pub(crate) fn seal_hold(
+    keyring: &Keyring,
+    random: &dyn Random,
+    record: &HoldRecord,
+) -> Result<Vec<u8>, StorageError> {
+    let plain = encode_hold(record)
+        .map_err(|_| StorageError::Invalid("a field of the hold is too long"))?;
+    keyring
+        .seal_record(random, Context::Hold, *record.person.as_bytes(), &plain)
+        .map(vrx_crypto::Sealed::into_bytes)
+        .map_err(|error| StorageError::Keyring(error.to_string()))
+}
+
+/// Puts the newest proposed first.
+pub(crate) fn newest_first(mut runs: Vec<ErasureRun>) -> Vec<ErasureRun> {
+    runs.sort_by_key(|run| (std::cmp::Reverse(run.proposed_at), run.id));
+    runs
+}
+
+/// What a chunk conflicts with when an erasure has taken somebody in it: prepared again, it finds nobody.
+pub(crate) const TAKEN: &str = "a person";
+/// What a hold comes too late for.
+pub(crate) const TOO_LATE: &str = "an erasure has taken this person's records already";
+/// What a hold has to wait for.
+pub(crate) const AT_OPENINGS: &str =
+    "openings are being erased just now; place the hold when that is over";
+
+/// Holds that count today, for reading: whose, and the subjects of their entries.
+pub(crate) fn in_force(holds: &[HoldRecord], today: Date) -> impl Iterator<Item = &HoldRecord> {
+    holds
+        .iter()
+        .filter(move |record| record.hold.is_in_force(today))
+}

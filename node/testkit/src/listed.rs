@@ -1,0 +1,17 @@
+//! A list of what was destroyed that ends with the test.
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use vrx_services::retention::{Destroyed, DestroyedList, NotListed};
+
+/// The list, to be looked at.
+#[derive(Default)]
+pub struct ListedInMemory(pub Mutex<Vec<Destroyed>>);
+
+#[async_trait]
+impl DestroyedList for ListedInMemory {
+    async fn add(&self, destroyed: &[Destroyed]) -> Result<(), NotListed> {
+        self.0.lock().extend(destroyed);
+        Ok(())
+    }
+}

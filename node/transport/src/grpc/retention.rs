@@ -1,0 +1,336 @@
+//! `RetentionService`: what a tenant's privacy officers plan, propose and approve of erasures, and whom they exempt.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::Stream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use vrx_domain::{Caller, Hold, HoldGround, SpiffeId};
+use vrx_proto::v1;
+use vrx_proto::v1::erasure_event::Event;
+use vrx_proto::v1::retention_service_server::{RetentionService, RetentionServiceServer};
+use vrx_services::retention::{
+    self, ErasureCounts, ErasureList, ErasurePlan, ErasureRun, HoldRequest, SurveyProgress,
+};
+use vrx_services::{Deadline, ServiceError, TenantServices, Tenants};
+use zeroize::Zeroize;
+
+use super::call::{Granted, noted};
+use crate::access;
+use crate::limits::Limits;
+use crate::status::status;
+use crate::wire::field::{self, Parsed};
+
+/// No request of an officer comes near this many bytes.
+const LONGEST_REQUEST: usize = 16 * 1024;
+/// A survey reads every person.
+const SURVEY: Duration = Duration::from_hours(1);
+
+/// The service on tonic's generated server.
+pub(crate) fn server(tenants: Arc<Tenants>, limits: Limits) -> RetentionServiceServer<Retention> {
+    RetentionServiceServer::new(Retention { tenants, limits })
+        .max_decoding_message_size(LONGEST_REQUEST)
+}
+
+pub(crate) struct Retention {
+    tenants: Arc<Tenants>,
+    limits: Limits,
+}
+
+struct Call<'a> {
+    caller: Caller,
+    tenant: &'a Arc<TenantServices>,
+    deadline: Deadline,
+}
+
+impl Retention {
+    async fn enter<T>(
+        &self,
+        request: &Request<T>,
+        named: &str,
+        longest: Duration,
+    ) -> Result<Call<'_>, Status> {
+        let (caller, waits) = Granted::of(request).map_err(|error| status(&error))?;
+        let tenant = field::municipality("municipality_code", named)
+            .and_then(|named| access::check_own_tenant(&self.tenants, &caller, named));
+        let longest = Deadline::after(longest);
+        let deadline = waits.map_or(longest, |waits| waits.min(longest));
+        match tenant {
+            Ok(tenant) => Ok(Call {
+                caller,
+                tenant,
+                deadline,
+            }),
+            Err(error) => {
+                let tenant = access::tenant_of_refusal(&self.tenants, &caller, None);
+                Err(status(&noted(tenant, &caller, error).await))
+            }
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Ends a call: a refusal is noted in the tenant's log.
+    async fn end<T>(&self, result: Result<T, ServiceError>) -> Result<Response<T>, Status> {
+        match result {
+            Ok(answer) => Ok(Response::new(answer)),
+            Err(error) => Err(status(&noted(Some(self.tenant), &self.caller, error).await)),
+        }
+    }
+
+    /// Surveys in a task of its own; the events go out as they come.
+    fn survey(self, what: Survey) -> ErasureEvents {
+        let (out, outgoing) = mpsc::channel(16);
+        let (progress, mut incoming) = mpsc::channel::<SurveyProgress>(16);
+        let (tenant, caller, deadline) = (Arc::clone(self.tenant), self.caller, self.deadline);
+        tokio::spawn(async move {
+            let forward = async {
+                while let Some(progress) = incoming.recv().await {
+                    if out.send(Ok(progress_message(progress))).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            let work = async {
+                match what {
+                    Survey::Plan => {
+                        let planned = retention::plan(&tenant, &caller, progress, deadline).await?;
+                        let log_index = planned.log_index();
+                        Ok(plan_message(
+                            &planned.into_parts().0,
+                            String::new(),
+                            log_index,
+                        ))
+                    }
+                    Survey::Propose => {
+                        let proposed =
+                            retention::propose(&tenant, &caller, progress, deadline).await?;
+                        let log_index = proposed.log_index();
+                        let proposal = proposed.into_parts().0;
+                        Ok(plan_message(
+                            &proposal.plan,
+                            proposal.id.to_string(),
+                            log_index,
+                        ))
+                    }
+                }
+            };
+            let (result, ()) = tokio::join!(work, forward);
+            let last = match result {
+                Ok(event) => Ok(event),
+                Err(error) => Err(status(&noted(Some(&tenant), &caller, error).await)),
+            };
+            if out.send(last).await.is_err() {
+                tracing::debug!("the caller of a survey left before its end");
+            }
+        });
+        Box::pin(ReceiverStream::new(outgoing))
+    }
+}
+
+/// What a survey is for.
+#[derive(Clone, Copy)]
+enum Survey {
+    Plan,
+    Propose,
+}
+
+type ErasureEvents = Pin<Box<dyn Stream<Item = Result<v1::ErasureEvent, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl RetentionService for Retention {
+    type PlanErasureStream = ErasureEvents;
+    type ProposeErasureStream = ErasureEvents;
+
+    async fn plan_erasure(
+        &self,
+        request: Request<v1::PlanErasureRequest>,
+    ) -> Result<Response<ErasureEvents>, Status> {
+        let named = &request.get_ref().municipality_code;
+        let call = self.enter(&request, named, SURVEY).await?;
+        Ok(Response::new(call.survey(Survey::Plan)))
+    }
+
+    async fn propose_erasure(
+        &self,
+        request: Request<v1::ProposeErasureRequest>,
+    ) -> Result<Response<ErasureEvents>, Status> {
+        let named = &request.get_ref().municipality_code;
+        let call = self.enter(&request, named, SURVEY).await?;
+        Ok(Response::new(call.survey(Survey::Propose)))
+    }
+
+    async fn approve_erasure(
+        &self,
+        request: Request<v1::ApproveErasureRequest>,
+    ) -> Result<Response<v1::ApproveErasureResponse>, Status> {
+        let named = &request.get_ref().municipality_code;
+        let call = self.enter(&request, named, self.limits.deadline).await?;
+        let result = async {
+            let id = field::erasure_id("erasure_id", &request.get_ref().erasure_id)?;
+            retention::approve(call.tenant, &call.caller, id, call.deadline).await
+        };
+        let result = result.await.map(|approval| v1::ApproveErasureResponse {
+            proposed: Some(counts(&approval.proposed)),
+            log_index: approval.log_index,
+        });
+        call.end(result).await
+    }
+
+    async fn list_erasures(
+        &self,
+        request: Request<v1::ListErasuresRequest>,
+    ) -> Result<Response<v1::ListErasuresResponse>, Status> {
+        let named = &request.get_ref().municipality_code;
+        let call = self.enter(&request, named, self.limits.deadline).await?;
+        let result = retention::list(call.tenant, &call.caller, call.deadline).await;
+        call.end(result.map(|recorded| list(&recorded.into_parts().0)))
+            .await
+    }
+
+    async fn place_hold(
+        &self,
+        mut request: Request<v1::PlaceHoldRequest>,
+    ) -> Result<Response<v1::PlaceHoldResponse>, Status> {
+        let named = &request.get_ref().municipality_code;
+        let call = self.enter(&request, named, self.limits.deadline).await;
+        let parsed = match &call {
+            Ok(_) => hold_request(request.get_ref()),
+            Err(_) => Err(ServiceError::PermissionDenied),
+        };
+        // Whatever comes of it, the text of the number goes now.
+        request.get_mut().individual_number.zeroize();
+        let call = call?;
+        let result = match parsed {
+            Ok(request) => {
+                retention::place_hold(call.tenant, &call.caller, request, call.deadline).await
+            }
+            Err(error) => Err(error),
+        };
+        let result = result.map(|report| v1::PlaceHoldResponse {
+            placed: report.done,
+            log_index: report.log_index,
+        });
+        call.end(result).await
+    }
+
+    async fn lift_hold(
+        &self,
+        mut request: Request<v1::LiftHoldRequest>,
+    ) -> Result<Response<v1::LiftHoldResponse>, Status> {
+        let named = &request.get_ref().municipality_code;
+        let call = self.enter(&request, named, self.limits.deadline).await;
+        let number =
+            field::individual_number("individual_number", &request.get_ref().individual_number);
+        request.get_mut().individual_number.zeroize();
+        let call = call?;
+        let result = match number {
+            Ok(number) => {
+                retention::lift_hold(call.tenant, &call.caller, &number, call.deadline).await
+            }
+            Err(error) => Err(error),
+        };
+        let result = result.map(|report| v1::LiftHoldResponse {
+            lifted: report.done,
+            log_index: report.log_index,
+        });
+        call.end(result).await
+    }
+}
+
+fn hold_request(request: &v1::PlaceHoldRequest) -> Parsed<HoldRequest> {
+    let until = match &request.until {
+        None => None,
+        Some(_) => Some(field::date("until", request.until.as_ref())?),
+    };
+    Ok(HoldRequest {
+        number: field::individual_number("individual_number", &request.individual_number)?,
+        until,
+        ground: field::choice("ground", request.ground, HoldGround::from_code)?,
+        reference: field::reference("reference", &request.reference)?,
+    })
+}
+
+fn counts(counts: &ErasureCounts) -> v1::ErasureCounts {
+    v1::ErasureCounts {
+        persons: counts.persons,
+        doses: counts.doses,
+        openings: counts.openings,
+    }
+}
+
+fn progress_message(progress: SurveyProgress) -> v1::ErasureEvent {
+    v1::ErasureEvent {
+        event: Some(Event::Progress(v1::ErasureProgress {
+            looked_at: progress.looked_at,
+            total: progress.total,
+        })),
+    }
+}
+
+fn plan_message(plan: &ErasurePlan, erasure_id: String, log_index: u64) -> v1::ErasureEvent {
+    v1::ErasureEvent {
+        event: Some(Event::Plan(v1::ErasurePlan {
+            erasure_id,
+            today: Some(field::date_message(plan.today)),
+            counts: Some(counts(&plan.counts)),
+            on_hold: plan.on_hold,
+            waiting: plan.waiting,
+            left_for_next: plan.left_for_next,
+            years_after_last_dose: plan.policy.doses().get(),
+            years_after_ceasing: plan.policy.ceased().get(),
+            years_of_openings: plan.policy.openings().get(),
+            log_index,
+        })),
+    }
+}
+
+fn list(list: &ErasureList) -> v1::ListErasuresResponse {
+    v1::ListErasuresResponse {
+        erasures: list.runs.iter().map(erasure).collect(),
+        holds: list.holds.iter().map(hold).collect(),
+    }
+}
+
+fn hold(hold: &Hold) -> v1::Hold {
+    v1::Hold {
+        ground: i32::from(hold.ground.code()),
+        reference: hold.reference.to_string(),
+        until: hold.until.map(field::date_message),
+        placed_by: officer(&hold.placed_by),
+        placed_at: Some(field::timestamp(hold.placed_at)),
+    }
+}
+
+fn erasure(run: &ErasureRun) -> v1::Erasure {
+    let (approved_by, approved_at) = match &run.approved {
+        Some((by, at)) => (officer(by), Some(field::timestamp(*at))),
+        None => (String::new(), None),
+    };
+    v1::Erasure {
+        erasure_id: run.id.to_string(),
+        // The stages have the same numbers on the wire.
+        stage: run.stage as i32,
+        proposed_by: officer(&run.proposed_by),
+        proposed_at: Some(field::timestamp(run.proposed_at)),
+        proposed: Some(counts(&run.proposed)),
+        approved_by,
+        approved_at,
+        done: Some(counts(&run.done)),
+        stayed: run.stayed,
+        live_at: run.rewritten_at.map(field::timestamp),
+        certificate: run.certificate.clone(),
+        log_index: run.entry.unwrap_or_default(),
+    }
+}
+
+/// The name in a SPIFFE URI; the whole text if it isn't one.
+fn officer(uri: &str) -> String {
+    SpiffeId::parse(uri)
+        .ok()
+        .and_then(|id| id.name)
+        .unwrap_or_else(|| uri.to_owned())
+}
