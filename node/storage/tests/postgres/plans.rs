@@ -22,7 +22,7 @@ use crate::scene::{Scene, start};
 const OTHER: &str = "141003";
 
 /// Every statement that a serving node runs, by its name.
-const STATEMENTS: [&str; 44] = [
+const STATEMENTS: [&str; 45] = [
     "add_batch",
     "add_dose_revisions",
     "add_inquiry",
