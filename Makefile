@@ -41,7 +41,7 @@ doc: ## the manual: opens on a page that explains the house
 benchtenants: ## 1 to 1,700 tenants; what row-level security and partitions cost
 	$(CARGO) bench --locked --package vrx-tests --bench tenants -- $(BENCH_ARGS)
 
-benchlog: ## a log of a million entries: growth, verification, export, start
+benchlog: ## a log of a million entries: growth with and without a witness, verification, export, history
 	$(CARGO) bench --locked --package vrx-tests --bench log -- $(BENCH_ARGS)
 
 bench: benchquery benchtenants ## QueryRecords on SQLite and PostgreSQL against a bare echo, then with many tenants

@@ -1,4 +1,5 @@
-//! A log of a million entries: how fast it grows, how long its verification, its export and a start take: `make benchlog`.
+//! A log of a million entries: how fast it grows, with a witness and without; how long its verification, its export, a start and a
+//! person's history of a thousand entries take: `make benchlog`.
 //!
 //! The tenant is in SQLite, in this process, without TLS and HTTP/2; entries are those of answered exchange calls. A sync of the same
 //! disk stands beside the rate: each batch waits for one.
@@ -10,6 +11,8 @@
     clippy::cast_precision_loss,
     clippy::panic
 )]
+
+mod witness;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,10 +28,11 @@ use vrx_domain::{
     IdentityDocument, IndividualNumber, LegalBasis, Members, Outcome, Purpose, Reference,
     RequestId, Role, SpiffeId, UnixMillis,
 };
+use vrx_services::audit::{HistoryPart, HistoryRequest, HistoryView};
 use vrx_provision_log::{Bundles, Deadline, Depth, Entry, Subject};
 use vrx_storage::SubjectTag;
 use vrx_testkit::TestTenant;
-use vrx_tests::bench::machine;
+use vrx_tests::bench::{machine, statistics::median};
 
 const CODE: &str = "142051";
 const REQUESTER: &str = "141003";
@@ -40,8 +44,8 @@ struct Arguments {
     /// Entries in all.
     #[arg(long, default_value_t = 1_000_000)]
     entries: u64,
-    /// People that they are about.
-    #[arg(long, default_value_t = 20_000)]
+    /// People that they are about, evenly.
+    #[arg(long, default_value_t = 1_000)]
     persons: u64,
     /// Entries that wait for the disk at the same time.
     #[arg(long, default_value_t = 512)]
@@ -69,8 +73,23 @@ async fn main() {
         "{:<44} {:>10} {:>14} {:>12}",
         "what", "seconds", "entries/s", "MB"
     );
-    let (took, memory) = grow(&tenant, &arguments).await;
-    row("recorded", took, arguments.entries, memory);
+    // Windows in turn, so that what the machine does meanwhile falls on both.
+    let mut rates = Vec::new();
+    for (nth, what) in ["recorded", "recorded, with a witness"].iter().cycle().take(6).enumerate() {
+        let asking = (nth % 2 == 1).then(|| witness::asking(&tenant));
+        let asking = match asking {
+            None => None,
+            Some(asking) => Some(asking.await),
+        };
+        let (took, memory) = grow(&tenant, &arguments, nth as u64, 6).await;
+        row(what, took, arguments.entries / 6, memory);
+        rates.push(took.as_secs_f64());
+        if let Some(asking) = asking {
+            println!("{:<44} {:>10}", "  entries cosigned by then", asking.end().await);
+        }
+    }
+    let ratios = rates.as_chunks::<2>().0.iter().map(|[alone, seen]| alone / seen);
+    println!("rate with a witness / without: {:.2}", median(ratios.collect()));
 
     let begun = Instant::now();
     let size = tenant.services.log.checkpoint().size();
@@ -83,6 +102,8 @@ async fn main() {
         folder_mb(&folder.join("state")),
     );
 
+    let (took, rows) = history(&tenant).await;
+    row("one person's history", took, rows, 0.0);
     let reader = tenant.services.log.reader();
     for (what, depth) in [
         ("verified: leaves and tiles", Depth::Tree),
@@ -127,13 +148,41 @@ fn folder_mb(folder: &Path) -> f64 {
     machine::folder_size(folder).expect("a folder") as f64 / 1e6
 }
 
-/// Records the entries; gives the time and the most memory of this process, in megabytes.
-async fn grow(tenant: &Arc<TestTenant>, arguments: &Arguments) -> (Duration, f64) {
+/// Reads everything about one person, each entry with its proof.
+async fn history(tenant: &TestTenant) -> (Duration, u64) {
+    let (services, begun) = (&*tenant.services, Instant::now());
+    let id = SpiffeId::new("vrx.test", tenant.tenant().code, Role::Officer, Some("mori"));
+    let officer = Caller {
+        id: id.expect("an identity"),
+        fingerprint: [3; 32],
+        spki: [3; 32],
+    };
+    let request = HistoryRequest {
+        number: number(0),
+        view: HistoryView::Internal,
+    };
+    let deadline = Deadline::after(PATIENCE);
+    let history = vrx_services::audit::history(services, &officer, request, deadline).await;
+    let mut history = history.expect("a history");
+    while let Some(part) = history.next(services, deadline).await.expect("an entry") {
+        assert!(matches!(part, HistoryPart::Row(_)), "{part:?}");
+    }
+    (begun.elapsed(), history.totals().0)
+}
+
+/// Records one of so many shares of the entries; gives the time and the most memory of this process, in megabytes.
+async fn grow(
+    tenant: &Arc<TestTenant>,
+    arguments: &Arguments,
+    share: u64,
+    shares: u64,
+) -> (Duration, f64) {
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for worker in 0..arguments.in_flight {
         let (tenant, step) = (Arc::clone(tenant), arguments.in_flight);
-        let (entries, persons) = (arguments.entries, arguments.persons);
+        let entries = arguments.entries / shares;
+        let (first, persons) = (share * entries, arguments.persons);
         tasks.spawn(async move {
             let mut nth = worker;
             while nth < entries {
@@ -141,7 +190,7 @@ async fn grow(tenant: &Arc<TestTenant>, arguments: &Arguments) -> (Duration, f64
                 let recorded = tenant
                     .services
                     .log
-                    .record(entry(&tenant, nth % persons), None, (), deadline)
+                    .record(entry(&tenant, (first + nth) % persons), None, (), deadline)
                     .await;
                 drop(recorded.unwrap_or_else(|error| panic!("not recorded: {error}")));
                 nth += step;
