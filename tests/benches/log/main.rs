@@ -28,8 +28,8 @@ use vrx_domain::{
     IdentityDocument, IndividualNumber, LegalBasis, Members, Outcome, Purpose, Reference,
     RequestId, Role, SpiffeId, UnixMillis,
 };
-use vrx_services::audit::{HistoryPart, HistoryRequest, HistoryView};
 use vrx_provision_log::{Bundles, Deadline, Depth, Entry, Subject};
+use vrx_services::audit::{HistoryPart, HistoryRequest, HistoryView};
 use vrx_storage::SubjectTag;
 use vrx_testkit::TestTenant;
 use vrx_tests::bench::{machine, statistics::median};
@@ -75,7 +75,12 @@ async fn main() {
     );
     // Windows in turn, so that what the machine does meanwhile falls on both.
     let mut rates = Vec::new();
-    for (nth, what) in ["recorded", "recorded, with a witness"].iter().cycle().take(6).enumerate() {
+    for (nth, what) in ["recorded", "recorded, with a witness"]
+        .iter()
+        .cycle()
+        .take(6)
+        .enumerate()
+    {
         let asking = (nth % 2 == 1).then(|| witness::asking(&tenant));
         let asking = match asking {
             None => None,
@@ -85,11 +90,22 @@ async fn main() {
         row(what, took, arguments.entries / 6, memory);
         rates.push(took.as_secs_f64());
         if let Some(asking) = asking {
-            println!("{:<44} {:>10}", "  entries cosigned by then", asking.end().await);
+            println!(
+                "{:<44} {:>10}",
+                "  entries cosigned by then",
+                asking.end().await
+            );
         }
     }
-    let ratios = rates.as_chunks::<2>().0.iter().map(|[alone, seen]| alone / seen);
-    println!("rate with a witness / without: {:.2}", median(ratios.collect()));
+    let ratios = rates
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|[alone, seen]| alone / seen);
+    println!(
+        "rate with a witness / without: {:.2}",
+        median(ratios.collect())
+    );
 
     let begun = Instant::now();
     let size = tenant.services.log.checkpoint().size();
@@ -151,7 +167,12 @@ fn folder_mb(folder: &Path) -> f64 {
 /// Reads everything about one person, each entry with its proof.
 async fn history(tenant: &TestTenant) -> (Duration, u64) {
     let (services, begun) = (&*tenant.services, Instant::now());
-    let id = SpiffeId::new("vrx.test", tenant.tenant().code, Role::Officer, Some("mori"));
+    let id = SpiffeId::new(
+        "vrx.test",
+        tenant.tenant().code,
+        Role::Officer,
+        Some("mori"),
+    );
     let officer = Caller {
         id: id.expect("an identity"),
         fingerprint: [3; 32],

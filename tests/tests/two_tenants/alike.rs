@@ -200,6 +200,8 @@ impl Things {
             "AuditService/GetEntry" | "AuditService/ReadEntryStory" => {
                 theirs.index = self.longer_than(house, own).await;
             }
+            // About the person alone: both name the own log's first entry.
+            "AuditService/MarkEntry" => nobodys.index = theirs.index,
             "ReceiptService/ListReceipts" => {
                 // The newest entry of Yokohama's log: the receipt of it is this tenant's.
                 theirs.index = inquire(house, self.owner).await.provider_log_index;
