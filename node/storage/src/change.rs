@@ -24,7 +24,8 @@ impl Change {
         Self(Op::ApproveImport { import, by, at })
     }
 
-    /// Keeps another municipality's newest checkpoint; an older one than what stands is left out, without an error.
+    /// Keeps another municipality's newest checkpoint; an older one of the same log than what stands is left out,
+    /// without an error. Another log's (a new epoch) takes its place.
     pub fn keep_peer_checkpoint(checkpoint: PeerCheckpoint) -> Self {
         Self(Op::KeepPeerCheckpoint(checkpoint))
     }

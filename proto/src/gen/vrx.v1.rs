@@ -2605,6 +2605,9 @@ pub struct GetCheckpointRequest {
     /// The caller's own municipality.
     #[prost(string, tag = "1")]
     pub municipality_code: ::prost::alloc::string::String,
+    /// The newest one that a quorum of the municipality's witnesses cosigned, with their cosignatures: NOT_FOUND without any.
+    #[prost(bool, tag = "2")]
+    pub witnessed: bool,
 }
 /// The newest checkpoint.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -287,7 +287,10 @@ async fn inquire(house: &House, owner: &str) -> InquireMunicipalityResponse {
 async fn size(house: &House, owner: &str) -> u64 {
     let callers = callers(house, owner, owner, YOKOHAMA);
     let municipality_code = owner.to_owned();
-    let asked = GetCheckpointRequest { municipality_code };
+    let asked = GetCheckpointRequest {
+        municipality_code,
+        witnessed: false,
+    };
     let mut audit = AuditServiceClient::new(callers.officer);
     let answer = audit.get_checkpoint(asked);
     let note = answer.await.unwrap().into_inner().checkpoint;

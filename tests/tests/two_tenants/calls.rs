@@ -255,7 +255,10 @@ async fn by_officer(callers: &Callers, call: &str, code: &str, about: &About) ->
         }
         "AuditService/GetCheckpoint" => said(
             audit
-                .get_checkpoint(GetCheckpointRequest { municipality_code })
+                .get_checkpoint(GetCheckpointRequest {
+                    municipality_code,
+                    witnessed: false,
+                })
                 .await,
         ),
         other => officers::audit(callers, other, code, about).await,

@@ -16,7 +16,7 @@ pub(super) async fn show_key(profile: &Profile, output: &Output) -> Result<(), F
                 .to_owned(),
         )
     })?;
-    let checkpoint = open(&newest(profile).await?, &key)?;
+    let checkpoint = open(&newest(profile, false).await?, &key)?;
     let printed = output.json(
         || json!({ "log_vkey": key.to_string(), "origin": key.name(), "log_size": checkpoint.size }),
     )?;
@@ -30,9 +30,13 @@ pub(super) async fn show_key(profile: &Profile, output: &Output) -> Result<(), F
     ))
 }
 
-/// Prints the node's newest signed checkpoint as it is; checked if the profile has the key.
-pub(super) async fn show_checkpoint(profile: &Profile, output: &Output) -> Result<(), Failure> {
-    let note = newest(profile).await?;
+/// Prints the node's newest signed checkpoint as it is, or the newest one that its witnesses cosigned; checked if the profile has the key.
+pub(super) async fn show_checkpoint(
+    profile: &Profile,
+    witnessed: bool,
+    output: &Output,
+) -> Result<(), Failure> {
+    let note = newest(profile, witnessed).await?;
     let checked = match key(profile)? {
         Some(key) => Some(open(&note, &key)?),
         None => None,
@@ -47,9 +51,10 @@ pub(super) async fn show_checkpoint(profile: &Profile, output: &Output) -> Resul
     Ok(())
 }
 
-async fn newest(profile: &Profile) -> Result<String, Failure> {
+async fn newest(profile: &Profile, witnessed: bool) -> Result<String, Failure> {
     let request = v1::GetCheckpointRequest {
         municipality_code: profile.municipality.to_string(),
+        witnessed,
     };
     Ok(AuditServiceClient::new(connect(profile).await?)
         .get_checkpoint(profile.request(request))

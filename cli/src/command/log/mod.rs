@@ -41,7 +41,11 @@ pub(crate) enum Command {
     /// このログの検証鍵を表示する。ノードの最新の署名で確かめる / print the log's verifier key, checked against the node's newest checkpoint
     Key,
     /// 最新の署名済みの木の先頭を表示する (C2SP tlog-checkpoint) / print the newest signed checkpoint
-    Checkpoint,
+    Checkpoint {
+        /// 証人が副署した最新のものを、副署とともに表示する / the newest one that the witnesses cosigned
+        #[arg(long)]
+        witnessed: bool,
+    },
     /// 相手の提供記録と、こちらの照会・受領証を今すぐ照合する（毎夜自動でも行われる） / reconcile with a provider now
     Reconcile {
         /// 相手の自治体コード (6桁) / the provider's municipality code
@@ -81,7 +85,9 @@ pub(crate) async fn run(
         }
         Command::Show { index, save } => show::show(&profile, index, save.as_deref(), output).await,
         Command::Key => key::show_key(&profile, output).await,
-        Command::Checkpoint => key::show_checkpoint(&profile, output).await,
+        Command::Checkpoint { witnessed } => {
+            key::show_checkpoint(&profile, witnessed, output).await
+        }
         Command::Reconcile { provider } => reconcile::reconcile(&profile, &provider, output).await,
         Command::Verify { proofs } => {
             let verified = verify(connect(&profile).await?, &profile, proofs, output).await?;

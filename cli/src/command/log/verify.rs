@@ -145,9 +145,9 @@ pub(crate) async fn verify(
 
 /// The node's report has to be about the very log that the configured key signs.
 fn check_report(verified: &mut Verified, key: &VerifierKey) {
-    verified.signature_checked = true;
     match Checkpoint::open(&verified.report.checkpoint, key, key.name()) {
         Ok(checkpoint) => {
+            verified.signature_checked = true;
             if checkpoint.size != verified.report.size {
                 verified
                     .findings

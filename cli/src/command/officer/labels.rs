@@ -31,6 +31,19 @@ pub(super) fn action(action: &str) -> &str {
         "log-show" => "提供記録の閲覧",
         "log-story" => "提供記録の経緯",
         "log-verify" => "提供記録の検証",
+        "log-reconcile" => "他市区町村との照合",
+        "log-bundle" => "提供記録の書き出し",
+        "reconcile" => "他市区町村との照合（自動）",
+        "list-provisions" => "照合のための一覧（他市区町村へ）",
+        "list-receipts" => "受領証の返付（他市区町村へ）",
+        "hold" => "消去の保留",
+        "hold-lift" => "消去の保留の解除",
+        "erasure-plan" => "消去対象の集計",
+        "erasure-propose" => "消去の提案",
+        "erasure-approve" => "消去の承認",
+        "erasure-list" => "消去の一覧",
+        "erasure" => "消去",
+        "alarm" => "警報",
         "history" => "一人についての一覧",
         "mark-entry" => "開示区分の決定",
         "days-summary" => "日・月の集計",
@@ -132,7 +145,7 @@ pub(super) fn doses(row: &v1::HistoryRow) -> String {
 
 fn dose(dose: &v1::HistoryDose) -> String {
     if dose.dose_number == 0 {
-        return format!("現在の台帳にない接種記録（{}）", dose.dose_id);
+        return format!("接種記録の番号 {}", dose.dose_id);
     }
     format!(
         "{}回目 {} {}",

@@ -103,7 +103,8 @@ impl fmt::Display for Restored {
                 f,
                 "The log goes on in epoch {}, which names the state it continues. Its key has another name now: send the line that \
                  `vrx-node log key` prints to the other municipalities, for their members files. The node that serves asks them for \
-                 the receipts of the lost answers and enters these again; `vrx-node log recovered` shows how far it is.",
+                 the receipts of the lost answers and enters these again; `vrx-node log recovered` shows how far it is. Holds and marks of entries that officers set after the \
+                 backup are gone: have them set again before anything is erased or disclosed.",
                 epoch.head().epoch
             )?;
         } else if self.standing == Standing::NothingKept {

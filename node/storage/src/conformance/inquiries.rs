@@ -94,7 +94,7 @@ pub async fn a_checkpoint_of_a_peer_never_goes_back(fixture: &Fixture) {
     let keep = |peer: &str, size: u64| PeerCheckpoint {
         peer: peer.parse().unwrap(),
         size,
-        note: format!("note {size}"),
+        note: format!("a log\n{size}\n"),
     };
     for (peer, size) in [("141003", 5), ("141003", 9), ("141003", 7), ("011002", 1)] {
         fixture
@@ -108,6 +108,21 @@ pub async fn a_checkpoint_of_a_peer_never_goes_back(fixture: &Fixture) {
         .await
         .unwrap();
     assert_eq!(kept, Some(keep("141003", 9)));
+    // A new epoch is another log, however short: what is known of the old one says nothing about it.
+    let new_log = PeerCheckpoint {
+        note: "another log\n2\n".to_owned(),
+        ..keep("141003", 2)
+    };
+    fixture
+        .commit(Change::keep_peer_checkpoint(new_log.clone()))
+        .await
+        .unwrap();
+    let kept = fixture
+        .store
+        .peer_checkpoint("141003".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(kept, Some(new_log));
     let other = fixture
         .store
         .peer_checkpoint("131016".parse().unwrap())

@@ -212,7 +212,8 @@ impl Applier<'_> {
             "-- keep_peer_checkpoint
              INSERT INTO peer_checkpoint AS kept (tenant, peer, size, note) VALUES ($1, $2, $3, $4)
              ON CONFLICT (tenant, peer) DO UPDATE SET size = excluded.size, note = excluded.note
-             WHERE excluded.size >= kept.size",
+             WHERE excluded.size >= kept.size
+                OR split_part(excluded.note, E'\\n', 1) <> split_part(kept.note, E'\\n', 1)",
         )
         .bind(self.tenant)
         .bind(peer)

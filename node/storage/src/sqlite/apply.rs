@@ -194,7 +194,8 @@ impl Applier {
             "-- keep_peer_checkpoint
              INSERT INTO peer_checkpoint (tenant, peer, size, note) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (tenant, peer) DO UPDATE SET size = excluded.size, note = excluded.note
-             WHERE excluded.size >= size",
+             WHERE excluded.size >= size
+                OR substr(excluded.note, 1, instr(excluded.note, char(10))) <> substr(note, 1, instr(note, char(10)))",
             (
                 self.tenant,
                 checkpoint.peer.as_u32(),

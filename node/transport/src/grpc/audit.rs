@@ -13,6 +13,7 @@ use vrx_proto::v1;
 use vrx_proto::v1::audit_service_server::{AuditService, AuditServiceServer};
 use vrx_services::audit::{self, VerifyProgress};
 use vrx_services::reconciliation::reconcile_now;
+use vrx_services::tlog;
 use vrx_services::{Deadline, Recorded, ServiceError, TenantServices, Tenants};
 
 use super::call::{Granted, noted};
@@ -192,7 +193,11 @@ impl AuditService for Audit {
                 self.limits.deadline,
             )
             .await?;
-        let checkpoint = call.tenant.log.checkpoint().note().to_owned();
+        let checkpoint = if request.get_ref().witnessed {
+            tlog::witnessed_checkpoint(call.tenant).map_err(|error| status(&error))?
+        } else {
+            tlog::checkpoint(call.tenant)
+        };
         Ok(Response::new(v1::GetCheckpointResponse { checkpoint }))
     }
 
