@@ -73,7 +73,7 @@ impl From<tonic::Status> for Failure {
                 "証明書が認められませんでした。管理者に証明書の確認を依頼してください / unauthenticated: {text}"
             )),
             tonic::Code::NotFound => Self::NotDone(format!(
-                "その番号のものはありません。番号を確かめてください（取込は vrx import list、提供記録は vrx log list で見られます）/ \
+                "その番号のものはありません。番号を確かめてください（取込は vrx import list、提供記録は vrx log list、消去は vrx retention list で見られます）/ \
                  nothing with this id: {text}"
             )),
             tonic::Code::FailedPrecondition

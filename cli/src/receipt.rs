@@ -35,7 +35,7 @@ pub(crate) fn parse(receipt: &v1::Receipt) -> Result<Receipt, Wrong> {
     })
 }
 
-/// Refuses a path that is taken: a receipt replaces no other one. Asked before the call whose receipt is to be saved.
+/// Refuses a path that is taken: what is proved or disclosed replaces no other file. Asked before the call whose answer is to be saved.
 pub(crate) fn free(path: &Path) -> Result<(), Failure> {
     if path.exists() {
         return Err(Failure::Usage(format!(

@@ -169,6 +169,17 @@ pub(super) fn reason(reason: v1::DisclosureReason) -> &'static str {
     }
 }
 
+/// What a mark decides about which entry, on which decision.
+pub(super) fn decision(mark: &v1::HistoryMark) -> String {
+    let parts = [
+        format!("{} 番を「{}」", mark.log_index, self::mark(mark.mark())),
+        reason(mark.reason()).to_owned(),
+        mark.document.clone(),
+    ];
+    let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    said.join(" ")
+}
+
 /// What a mark says.
 pub(super) fn mark(mark: v1::EntryMark) -> &'static str {
     match mark {

@@ -48,6 +48,7 @@ pub(super) async fn certificate(
         return Err(wrong("it is another erasure's".to_owned()));
     }
     if let Some(path) = file {
+        crate::receipt::free(path)?;
         std::fs::write(path, &found.certificate)
             .map_err(|error| Failure::file("保存", path, &error))?;
     }

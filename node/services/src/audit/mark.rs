@@ -55,6 +55,12 @@ pub async fn mark(
             why: "is missing",
         });
     }
+    if request.mark != EntryMark::Withhold && request.reason.is_some() {
+        return Err(ServiceError::InvalidArgument {
+            field: "reason",
+            why: "belongs to a mark as not to be disclosed alone",
+        });
+    }
     let reader = ctx.log.reader();
     let proved = reader.entry(request.index, deadline).await;
     let proved = proved.map_err(|error| read_error(ctx, &error))?;

@@ -96,15 +96,7 @@ fn notes(read: &Read, (size, root): (&str, &str)) -> Vec<String> {
 
 fn row_block(nth: usize, row: &v1::HistoryRow) -> Block {
     let optional = |label: &str, value: String| (!value.is_empty()).then(|| fact(label, value));
-    let mark = row.mark.as_ref().map(|mark| {
-        format!(
-            "{} 番を「{}」 {} {}",
-            mark.log_index,
-            labels::mark(mark.mark()),
-            labels::reason(mark.reason()),
-            mark.document
-        )
-    });
+    let mark = row.mark.as_ref().map(labels::decision);
     let facts: Vec<Option<Fact>> = vec![
         Some(fact("日時", clock::show(row.time.as_ref()))),
         optional("相手方", labels::counterparty(row)),

@@ -22,6 +22,7 @@ use crate::{
     output::Output,
     paper::{pdf, text},
     profile::Profile,
+    receipt,
 };
 
 pub(super) use self::rows::row_json;
@@ -52,6 +53,9 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(super) async fn run(args: &Args, profile: &Profile, output: &Output) -> Result<(), Failure> {
+    for path in args.pdf.iter().chain(&args.csv) {
+        receipt::free(path)?;
+    }
     let number = read_number(args.number_file.as_deref())?;
     let view = if args.internal {
         v1::HistoryView::Internal

@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
 };
 
-const CSV_HEADER: [&str; 17] = [
+const CSV_HEADER: [&str; 18] = [
     "連番",
     "日時",
     "種類",
@@ -31,12 +31,15 @@ const CSV_HEADER: [&str; 17] = [
     "接種記録",
     "提供記録番号",
     "不開示",
+    "決定",
 ];
+/// What only the internal view says stands behind the others.
+const INTERNAL_COLUMNS: usize = 2;
 
 /// The history as CSV.
 pub(super) fn csv(read: &Read, internal: bool) -> Result<Vec<u8>, Failure> {
     // What a disclosure says nothing of has no column there.
-    let columns = CSV_HEADER.len() - usize::from(!internal);
+    let columns = CSV_HEADER.len() - if internal { 0 } else { INTERNAL_COLUMNS };
     let mut nth = 0;
     let rows = read.parts.iter().map(|part| {
         let mut cells = match part {
@@ -86,6 +89,7 @@ fn csv_row(nth: usize, row: &v1::HistoryRow) -> Vec<String> {
         labels::doses(row),
         row.log_index.to_string(),
         labels::reason(row.withheld()).to_owned(),
+        row.mark.as_ref().map(labels::decision).unwrap_or_default(),
     ]
 }
 
