@@ -118,10 +118,13 @@ CREATE FUNCTION blank_openings(places bigint[], subjects bytea[]) RETURNS bigint
 DECLARE
     blanked bigint;
 BEGIN
+    IF NOT EXISTS (SELECT FROM erasure_run r WHERE r.tenant = current_tenant() AND r.rewritten_at IS NULL) THEN
+        RAISE EXCEPTION 'no erasure is under way';
+    END IF;
     EXECUTE 'UPDATE ' || own_partition('log_entry') || $update$ l
              SET opening_key = '', opening = '', subject = asked.subject
              FROM unnest($1, $2) AS asked (idx, subject)
-             WHERE l.tenant = $3 AND l.idx = asked.idx AND l.opening_key <> ''$update$
+             WHERE l.tenant = $3 AND l.idx = asked.idx AND l.kind NOT IN (4, 5, 6) AND l.opening_key <> ''$update$
         USING places, subjects, current_tenant();
     GET DIAGNOSTICS blanked = ROW_COUNT;
     RETURN blanked;

@@ -125,7 +125,11 @@ impl Node {
             let policy = policy(config, settings);
             let witnesses =
                 tenant.witnessing(config, settings, &outside.witnesses, &*world.clock)?;
-            let destroyed = DestroyedFile::new(&config.keyring_dir, tenant.tenant);
+            let destroyed = DestroyedFile::new(
+                &config.keyring_dir,
+                config.backup.dir.as_deref(),
+                tenant.tenant,
+            );
             services.push(Arc::new(tenant.services(
                 policy,
                 witnesses,

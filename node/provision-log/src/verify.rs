@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use vrx_storage::{EntryRow, LogStore, SubjectTag};
 use vrx_tlog::{Checkpoint, Fsck, Hash, Leaf, TileId};
 
@@ -17,12 +18,16 @@ const LEAVES: u32 = 8192;
 /// Entries with their openings read at once.
 const OPENINGS: u32 = 1024;
 
+/// Ends of subjects' lists read at the same time.
+const HEADS: usize = 16;
+
 /// How much of the log is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// Leaves, tiles and the root: what the signed checkpoint stands for. At start and in the background.
     Tree,
-    /// The openings too: that each opens, is what its leaf commits to, and links to the entry before it of the same subject.
+    /// The openings too: that each opens, is what its leaf commits to, and links to the entry before it of the same subject, and that
+    /// each subject's list begins at its newest entry.
     Openings,
 }
 
@@ -109,7 +114,31 @@ impl LogReader {
             }
             progress(walk.fsck.entries(), checkpoint.size());
         }
+        if walk.fault.is_none() {
+            walk.fault = self.wrong_head(&walk.chains).await?;
+        }
         Ok(walk.report(&checkpoint, self.verifier_key().name()))
+    }
+
+    /// A subject whose list begins before its newest entry: what is behind would be hidden from whoever reads it from there.
+    async fn wrong_head(
+        &self,
+        chains: &HashMap<SubjectTag, (u64, u64)>,
+    ) -> Result<Option<Fault>, ReadError> {
+        let heads = chains.iter().map(|(tag, (seq, index))| async move {
+            let deadline = Deadline::after(self.patience());
+            let head = self.subject_head(*tag, deadline).await?;
+            let reaches = head.is_some_and(|head| head.seq >= *seq && head.last_index >= *index);
+            Ok::<_, ReadError>((!reaches).then_some(Fault::Chain(*index)))
+        });
+        let heads: Vec<_> = heads.collect();
+        let mut heads = stream::iter(heads).buffer_unordered(HEADS);
+        while let Some(fault) = heads.try_next().await? {
+            if fault.is_some() {
+                return Ok(fault);
+            }
+        }
+        Ok(None)
     }
 }
 

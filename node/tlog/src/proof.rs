@@ -59,12 +59,10 @@ pub fn verify_consistency(
         if !proof.is_empty() {
             return Err(ProofError::WrongLength);
         }
-        let (expected, given) = if old == new {
-            (new_root, old_root)
-        } else {
-            (&EMPTY_ROOT, old_root)
-        };
-        return if expected == given {
+        // Two trees of one size are one; and of no leaves there is one tree.
+        let same = old != new || old_root == new_root;
+        let empty = old != 0 || *old_root == EMPTY_ROOT;
+        return if same && empty {
             Ok(())
         } else {
             Err(ProofError::Mismatch)

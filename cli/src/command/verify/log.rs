@@ -146,9 +146,25 @@ impl Walk<'_> {
     }
 }
 
+/// No file of an export comes near this many bytes: 256 entries of 64 KiB each.
+const LONGEST: u64 = 32 << 20;
+
+/// A regular file, read to a bound: a device or a pipe in the folder would never end.
+fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(LONGEST)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// A file of the folder. One that is missing makes the log unproved; one that can't be read is the caller's to mend.
 fn bytes(path: &Path) -> Result<Vec<u8>, Stop> {
-    std::fs::read(path).map_err(|error| {
+    bounded(path).map_err(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
             Stop::NotProved(
                 "フォルダーに足りないファイルがあります",

@@ -1,14 +1,15 @@
 //! The list of what was destroyed: what must not come back with a backup.
 //!
-//! `<keyring_dir>/destroyed.list`, outside every database and every backup. A line is a person whose key was destroyed, `<tenant
+//! `<keyring_dir>/destroyed.list`, outside every database and every backup, and the same list in the folder of the backups, so that a
+//! machine that is lost with its keyrings doesn't take it along. A line is a person whose key was destroyed, `<tenant
 //! uuid> <person id>`, or openings of the log that were erased, `<tenant uuid> openings <from> <below>`: of the entries from one
 //! place to before another. Erasure appends to it before it destroys; a restore leaves those persons' rows out and blanks those
 //! openings, so that their keys never touch the disk again.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -27,9 +28,26 @@ pub struct Destroyed {
 }
 
 impl Destroyed {
-    /// Where the list stands.
-    pub fn path(keyring_dir: &Path) -> PathBuf {
-        keyring_dir.join("destroyed.list")
+    /// Where the lists stand.
+    pub fn paths(keyring_dir: &Path, backup_dir: Option<&Path>) -> Vec<PathBuf> {
+        let folders = [Some(keyring_dir), backup_dir];
+        folders.into_iter().flatten().map(Self::path).collect()
+    }
+
+    /// Where the list stands in a folder.
+    pub fn path(folder: &Path) -> PathBuf {
+        folder.join("destroyed.list")
+    }
+
+    /// Reads one tenant's part of both lists: what stands on either was destroyed.
+    pub fn read_all(paths: &[PathBuf], tenant: &Tenant) -> Result<Self, Failure> {
+        let mut all = Self::default();
+        for path in paths {
+            let one = Self::read(path, tenant)?;
+            all.persons.extend(one.persons);
+            all.openings.extend(one.openings);
+        }
+        Ok(all)
     }
 
     /// Reads one tenant's part of the list; no list is an empty one. A line that isn't one is refused: a person could be behind it.
@@ -114,15 +132,15 @@ fn parse(line: &str) -> Option<(TenantId, retention::Destroyed)> {
 
 /// One tenant's end of the list, for erasures to add to.
 pub struct DestroyedFile {
-    path: PathBuf,
+    paths: Vec<PathBuf>,
     tenant: Tenant,
 }
 
 impl DestroyedFile {
-    /// In this folder of keyrings.
-    pub fn new(keyring_dir: &Path, tenant: Tenant) -> Self {
+    /// In this folder of keyrings, and in that of the backups where there is one.
+    pub fn new(keyring_dir: &Path, backup_dir: Option<&Path>, tenant: Tenant) -> Self {
         Self {
-            path: Destroyed::path(keyring_dir),
+            paths: Destroyed::paths(keyring_dir, backup_dir),
             tenant,
         }
     }
@@ -140,17 +158,26 @@ impl DestroyedList for DestroyedFile {
                 }
             })
             .collect();
-        let path = self.path.clone();
-        tokio::task::spawn_blocking(move || append(&path, lines.as_bytes()))
-            .await
-            .map_err(|_| NotListed("a thread that waits for a disk panicked".to_owned()))?
-            .map_err(|error| NotListed(format!("{}: {error}", self.path.display())))
+        for path in &self.paths {
+            let (to, lines) = (path.clone(), lines.clone());
+            tokio::task::spawn_blocking(move || append(&to, lines.as_bytes()))
+                .await
+                .map_err(|_| NotListed("a thread that waits for a disk panicked".to_owned()))?
+                .map_err(|error| NotListed(format!("{}: {error}", path.display())))?;
+        }
+        Ok(())
     }
 }
 
 /// Adds whole lines, durably. Who adds holds the file's lock: other processes and tenants write to it too. The end of a line that
 /// a crash cut off was never acted upon, and goes.
 fn append(path: &Path, lines: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -198,7 +225,8 @@ mod tests {
                 .persons
                 .is_empty()
         );
-        let list = |byte| DestroyedFile::new(folder.path(), tenant(byte));
+        let backups = folder.path().join("backups");
+        let list = |byte| DestroyedFile::new(folder.path(), Some(&backups), tenant(byte));
         list(1).add(&[person(5)]).await.unwrap();
         list(2).add(&[person(6)]).await.unwrap();
         let openings = retention::Destroyed::Openings { from: 3, below: 9 };
@@ -214,5 +242,11 @@ mod tests {
         // Erasure goes on where its last whole line ended.
         list(1).add(&[person(7)]).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), whole);
+
+        // The machine is lost, its keyrings with it.
+        std::fs::remove_file(&path).unwrap();
+        let paths = Destroyed::paths(folder.path(), Some(&backups));
+        let read = Destroyed::read_all(&paths, &tenant(1)).unwrap();
+        assert_eq!(read.persons, HashSet::from([[5; 16], [7; 16]]));
     }
 }

@@ -185,7 +185,10 @@ pub async fn restore_backup(
     };
     check_tenant(&wanted.backup, &manifest, &tenant)?;
     let keyring = open_keyring(config, &tenant)?;
-    let destroyed = Destroyed::read(&Destroyed::path(&config.keyring_dir), &tenant)?;
+    let mut lists = Destroyed::paths(&config.keyring_dir, config.backup.dir.as_deref());
+    // The backup may come from elsewhere, and the list with it.
+    lists.extend(wanted.backup.parent().map(Destroyed::path));
+    let destroyed = Destroyed::read_all(&lists, &tenant)?;
     let log = log_options(config, tenant, &World::real());
     let restoring = Restoring {
         manifest,

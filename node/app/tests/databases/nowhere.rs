@@ -56,7 +56,7 @@ impl Town {
         let keyrings = tempfile::tempdir().unwrap();
         let own = &tenant.services;
         let services = Arc::new(TenantServices {
-            destroyed: Arc::new(DestroyedFile::new(keyrings.path(), own.tenant)),
+            destroyed: Arc::new(DestroyedFile::new(keyrings.path(), None, own.tenant)),
             ..TenantServices::clone(own)
         });
         let town = Self {

@@ -159,6 +159,7 @@ fn alarm(
     refusal: &WitnessRefusal,
 ) {
     if matches!(refusal, WitnessRefusal::Inconsistent(_)) {
+        // Whoever sends a member's genuine checkpoint with a wrong proof gets here too: a person has to compare the two.
         tracing::error!(
             alarm = "witnessed-log-inconsistent",
             tenant = %ctx.tenant.code,

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_gap_is_a_row_of_its_own_and_a_disclosure_has_no_column_for_what_it_leaves_out() {
-        for (internal, columns) in [(false, 16), (true, 17)] {
+        for (internal, columns) in [(false, 16), (true, 18)] {
             let table = String::from_utf8(csv(&read(), internal).unwrap()).unwrap();
             let lines: Vec<&str> = table.lines().collect();
             assert_eq!(lines.len(), 3, "{table}");

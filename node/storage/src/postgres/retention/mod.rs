@@ -79,6 +79,15 @@ impl PostgresTenant {
         if run.stage != ErasureStage::Keys {
             return Ok(Claimed::Nobody);
         }
+        if !listed(session, self.key, 1).await?.is_empty() {
+            // Whoever this node claimed has no tag any more. A row that says claimed and has some is somebody else's.
+            let unclaim = statement(
+                "-- unclaim
+                 UPDATE erasure_person SET step = 0 WHERE tenant = $1 AND step = 1
+                    AND person_id IN (SELECT person_id FROM person_tag WHERE tenant = $1)",
+            );
+            execute(session, unclaim.bind(self.key)).await?;
+        }
         let before = listed(session, self.key, 1).await?;
         if !before.is_empty() {
             return Ok(Claimed::Persons(before));

@@ -60,6 +60,16 @@ impl Step {
         if run.stage != ErasureStage::Keys {
             return Ok(Claimed::Nobody);
         }
+        if !listed(sql, tenant, 1)?.is_empty() {
+            // Whoever this node claimed has no tag any more. A row that says claimed and has some is somebody else's.
+            sql.run(
+                "-- unclaim
+                 UPDATE erasure_person SET step = 0 WHERE tenant = ?1 AND step = 1
+                    AND person_id IN (SELECT person_id FROM person_tag WHERE tenant = ?1)",
+                [tenant],
+            )
+            .map_err(failure)?;
+        }
         let before = listed(sql, tenant, 1)?;
         if !before.is_empty() {
             return Ok(Claimed::Persons(before));

@@ -226,3 +226,37 @@ async fn an_error_names_the_row_and_never_a_value() {
         format!("inconsistent row: table person, column number, row {id}")
     );
 }
+
+#[tokio::test]
+async fn a_row_that_says_claimed_gets_nobody_erased_who_isnt_due_or_is_on_hold() {
+    let (fixture, keep, one, two) = two_residents().await;
+    let (held, other) = (fixture.found(0).await.id, fixture.found(1).await.id);
+    let run = crate::conformance::retention::run(0);
+    let id = run.id;
+    let hold = crate::conformance::retention::hold(held);
+    for change in [
+        crate::Change::place_hold(hold),
+        crate::Change::propose_erasure(run, Vec::new()),
+        crate::Change::approve_erasure(
+            id,
+            crate::conformance::CHIEF.to_owned(),
+            vrx_domain::UnixMillis(5),
+        ),
+    ] {
+        fixture.commit(change).await.unwrap();
+    }
+    for person in [one, two] {
+        let added = keep.intruder().execute(
+            "INSERT INTO erasure_person (tenant, person_id, step) VALUES (142051, ?1, 1)",
+            [person],
+        );
+        assert_eq!(added.unwrap(), 1);
+    }
+    // Both were residents a moment ago: nobody is due.
+    let policy = vrx_domain::RetentionPolicy::default();
+    let today = "2022-01-01".parse().unwrap();
+    let claimed = fixture.store.claim(id, policy, today).await.unwrap();
+    assert!(matches!(claimed, crate::Claimed::Persons(list) if list.is_empty()));
+    assert_eq!(fixture.found(0).await.id, held);
+    assert_eq!(fixture.found(1).await.id, other);
+}
