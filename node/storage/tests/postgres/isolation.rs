@@ -352,7 +352,9 @@ async fn what_an_erasure_may_do_reaches_claimed_persons_of_the_set_tenant_alone(
     let blank = "SELECT blank_openings(ARRAY[0], ARRAY[decode(repeat('01', 32), 'hex')])";
     let none = as_node(&scene, OTHER, blank).unwrap_err();
     assert!(none.starts_with("P0001: no erasure is under way"), "{none}");
-    scene.database.sql("UPDATE vrx.erasure_run SET rewritten_at = 1");
+    scene
+        .database
+        .sql("UPDATE vrx.erasure_run SET rewritten_at = 1");
     as_node(&scene, "142051", blank).expect_err("none is under way any more");
     assert_eq!(count("person"), before[0]);
     assert!(
