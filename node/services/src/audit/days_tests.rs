@@ -7,6 +7,7 @@ use crate::{
     ServiceError, TenantPolicy, TenantServices,
     exchange::provide,
     policy::ReviewPolicy,
+    ports::PeerOutcome,
     registry::inquire,
     testing::{Resident, World, caller, day, deadline, officer, size, staff},
 };
@@ -130,6 +131,28 @@ async fn own_inquiries_are_counted_by_what_they_came_to() {
         2
     );
     assert_eq!(counts.hours[12], 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_a_check_is_an_alarm_of_the_day() {
+    let world = world().await;
+    let tenant = &world.requester;
+    world.tamper(|mut reply| {
+        if let PeerOutcome::Found { receipt, .. } = &mut reply.outcome {
+            receipt.leaf[100] ^= 1;
+        }
+        Ok(reply)
+    });
+    let desk = staff(tenant, "sato");
+    inquire(tenant, &desk, world.inquiry(1), deadline())
+        .await
+        .unwrap();
+    let found = summary_of(tenant, "2026-11-23", "2026-11-23", None).await;
+    let today = day("2026-11-23");
+    assert_eq!(
+        raised(&found.unwrap(), AlertKind::Node),
+        [(today, "", 1, 0)]
+    );
 }
 
 #[tokio::test]

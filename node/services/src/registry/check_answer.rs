@@ -52,6 +52,23 @@ pub(crate) enum CheckFailure {
 }
 
 impl CheckFailure {
+    const ALL: [Self; 9] = [
+        Self::Receipt,
+        Self::Consistency,
+        Self::Kind,
+        Self::Actor,
+        Self::Subject,
+        Self::Content,
+        Self::Answer,
+        Self::RequestId,
+        Self::Doses,
+    ];
+
+    /// Whether an inquiry's reason is one of these: an answer came that an honest provider doesn't give.
+    pub(crate) fn is_reason(reason: &str) -> bool {
+        Self::ALL.iter().any(|failure| failure.code() == reason)
+    }
+
     /// The code in entries and reports.
     pub(crate) fn code(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 pub mod adopt;
 pub mod approve_import;
-mod check_answer;
+pub(crate) mod check_answer;
 mod import_chunks;
 pub mod import_doses;
 pub mod import_persons;

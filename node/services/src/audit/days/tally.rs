@@ -8,6 +8,7 @@ use vrx_storage::SubjectTag;
 use crate::{
     audit::{chain::conceals_by_itself, opened::Opened},
     policy::ReviewPolicy,
+    registry::check_answer::CheckFailure,
 };
 
 /// Entries that an alert points at.
@@ -183,7 +184,10 @@ impl Counts {
 impl Day {
     /// Counts one entry of the day.
     pub(super) fn take(&mut self, said: &Opened<'_>, policy: &ReviewPolicy) {
-        if said.is(EntryKind::Control) && said.action() == "alarm" {
+        let alarm = said.is(EntryKind::Control) && said.action() == "alarm";
+        let false_answer =
+            said.is(EntryKind::Inquiry) && CheckFailure::is_reason(said.content("reason"));
+        if alarm || false_answer {
             self.alarms.add(1, Some(said.index));
         }
         let protected = Cause::Withheld(WithheldCause::Protected).as_str();
