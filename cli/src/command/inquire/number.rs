@@ -21,8 +21,10 @@ pub(crate) fn read_number(file: Option<&Path>) -> Result<IndividualNumber, Failu
         None if std::io::stdin().is_terminal() => prompt().map_err(|error| no_input(&error))?,
         None => read_line(&mut std::io::stdin().lock()).map_err(|error| no_input(&error))?,
     };
+    // Editors on Windows begin a file with a byte order mark.
+    let digits = text.trim_start_matches('\u{feff}').trim();
     // What was typed is never repeated, not even a part of it.
-    IndividualNumber::parse(text.trim()).map_err(|_| {
+    IndividualNumber::parse(digits).map_err(|_| {
         Failure::Usage(
             "個人番号が正しくありません（検査数字を含む12桁）/ not an individual number".to_owned(),
         )
