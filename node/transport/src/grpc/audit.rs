@@ -8,18 +8,17 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use vrx_domain::Caller;
 use vrx_proto::v1;
 use vrx_proto::v1::audit_service_server::{AuditService, AuditServiceServer};
 use vrx_services::audit::{self, VerifyProgress};
 use vrx_services::reconciliation::reconcile_now;
 use vrx_services::tlog;
-use vrx_services::{Deadline, Recorded, ServiceError, TenantServices, Tenants};
+use vrx_services::{Recorded, ServiceError, Tenants};
 
-use super::call::{Granted, noted};
+use super::call::noted;
 use super::days::{self, SummaryEvents};
 use super::history::{self, HistoryEvents};
-use crate::access;
+use super::own::OwnCall;
 use crate::limits::Limits;
 use crate::status::status;
 use crate::wire::days::{parse_summary, signed_message};
@@ -47,54 +46,26 @@ pub(crate) struct Audit {
     limits: Limits,
 }
 
-struct Call<'a> {
-    caller: Caller,
-    tenant: &'a Arc<TenantServices>,
-    deadline: Deadline,
-}
-
 impl Audit {
     async fn enter<T>(
         &self,
         request: &Request<T>,
         named: &str,
         longest: Duration,
-    ) -> Result<Call<'_>, Status> {
-        let (caller, waits) = Granted::of(request).map_err(|error| status(&error))?;
-        let tenant = field::municipality("municipality_code", named)
-            .and_then(|named| access::check_own_tenant(&self.tenants, &caller, named));
-        let longest = Deadline::after(longest);
-        let deadline = waits.map_or(longest, |waits| waits.min(longest));
-        match tenant {
-            Ok(tenant) => Ok(Call {
-                caller,
-                tenant,
-                deadline,
-            }),
-            Err(error) => {
-                let tenant = access::tenant_of_refusal(&self.tenants, &caller, None);
-                Err(status(&noted(tenant, &caller, error).await))
-            }
-        }
+    ) -> Result<OwnCall<'_>, Status> {
+        OwnCall::enter(&self.tenants, request, named, longest).await
     }
 }
 
-impl Call<'_> {
-    /// Ends a call: what was recorded leaves, a refusal is noted.
-    async fn end<T, M>(
-        &self,
-        result: Result<Recorded<T>, ServiceError>,
-        message: impl FnOnce(T) -> M,
-    ) -> Result<Response<M>, Status> {
-        match result {
-            Ok(recorded) => Ok(Response::new(message(recorded.into_parts().0))),
-            Err(error) => Err(self.refuse(error).await),
-        }
-    }
-
-    /// Notes a refusal and says it.
-    async fn refuse(&self, error: ServiceError) -> Status {
-        status(&noted(Some(self.tenant), &self.caller, error).await)
+/// Ends a call: what was recorded leaves, a refusal is noted.
+async fn end<T, M>(
+    call: &OwnCall<'_>,
+    result: Result<Recorded<T>, ServiceError>,
+    message: impl FnOnce(T) -> M,
+) -> Result<Response<M>, Status> {
+    match result {
+        Ok(recorded) => Ok(Response::new(message(recorded.into_parts().0))),
+        Err(error) => Err(call.refuse(error).await),
     }
 }
 
@@ -121,7 +92,7 @@ impl AuditService for Audit {
             Ok(request) => audit::list(call.tenant, &call.caller, request, call.deadline).await,
             Err(error) => Err(error),
         };
-        call.end(result, |page| v1::ListEntriesResponse {
+        end(&call, result, |page| v1::ListEntriesResponse {
             entries: page.entries.into_iter().map(summary).collect(),
             next_page_token: field::page_token_text(&page.next_page_token),
             log_size: page.log_size,
@@ -147,7 +118,7 @@ impl AuditService for Audit {
             call.deadline,
         )
         .await;
-        call.end(result, shown).await
+        end(&call, result, shown).await
     }
 
     async fn verify_log(
@@ -253,7 +224,7 @@ impl AuditService for Audit {
             .await?;
         let index = request.get_ref().log_index;
         let result = audit::story(call.tenant, &call.caller, index, call.deadline).await;
-        call.end(result, wire::story_message).await
+        end(&call, result, wire::story_message).await
     }
 
     async fn summarize_days(
@@ -306,6 +277,6 @@ impl AuditService for Audit {
             Ok(provider) => reconcile_now(call.tenant, &call.caller, provider, call.deadline).await,
             Err(error) => Err(error),
         };
-        call.end(result, reconciliation::outcome_message).await
+        end(&call, result, reconciliation::outcome_message).await
     }
 }

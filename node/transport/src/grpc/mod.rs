@@ -5,6 +5,7 @@
 //! - [`registry`] and [`audit`]: what staff and officers call, on tonic's generated servers.
 //! - [`receipts`] and [`reconciliation`]: what another member's node asks for beside an exchange, on tonic's generated servers; [`member`] is
 //!   what both begin with.
+//! - [`own`]: what calls of the tenant's own staff and officers begin with.
 //! - [`import`]: a file on its way in. [`history`] and [`days`]: a privacy officer's reading on its way out.
 //! - [`retention`]: what officers plan, propose and approve of erasures, on tonic's generated server.
 //! - [`health`]: readiness, as the app last found it.
@@ -18,6 +19,7 @@ pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod member;
+pub(crate) mod own;
 pub(crate) mod receipts;
 pub(crate) mod reconciliation;
 pub(crate) mod registry;

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use futures_util::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-use vrx_domain::{Caller, Evidence, MunicipalityCode, Purpose, RequestId};
+use vrx_domain::{Evidence, MunicipalityCode, Purpose, RequestId};
 use vrx_proto::v1;
 use vrx_proto::v1::registry_service_server::{RegistryService, RegistryServiceServer};
 use vrx_services::registry::{
     self, AdoptRequest, BirthDateCheck, ImportOverview, InquireRequest, InquiryReport, InquiryWord,
 };
-use vrx_services::{Deadline, ServiceError, TenantServices, Tenants};
+use vrx_services::{ServiceError, Tenants};
 use zeroize::Zeroize;
 
 use super::call::{Granted, noted};
 use super::import::{self, File};
+use super::own::OwnCall;
 use crate::access;
 use crate::limits::Limits;
 use crate::status::status;
@@ -38,13 +39,6 @@ pub(crate) struct Registry {
     limits: Limits,
 }
 
-/// One call of staff who were let in: who, for which tenant, until when.
-struct Call<'a> {
-    caller: Caller,
-    tenant: &'a Arc<TenantServices>,
-    deadline: Deadline,
-}
-
 impl Registry {
     /// The tenant that a request names, when it is the caller's own.
     async fn enter<T>(
@@ -52,26 +46,12 @@ impl Registry {
         request: &Request<T>,
         named: &str,
         longest: Longest,
-    ) -> Result<Call<'_>, Status> {
-        let (caller, waits) = Granted::of(request).map_err(|error| status(&error))?;
-        let tenant = field::municipality("municipality_code", named)
-            .and_then(|named| access::check_own_tenant(&self.tenants, &caller, named));
-        let tenant = match tenant {
-            Ok(tenant) => tenant,
-            Err(error) => {
-                let of_refusal = access::tenant_of_refusal(&self.tenants, &caller, None);
-                return Err(status(&noted(of_refusal, &caller, error).await));
-            }
-        };
-        let longest = Deadline::after(match longest {
+    ) -> Result<OwnCall<'_>, Status> {
+        let longest = match longest {
             Longest::Usual => self.limits.deadline,
             Longest::Inquiry => self.limits.inquiry_deadline,
-        });
-        Ok(Call {
-            caller,
-            tenant,
-            deadline: waits.map_or(longest, |waits| waits.min(longest)),
-        })
+        };
+        OwnCall::enter(&self.tenants, request, named, longest).await
     }
 
     /// Starts an import: the header is read and checked, the rest runs in a task of its own.
@@ -108,16 +88,6 @@ impl Registry {
 enum Longest {
     Usual,
     Inquiry,
-}
-
-impl Call<'_> {
-    /// Ends a call: a refusal is noted in the tenant's log.
-    async fn end<T>(&self, result: Result<T, ServiceError>) -> Result<Response<T>, Status> {
-        match result {
-            Ok(answer) => Ok(Response::new(answer)),
-            Err(error) => Err(status(&noted(Some(self.tenant), &self.caller, error).await)),
-        }
-    }
 }
 
 type ImportEvents = Pin<Box<dyn Stream<Item = Result<v1::ImportEvent, Status>> + Send>>;
@@ -253,7 +223,7 @@ impl RegistryService for Registry {
 }
 
 /// What staff ask for. Who asks is taken from the certificate, never from the message.
-fn inquiry(call: &Call<'_>, request: &v1::InquireMunicipalityRequest) -> Parsed<InquireRequest> {
+fn inquiry(call: &OwnCall<'_>, request: &v1::InquireMunicipalityRequest) -> Parsed<InquireRequest> {
     let provider: MunicipalityCode = field::municipality(
         "former_municipality_code",
         &request.former_municipality_code,

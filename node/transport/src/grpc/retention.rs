@@ -8,18 +8,18 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use vrx_domain::{Caller, Hold, HoldGround, SpiffeId};
+use vrx_domain::{Hold, HoldGround, SpiffeId};
 use vrx_proto::v1;
 use vrx_proto::v1::erasure_event::Event;
 use vrx_proto::v1::retention_service_server::{RetentionService, RetentionServiceServer};
 use vrx_services::retention::{
     self, ErasureCounts, ErasureList, ErasurePlan, ErasureRun, HoldRequest, SurveyProgress,
 };
-use vrx_services::{Deadline, ServiceError, TenantServices, Tenants};
+use vrx_services::{ServiceError, Tenants};
 use zeroize::Zeroize;
 
-use super::call::{Granted, noted};
-use crate::access;
+use super::call::noted;
+use super::own::OwnCall;
 use crate::limits::Limits;
 use crate::status::status;
 use crate::wire::field::{self, Parsed};
@@ -40,95 +40,63 @@ pub(crate) struct Retention {
     limits: Limits,
 }
 
-struct Call<'a> {
-    caller: Caller,
-    tenant: &'a Arc<TenantServices>,
-    deadline: Deadline,
-}
-
 impl Retention {
     async fn enter<T>(
         &self,
         request: &Request<T>,
         named: &str,
         longest: Duration,
-    ) -> Result<Call<'_>, Status> {
-        let (caller, waits) = Granted::of(request).map_err(|error| status(&error))?;
-        let tenant = field::municipality("municipality_code", named)
-            .and_then(|named| access::check_own_tenant(&self.tenants, &caller, named));
-        let longest = Deadline::after(longest);
-        let deadline = waits.map_or(longest, |waits| waits.min(longest));
-        match tenant {
-            Ok(tenant) => Ok(Call {
-                caller,
-                tenant,
-                deadline,
-            }),
-            Err(error) => {
-                let tenant = access::tenant_of_refusal(&self.tenants, &caller, None);
-                Err(status(&noted(tenant, &caller, error).await))
-            }
-        }
+    ) -> Result<OwnCall<'_>, Status> {
+        OwnCall::enter(&self.tenants, request, named, longest).await
     }
 }
 
-impl Call<'_> {
-    /// Ends a call: a refusal is noted in the tenant's log.
-    async fn end<T>(&self, result: Result<T, ServiceError>) -> Result<Response<T>, Status> {
-        match result {
-            Ok(answer) => Ok(Response::new(answer)),
-            Err(error) => Err(status(&noted(Some(self.tenant), &self.caller, error).await)),
-        }
-    }
-
-    /// Surveys in a task of its own; the events go out as they come.
-    fn survey(self, what: Survey) -> ErasureEvents {
-        let (out, outgoing) = mpsc::channel(16);
-        let (progress, mut incoming) = mpsc::channel::<SurveyProgress>(16);
-        let (tenant, caller, deadline) = (Arc::clone(self.tenant), self.caller, self.deadline);
-        tokio::spawn(async move {
-            let forward = async {
-                while let Some(progress) = incoming.recv().await {
-                    if out.send(Ok(progress_message(progress))).await.is_err() {
-                        return;
-                    }
+/// Surveys in a task of its own; the events go out as they come.
+fn survey(call: OwnCall<'_>, what: Survey) -> ErasureEvents {
+    let (out, outgoing) = mpsc::channel(16);
+    let (progress, mut incoming) = mpsc::channel::<SurveyProgress>(16);
+    let (tenant, caller, deadline) = (Arc::clone(call.tenant), call.caller, call.deadline);
+    tokio::spawn(async move {
+        let forward = async {
+            while let Some(progress) = incoming.recv().await {
+                if out.send(Ok(progress_message(progress))).await.is_err() {
+                    return;
                 }
-            };
-            let work = async {
-                match what {
-                    Survey::Plan => {
-                        let planned = retention::plan(&tenant, &caller, progress, deadline).await?;
-                        let log_index = planned.log_index();
-                        Ok(plan_message(
-                            &planned.into_parts().0,
-                            String::new(),
-                            log_index,
-                        ))
-                    }
-                    Survey::Propose => {
-                        let proposed =
-                            retention::propose(&tenant, &caller, progress, deadline).await?;
-                        let log_index = proposed.log_index();
-                        let proposal = proposed.into_parts().0;
-                        Ok(plan_message(
-                            &proposal.plan,
-                            proposal.id.to_string(),
-                            log_index,
-                        ))
-                    }
-                }
-            };
-            let (result, ()) = tokio::join!(work, forward);
-            let last = match result {
-                Ok(event) => Ok(event),
-                Err(error) => Err(status(&noted(Some(&tenant), &caller, error).await)),
-            };
-            if out.send(last).await.is_err() {
-                tracing::debug!("the caller of a survey left before its end");
             }
-        });
-        Box::pin(ReceiverStream::new(outgoing))
-    }
+        };
+        let work = async {
+            match what {
+                Survey::Plan => {
+                    let planned = retention::plan(&tenant, &caller, progress, deadline).await?;
+                    let log_index = planned.log_index();
+                    Ok(plan_message(
+                        &planned.into_parts().0,
+                        String::new(),
+                        log_index,
+                    ))
+                }
+                Survey::Propose => {
+                    let proposed = retention::propose(&tenant, &caller, progress, deadline).await?;
+                    let log_index = proposed.log_index();
+                    let proposal = proposed.into_parts().0;
+                    Ok(plan_message(
+                        &proposal.plan,
+                        proposal.id.to_string(),
+                        log_index,
+                    ))
+                }
+            }
+        };
+        let (result, ()) = tokio::join!(work, forward);
+        let last = match result {
+            Ok(event) => Ok(event),
+            Err(error) => Err(status(&noted(Some(&tenant), &caller, error).await)),
+        };
+        if out.send(last).await.is_err() {
+            tracing::debug!("the caller of a survey left before its end");
+        }
+    });
+    Box::pin(ReceiverStream::new(outgoing))
 }
 
 /// What a survey is for.
@@ -151,7 +119,7 @@ impl RetentionService for Retention {
     ) -> Result<Response<ErasureEvents>, Status> {
         let named = &request.get_ref().municipality_code;
         let call = self.enter(&request, named, SURVEY).await?;
-        Ok(Response::new(call.survey(Survey::Plan)))
+        Ok(Response::new(survey(call, Survey::Plan)))
     }
 
     async fn propose_erasure(
@@ -160,7 +128,7 @@ impl RetentionService for Retention {
     ) -> Result<Response<ErasureEvents>, Status> {
         let named = &request.get_ref().municipality_code;
         let call = self.enter(&request, named, SURVEY).await?;
-        Ok(Response::new(call.survey(Survey::Propose)))
+        Ok(Response::new(survey(call, Survey::Propose)))
     }
 
     async fn approve_erasure(
