@@ -27,6 +27,7 @@ use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
 use crate::stores::{Access, Clusters, storage_failure};
 use crate::tenant_id;
+use crate::unwitnessed;
 
 /// How long the database may take for one thing before it counts as broken.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -202,7 +203,11 @@ impl OpenTenant {
             None => Witnessing::none(own),
             Some(witnesses) => {
                 let rules = witnesses.rules.clone();
-                Witnessing::new(own, rules, Arc::clone(client), clock.now())
+                let path = config.unwitnessed(self.tenant.code);
+                let reader = self.log.reader();
+                let origin = reader.verifier_key().name();
+                let since = unwitnessed::since(&path, origin, &rules, clock.now());
+                Witnessing::new(own, rules, Arc::clone(client), since)
             }
         })
     }

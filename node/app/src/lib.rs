@@ -79,6 +79,7 @@ pub mod telemetry;
 pub mod tenant_id;
 pub mod tenant_move;
 pub mod trial;
+mod unwitnessed;
 
 pub use clock::SystemClock;
 pub use config::Config;

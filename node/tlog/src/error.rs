@@ -36,6 +36,9 @@ pub enum ProofError {
     /// The hashes don't lead to the root.
     #[error("the proof doesn't lead to the root")]
     Mismatch,
+    /// The newer tree begins with another one than the older tree: where both roots were signed, two logs were.
+    #[error("the two trees contradict each other")]
+    Contradiction,
     /// A tile that the proof needs wasn't given.
     #[error("tile {0:?} is needed and wasn't given")]
     MissingTile(TileId),

@@ -45,6 +45,11 @@ pub fn verify_inclusion(
 /// Checks that the tree of `new` leaves with `new_root` begins with the tree of `old` leaves with `old_root`.
 ///
 /// The empty tree begins every tree: its proof has no hashes and its root is [`EMPTY_ROOT`]. Equal sizes need equal roots and no hashes.
+///
+/// A proof that doesn't hold shows nothing about the trees: anybody can make one. [`ProofError::Contradiction`] does: where both roots
+/// were signed, the signer stands for two logs. It is said where two roots of one size differ, and where the proof's hashes make the
+/// newer root, so that they are nodes of that very tree, and another older root than the given one. (Of an older tree with a power of two
+/// as its size the proof doesn't name the root, so that it can't convict.)
 pub fn verify_consistency(
     old: u64,
     new: u64,
@@ -55,14 +60,15 @@ pub fn verify_consistency(
     if old > new {
         return Err(ProofError::SizesReversed);
     }
+    if old == new && old_root != new_root {
+        return Err(ProofError::Contradiction);
+    }
     if old == new || old == 0 {
         if !proof.is_empty() {
             return Err(ProofError::WrongLength);
         }
-        // Two trees of one size are one; and of no leaves there is one tree.
-        let same = old != new || old_root == new_root;
-        let empty = old != 0 || *old_root == EMPTY_ROOT;
-        return if same && empty {
+        // Of no leaves there is one tree.
+        return if old != 0 || *old_root == EMPTY_ROOT {
             Ok(())
         } else {
             Err(ProofError::Mismatch)
@@ -100,10 +106,10 @@ pub fn verify_consistency(
     if last != 0 {
         return Err(ProofError::WrongLength);
     }
-    if old_hash == *old_root && new_hash == *new_root {
-        Ok(())
-    } else {
-        Err(ProofError::Mismatch)
+    match (old_hash == *old_root, new_hash == *new_root) {
+        (true, true) => Ok(()),
+        (false, true) => Err(ProofError::Contradiction),
+        (_, false) => Err(ProofError::Mismatch),
     }
 }
 
@@ -498,7 +504,7 @@ mod tests {
         }
         assert_eq!(
             verify_consistency(5, 5, &root, &EMPTY_ROOT, &[]),
-            Err(ProofError::Mismatch)
+            Err(ProofError::Contradiction)
         );
         assert_eq!(
             verify_consistency(0, 5, &root, &root, &[]),
@@ -507,6 +513,45 @@ mod tests {
         assert_eq!(
             verify_consistency(5, 5, &root, &root, &[root]),
             Err(ProofError::WrongLength)
+        );
+    }
+
+    #[test]
+    fn only_a_proof_of_the_newer_tree_itself_shows_that_it_doesnt_continue_the_older_one() {
+        let mut tree = Tree::new();
+        let mut other = Tree::new();
+        for index in 0..40_u64 {
+            tree.append(leaf_hash(&index.to_be_bytes()));
+            other.append(leaf_hash(&(index + u64::from(index > 2)).to_be_bytes()));
+        }
+        let root = tree.root();
+        for old in 1..40_u64 {
+            let begun = tree.snapshot().root_at(old, &NoTiles).unwrap();
+            let elsewhere = other.snapshot().root_at(old, &NoTiles).unwrap();
+            let proof = tree.snapshot().consistency(old, &NoTiles).unwrap();
+            let judged = verify_consistency(old, 40, &elsewhere, &root, &proof);
+            let expected = match (elsewhere == begun, old.is_power_of_two()) {
+                (true, _) => Ok(()),
+                (false, false) => Err(ProofError::Contradiction),
+                (false, true) => Err(ProofError::Mismatch),
+            };
+            assert_eq!(judged, expected, "{old}");
+            // Whatever else is handed in convicts nobody.
+            for at in 0..proof.len() {
+                let mut junk = proof.clone();
+                junk[at][0] ^= 1;
+                for first in [&begun, &elsewhere] {
+                    let judged = verify_consistency(old, 40, first, &root, &junk);
+                    assert_eq!(judged, Err(ProofError::Mismatch), "{old} {at}");
+                }
+            }
+            let none = verify_consistency(old, 40, &elsewhere, &root, &[]);
+            assert_eq!(none, Err(ProofError::WrongLength), "{old}");
+        }
+        assert_eq!(
+            verify_consistency(40, 40, &other.root(), &root, &[[1; 32]]),
+            Err(ProofError::Contradiction),
+            "two roots of one size need no proof"
         );
     }
 

@@ -201,7 +201,7 @@ async fn refused(others: u64) -> String {
 async fn a_log_that_was_cut_and_signed_anew_is_refused_by_its_witness_alone() {
     let said = refused(0).await;
     let (size, said) = said.split_once('\n').unwrap();
-    let longer = format!("has cosigned {size} entries of this log");
+    let longer = format!("says that it has cosigned {size} entries of this log");
     assert!(said.contains(&longer), "{said}");
     assert!(said.contains("tell the privacy officer"), "{said}");
 }
@@ -210,6 +210,8 @@ async fn a_log_that_was_cut_and_signed_anew_is_refused_by_its_witness_alone() {
 async fn a_log_that_grew_other_entries_in_place_of_those_cut_off_is_refused_by_its_witness_alone() {
     let said = refused(5).await;
     let (size, said) = said.split_once('\n').unwrap();
-    let differs = format!("the first {size} that it saw aren't the first {size} of this log");
+    let differs = format!(
+        "the first {size} entries that it has cosigned aren't the first {size} of this log"
+    );
     assert!(said.contains(&differs), "{said}");
 }

@@ -42,7 +42,7 @@ pub(super) fn finish(file: &File, path: &Path) -> Result<(), Failure> {
 }
 
 /// Writes a small file.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut file = begin(path)?;
     file.write_all(bytes)
         .map_err(|error| Failure::io("write", path, &error))?;

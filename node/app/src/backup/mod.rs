@@ -7,7 +7,7 @@
 //! Start reading at [`back_up`]; the way back is in `restore.rs`, the rows' format in [`vrx_storage::copy`].
 
 mod destroyed;
-mod durable;
+pub(crate) mod durable;
 mod file;
 mod generations;
 mod manifest;

@@ -146,6 +146,12 @@ impl Config {
             .join(format!("{tenant}.checkpoint"))
     }
 
+    /// Where it stands since when this tenant's witnesses have been asked without a quorum.
+    pub fn unwitnessed(&self, tenant: MunicipalityCode) -> PathBuf {
+        self.kept_checkpoint_dir
+            .join(format!("{tenant}.unwitnessed"))
+    }
+
     /// The tenant with this code, or the only one when none is named. `file` is the configuration's own.
     pub fn tenant(
         &self,

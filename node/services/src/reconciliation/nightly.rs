@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use vrx_domain::{MunicipalityCode, UnixMillis};
 
-use super::{NotReconciled, pair::Pair};
+use super::{NotReconciled, Reconciled, pair::Pair};
 use crate::{
     background::Background,
     tenants::{TenantServices, Tenants},
@@ -44,7 +44,7 @@ impl Nightly {
 
 /// May be left off anywhere: how far a pair is moves on with one entry, after everything else about it.
 async fn run(tenants: Arc<Tenants>, stop: CancellationToken) {
-    let alarmed = Mutex::new(HashMap::new());
+    let seen = Mutex::new(HashMap::new());
     while stop
         .run_until_cancelled(tokio::time::sleep(TICK))
         .await
@@ -52,7 +52,7 @@ async fn run(tenants: Arc<Tenants>, stop: CancellationToken) {
     {
         let due: Vec<_> = tenants
             .iter()
-            .map(|tenant| tenant_due(tenant, &alarmed))
+            .map(|tenant| tenant_due(tenant, &seen))
             .collect();
         let all = stream::iter(due)
             .buffer_unordered(AT_A_TIME)
@@ -61,11 +61,34 @@ async fn run(tenants: Arc<Tenants>, stop: CancellationToken) {
     }
 }
 
-/// When a pair last had an alarm of an overdue receipt: one a day is enough.
-type Alarmed = Mutex<HashMap<(MunicipalityCode, MunicipalityCode), UnixMillis>>;
+/// What this process has seen of each pair.
+type Seen = Mutex<HashMap<(MunicipalityCode, MunicipalityCode), SeenPair>>;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct SeenPair {
+    /// When it last had an alarm of something overdue: one a day is enough.
+    alarmed: Option<UnixMillis>,
+    /// Since when every try came to no proof.
+    unproved: Option<UnixMillis>,
+}
+
+impl SeenPair {
+    /// Takes in what a try at `now` came to.
+    fn tried(&mut self, outcome: &Result<Reconciled, NotReconciled>, now: UnixMillis) {
+        self.unproved = match outcome {
+            Err(NotReconciled::Unproved) => self.unproved.or(Some(now)),
+            _ => None,
+        };
+    }
+
+    fn may_alarm(&self, now: UnixMillis) -> bool {
+        self.alarmed
+            .is_none_or(|last| now.0 >= last.0.saturating_add(24 * HOUR_MS))
+    }
+}
 
 /// Reconciles a tenant with every provider that is due.
-async fn tenant_due(ctx: &TenantServices, alarmed: &Alarmed) {
+async fn tenant_due(ctx: &TenantServices, seen: &Seen) {
     let own = ctx.tenant.code;
     // One reading of the own log serves all.
     let mut asked = None;
@@ -80,12 +103,14 @@ async fn tenant_due(ctx: &TenantServices, alarmed: &Alarmed) {
             }
             let reconciled = pair.reconcile(&mut asked).await;
             let now = ctx.node.clock.now();
-            let again = alarmed
-                .lock()
-                .get(&(own, member_code))
-                .is_none_or(|last: &UnixMillis| now.0 >= last.0.saturating_add(24 * HOUR_MS));
-            if again && pair.alarm_when_overdue().await? {
-                alarmed.lock().insert((own, member_code), now);
+            let this = {
+                let mut seen = seen.lock();
+                let this = seen.entry((own, member_code)).or_default();
+                this.tried(&reconciled, now);
+                *this
+            };
+            if this.may_alarm(now) && pair.alarm_when_overdue(this.unproved).await? {
+                seen.lock().entry((own, member_code)).or_default().alarmed = Some(now);
             }
             reconciled.map(Some)
         };
@@ -136,6 +161,23 @@ mod tests {
         );
         // A receipt that stays open though the pair was reconciled: its request is still on its way.
         assert!(!due(noon + 14 * HOUR_MS, noon + 13 * HOUR_MS));
+    }
+
+    #[test]
+    fn the_time_without_a_proof_counts_from_the_first_of_the_tries_that_came_to_none() {
+        let mut pair = SeenPair::default();
+        let mut tried = |outcome, at| {
+            pair.tried(&Err(outcome), UnixMillis(at));
+            pair.unproved
+        };
+        assert_eq!(tried(NotReconciled::Behind, 1), None);
+        assert_eq!(tried(NotReconciled::Unproved, 2), Some(UnixMillis(2)));
+        assert_eq!(tried(NotReconciled::Unproved, 3), Some(UnixMillis(2)));
+        assert_eq!(tried(NotReconciled::Behind, 4), None);
+        assert_eq!(tried(NotReconciled::Unproved, 5), Some(UnixMillis(5)));
+        pair.alarmed = Some(UnixMillis(NOON));
+        assert!(!pair.may_alarm(UnixMillis(NOON + DAY - 1)));
+        assert!(pair.may_alarm(UnixMillis(NOON + DAY)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use vrx_domain::{
 use vrx_provision_log::Deadline;
 use vrx_storage::KeptReceipt;
 use vrx_tlog::{
-    Checkpoint, Leaf, Quorum, SignedNote, VerifierKey, WitnessKey, leaf_hash, verify_consistency,
+    Checkpoint, Leaf, ProofError, Quorum, SignedNote, VerifierKey, WitnessKey, leaf_hash, verify_consistency,
     verify_inclusion,
 };
 
@@ -69,6 +69,9 @@ pub enum NotReconciled {
     /// The provider's log is shorter than a receipt of it says.
     #[error("the provider shows a log that is shorter than a receipt of it says")]
     Behind,
+    /// Nothing shows that the provider's checkpoint and the one known here are of one log; nor that they aren't.
+    #[error("the provider gave no proof that its log continues the one known here")]
+    Unproved,
     /// Fewer of the provider's witnesses cosigned its checkpoint than the directory demands.
     #[error(
         "the provider's checkpoint is cosigned by {by} of its witnesses, and {needed} are needed"
@@ -131,15 +134,29 @@ impl<'a> Pair<'a> {
         Ok(receipts.into_iter().next())
     }
 
-    /// An alarm when a receipt isn't joined though its time is over.
-    pub(super) async fn alarm_when_overdue(&self) -> Result<bool, ServiceError> {
-        let Some(kept) = self.first_unjoined().await? else {
+    /// An alarm when a receipt isn't joined though its time is over, or when the provider has given no proof since `unproved`, as long ago.
+    pub(super) async fn alarm_when_overdue(
+        &self,
+        unproved: Option<UnixMillis>,
+    ) -> Result<bool, ServiceError> {
+        let within = u64::try_from(JOIN_WITHIN.as_millis()).unwrap_or(u64::MAX);
+        let now = self.ctx.node.clock.now();
+        let is_over = |since: UnixMillis| now.0 >= since.0.saturating_add(within);
+        let overdue = self.first_unjoined().await?;
+        let overdue = overdue.filter(|kept| is_over(kept.entered_at));
+        if let Some(since) = unproved
+            && (overdue.is_some() || is_over(since))
+        {
+            let particulars = [
+                ("log_origin", self.key.name().to_owned()),
+                ("since", since.0.to_string()),
+            ];
+            self.alarm("provider-gives-no-proof", &particulars).await?;
+            return Ok(true);
+        }
+        let Some(kept) = overdue else {
             return Ok(false);
         };
-        let within = u64::try_from(JOIN_WITHIN.as_millis()).unwrap_or(u64::MAX);
-        if self.ctx.node.clock.now().0 < kept.entered_at.0.saturating_add(within) {
-            return Ok(false);
-        }
         let particulars = [
             ("log_index", kept.log_index.to_string()),
             ("request_id", kept.request_id.to_string()),
@@ -229,8 +246,11 @@ impl<'a> Pair<'a> {
             &new.root,
             &reply.consistency_proof,
         );
-        if joined.is_ok() {
-            return Ok(checkpoint);
+        match joined {
+            Ok(()) => return Ok(checkpoint),
+            // Both are signed by the provider's log, and can't both be true.
+            Err(ProofError::Contradiction) => {}
+            Err(_) => return Err(NotReconciled::Unproved),
         }
         let particulars = [
             ("known_size", known.size.to_string()),

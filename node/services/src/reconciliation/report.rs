@@ -58,7 +58,7 @@ async fn record(
         difference = difference.kind.code(),
         log_index = difference.log_index,
         request_id = %difference.request_id,
-        "a member's receipts and inquiries differ from this log"
+        "a member reports that its receipts and inquiries differ from this log"
     );
     let content = [
         ("alarm", "member-reports-difference".to_owned()),

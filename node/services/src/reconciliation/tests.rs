@@ -1,15 +1,15 @@
 use std::sync::Arc;
 
-use vrx_domain::{Caller, EntryKind, Member, MemberWitnesses, RequestId, Role};
+use vrx_domain::{Caller, Clock, EntryKind, Member, MemberWitnesses, RequestId, Role};
 use vrx_provision_log::StoredEntry;
-use vrx_tlog::{SignedNote, cosign};
+use vrx_tlog::{Checkpoint, SignedNote, VerifierKey, cosign, sign_note};
 
 use super::{pair::Pair, *};
 use crate::{
     ServiceError,
     audit::list::content_value,
     ports::{PeerError, ProvisionsReply},
-    registry::inquire,
+    registry::{inquire, known_checkpoint},
     tenants::TenantServices,
     testing::{PROVIDER, REQUESTER, Resident, World, caller, deadline, officer, size, staff},
 };
@@ -180,13 +180,9 @@ async fn an_entry_that_the_provider_leaves_out_is_a_receipt_without_entry() {
 #[tokio::test]
 async fn a_provider_that_shows_another_tree_is_an_alarm_and_nothing_moves_on() {
     type Tamper = fn(ProvisionsReply) -> ProvisionsReply;
-    let spoilt: [(&str, Tamper); 4] = [
+    let spoilt: [(&str, Tamper); 3] = [
         ("provider-checkpoint-invalid", |mut reply| {
             reply.checkpoint = reply.checkpoint.replacen('\n', "\n1", 1);
-            reply
-        }),
-        ("provider-log-forked", |mut reply| {
-            reply.consistency_proof[0][0] ^= 1;
             reply
         }),
         ("provision-doesnt-hold", |mut reply| {
@@ -222,20 +218,62 @@ async fn a_provider_that_shows_another_tree_is_an_alarm_and_nothing_moves_on() {
     }
 }
 
+/// Makes the provider's next list lead to the checkpoint that `change` makes of the one known here, with this proof.
+async fn shows(world: &World, change: fn(&mut Checkpoint), proof: Vec<[u8; 32]>) {
+    let member = provider(world);
+    let key = VerifierKey::parse(&member.log_vkey).unwrap();
+    let known = known_checkpoint::load(&world.requester, member, &key).await;
+    let mut checkpoint = known.unwrap().unwrap();
+    change(&mut checkpoint);
+    let keyring = Arc::clone(&world.provider.keyring);
+    let note = sign_note(&checkpoint.body(), &key, |text| keyring.sign_log(text));
+    world.tamper_provisions(move |mut reply| {
+        reply.checkpoint.clone_from(&note);
+        reply.consistency_proof.clone_from(&proof);
+        Ok(reply)
+    });
+}
+
+#[tokio::test]
+async fn two_signed_checkpoints_that_contradict_are_a_forked_log_and_a_missing_proof_is_none() {
+    let world = asked(&[1, 2]).await;
+    shows(&world, |known| known.root = [9; 32], vec![]).await;
+    let forked = Some(NotReconciled::Contradiction("provider-log-forked"));
+    assert_eq!(reconcile(&world).await.err(), forked);
+    assert_eq!(alarms(&world.requester).await[0].0, "provider-log-forked");
+
+    let world = asked(&[1, 2]).await;
+    for proof in [vec![], vec![[1; 32]], vec![[1; 32]; 3]] {
+        shows(&world, |known| known.size += 1, proof).await;
+        let refused = reconcile(&world).await.err();
+        assert_eq!(refused, Some(NotReconciled::Unproved));
+    }
+    assert_eq!(alarms(&world.requester).await, [], "nothing is shown yet");
+    let pair = Pair::of(&world.requester, provider(&world)).unwrap();
+    let since = Some(world.clock.now());
+    world.clock.advance(24 * 60 * 60 * 1000 - 1);
+    assert!(!pair.alarm_when_overdue(since).await.unwrap());
+    world.clock.advance(1);
+    assert!(pair.alarm_when_overdue(since).await.unwrap());
+    let seen = alarms(&world.requester).await;
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].0, "provider-gives-no-proof");
+}
+
 #[tokio::test]
 async fn a_receipt_that_nobody_joins_within_a_day_is_an_alarm() {
     let world = asked(&[1]).await;
     world.tamper_provisions(|_| Err(PeerError::Failed("no-connection")));
     let pair = Pair::of(&world.requester, provider(&world)).unwrap();
     assert!(reconcile(&world).await.is_err());
-    assert!(!pair.alarm_when_overdue().await.unwrap());
+    assert!(!pair.alarm_when_overdue(None).await.unwrap());
     world.clock.advance(24 * 60 * 60 * 1000);
-    assert!(pair.alarm_when_overdue().await.unwrap());
+    assert!(pair.alarm_when_overdue(None).await.unwrap());
     let seen = alarms(&world.requester).await;
     assert_eq!(seen[0].0, "receipt-not-joined");
     world.tamper_provisions(Ok);
     reconcile(&world).await.unwrap();
-    assert!(!pair.alarm_when_overdue().await.unwrap());
+    assert!(!pair.alarm_when_overdue(None).await.unwrap());
 }
 
 #[tokio::test]
@@ -343,7 +381,7 @@ async fn a_checkpoint_that_nobody_else_saw_joins_nothing_where_the_directory_nam
     assert_eq!(alone, Some(missing));
     assert_eq!(pair.standing().await.unwrap().until, 0);
     world.clock.advance(24 * 60 * 60 * 1000);
-    assert!(pair.alarm_when_overdue().await.unwrap());
+    assert!(pair.alarm_when_overdue(None).await.unwrap());
 
     let keyring = Arc::clone(&world.requester.keyring);
     world.tamper_provisions(move |mut reply| {

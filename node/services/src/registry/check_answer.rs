@@ -6,7 +6,10 @@ use vrx_domain::{
     Caller, Cause, EntryKind, Outcome,
     audit::{exchange_actor, exchange_content, exchange_subject},
 };
-use vrx_tlog::{Checkpoint, CommitTo, Hash, Leaf, Receipt, VerifierKey, opens, verify_receipt};
+use vrx_tlog::{
+    Checkpoint, CommitTo, Hash, Leaf, ProofError, Receipt, ReceiptError, VerifierKey, opens,
+    verify_receipt,
+};
 
 use crate::{
     exchange::{Answer, AnswerBytes, ExchangeQuery},
@@ -34,7 +37,9 @@ pub(crate) enum CheckFailure {
     #[error("receipt-doesnt-hold")]
     Receipt,
     #[error("provider-log-forked")]
-    Consistency,
+    Forked,
+    #[error("provider-log-unproved")]
+    Unproved,
     #[error("entry-of-another-kind")]
     Kind,
     #[error("actor-commitment")]
@@ -52,9 +57,10 @@ pub(crate) enum CheckFailure {
 }
 
 impl CheckFailure {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Receipt,
-        Self::Consistency,
+        Self::Forked,
+        Self::Unproved,
         Self::Kind,
         Self::Actor,
         Self::Subject,
@@ -73,7 +79,8 @@ impl CheckFailure {
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Receipt => "receipt-doesnt-hold",
-            Self::Consistency => "provider-log-forked",
+            Self::Forked => "provider-log-forked",
+            Self::Unproved => "provider-log-unproved",
             Self::Kind => "entry-of-another-kind",
             Self::Actor => "actor-commitment",
             Self::Subject => "subject-commitment",
@@ -175,7 +182,9 @@ fn check_receipt(
     known: Known,
 ) -> Result<(Leaf, Checkpoint), CheckFailure> {
     let (leaf, checkpoint) = verify_receipt(receipt, key, known).map_err(|error| match error {
-        vrx_tlog::ReceiptError::Consistency(_) => CheckFailure::Consistency,
+        // Both checkpoints are signed, and can't both be true.
+        ReceiptError::Consistency(ProofError::Contradiction) => CheckFailure::Forked,
+        ReceiptError::Consistency(_) => CheckFailure::Unproved,
         _ => CheckFailure::Receipt,
     })?;
     if leaf.kind != EntryKind::Exchange.code() {
@@ -368,10 +377,13 @@ mod tests {
         let other = VerifierKey::from_public_key(&name, &other.log_public_key()).unwrap();
         let refused = check_reply(reply, &query(), &other, None, &TextCodec).err();
         assert_eq!(refused, Some(CheckFailure::Receipt));
-        for known in [(1, [1; 32]), (2, [1; 32])] {
+        for (known, failure) in [
+            ((1, [1; 32]), CheckFailure::Forked),
+            ((2, [1; 32]), CheckFailure::Unproved),
+        ] {
             let (reply, key) = provider(&honest(), EntryKind::Exchange, 1, Cause::Provided);
             let refused = check_reply(reply, &query(), &key, Some(known), &TextCodec).err();
-            assert_eq!(refused, Some(CheckFailure::Consistency));
+            assert_eq!(refused, Some(failure));
         }
     }
 }

@@ -198,7 +198,7 @@ async fn an_answer_that_fails_a_check_is_never_adoptable() {
             let receipt = receipt_of(reply);
             receipt.checkpoint = receipt.checkpoint.lines().take(3).collect();
         }),
-        ("provider-log-forked", |reply| {
+        ("provider-log-unproved", |reply| {
             receipt_of(reply).consistency_proof.push([0; 32]);
         }),
         ("actor-commitment", |reply| {
@@ -360,7 +360,7 @@ async fn the_next_answer_must_continue_the_checkpoint_that_is_known() {
     let report = asked(&world, world.inquiry(1)).await;
     assert_eq!(
         (report.word, report.reason),
-        (InquiryWord::Failed, Some("provider-log-forked"))
+        (InquiryWord::Failed, Some("provider-log-unproved"))
     );
 }
 

@@ -4,9 +4,12 @@
 //! told the new size.
 
 use sha2::{Digest, Sha256};
+use vrx_domain::{Caller, UnixMillis};
 use vrx_provision_log::Deadline;
 use vrx_storage::WitnessedLog;
-use vrx_tlog::{AddCheckpoint, SignedNote, VerifierKey, WitnessKey, WitnessRefusal, cosign};
+use vrx_tlog::{
+    AddCheckpoint, ProofError, SignedNote, VerifierKey, WitnessKey, WitnessRefusal, cosign,
+};
 
 use crate::error::ServiceError;
 use crate::record::{hex, storage_error};
@@ -14,6 +17,8 @@ use crate::tenants::TenantServices;
 
 /// How often a swap that somebody else won is judged anew.
 const TRIES: usize = 3;
+/// A log that is shown without a proof that holds, so long after it was cosigned last, is an alarm of its own.
+const PROVED_WITHIN_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Why a witness gave no cosignature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,9 +32,10 @@ pub enum NotCosigned {
 }
 
 /// The answer to an add-checkpoint request: this tenant's cosignature line, with its newline. Who may ask at all was checked before; the
-/// checkpoint's own signature says whose it is.
+/// checkpoint's own signature says whose it is, and `caller` who brought it: anybody can bring a genuine one with a wrong proof.
 pub async fn add_checkpoint(
     ctx: &TenantServices,
+    caller: &Caller,
     body: &str,
     deadline: Deadline,
 ) -> Result<String, NotCosigned> {
@@ -44,7 +50,7 @@ pub async fn add_checkpoint(
         let at = last.as_ref().map(|last| (last.size, last.root));
         let checkpoint = request
             .judge(&keys, at)
-            .inspect_err(|refusal| alarm(ctx, &request, last.as_ref(), refusal))?;
+            .inspect_err(|refusal| tell(ctx, caller, &request, last.as_ref(), refusal))?;
         let key = ctx.witnesses.own_key();
         let time = ctx.node.clock.now().0 / 1_000;
         let line = cosign(request.checkpoint.text(), key, time, |message| {
@@ -150,24 +156,76 @@ fn kept_lines(note: &SignedNote, keys: &[VerifierKey]) -> SignedNote {
     })
 }
 
-/// A checkpoint that a known log signed and that doesn't continue what it showed before is evidence: it goes whole into this node's own
-/// log, beside the one it contradicts. Both are public texts.
-fn alarm(
+/// Says what a refused checkpoint of a member's log shows, and no more than that.
+fn tell(
     ctx: &TenantServices,
+    caller: &Caller,
     request: &AddCheckpoint,
     last: Option<&WitnessedLog>,
     refusal: &WitnessRefusal,
 ) {
-    if matches!(refusal, WitnessRefusal::Inconsistent(_)) {
-        // Whoever sends a member's genuine checkpoint with a wrong proof gets here too: a person has to compare the two.
+    match refusal {
+        WitnessRefusal::Inconsistent(ProofError::Contradiction) => {
+            contradiction(ctx, caller, request, last);
+        }
+        WitnessRefusal::Inconsistent(why) => unproved(ctx, caller, request, last, *why),
+        _ => {}
+    }
+}
+
+/// Two checkpoints under one log's key that can't both be true are evidence against it, whoever brought them: it goes whole into this
+/// node's own log. All of it is public.
+fn contradiction(
+    ctx: &TenantServices,
+    caller: &Caller,
+    request: &AddCheckpoint,
+    last: Option<&WitnessedLog>,
+) {
+    let proof: Vec<String> = request.proof.iter().map(|hash| hex(hash)).collect();
+    tracing::error!(
+        alarm = "witnessed-log-inconsistent",
+        tenant = %ctx.tenant.code,
+        origin = request.origin(),
+        shown_by = %caller.id,
+        shown = %request.checkpoint,
+        proof = %proof.join(" "),
+        cosigned_before = last.map_or("", |last| last.note.as_str()),
+        "a member's log signed two checkpoints that contradict each other: it was rewritten"
+    );
+}
+
+/// A genuine checkpoint without a proof that holds says something about who brought it, and nothing about the log.
+fn unproved(
+    ctx: &TenantServices,
+    caller: &Caller,
+    request: &AddCheckpoint,
+    last: Option<&WitnessedLog>,
+    why: ProofError,
+) {
+    let (tenant, origin) = (ctx.tenant.code, request.origin());
+    let cosigned_size = last.map_or(0, |last| last.size);
+    tracing::warn!(
+        %tenant, origin, shown_by = %caller.id, cosigned_size, %why,
+        "a checkpoint of a member's log came without a proof that it continues the one cosigned before"
+    );
+    let Some(at) = last.and_then(|last| cosigned_at(ctx, last)) else {
+        return;
+    };
+    let now = ctx.node.clock.now();
+    let since = now.0.saturating_sub(at.0);
+    if since >= PROVED_WITHIN_MS && ctx.witnesses.tells_unproved(origin, now, PROVED_WITHIN_MS) {
         tracing::error!(
-            alarm = "witnessed-log-inconsistent",
-            tenant = %ctx.tenant.code,
-            origin = request.origin(),
-            shown = %request.checkpoint,
-            proof_lines = request.proof.len(),
-            cosigned_before = last.map_or("", |last| last.note.as_str()),
-            "a member's log was shown with a checkpoint that isn't proved to continue the one cosigned before"
+            alarm = "witnessed-log-unproved",
+            %tenant, origin, shown_by = %caller.id, cosigned_size,
+            hours = since / 3_600_000,
+            "nobody has proved for more than a day that this log continues what was cosigned; the one named here showed it without a proof"
         );
     }
+}
+
+/// When this tenant cosigned a log last.
+fn cosigned_at(ctx: &TenantServices, last: &WitnessedLog) -> Option<UnixMillis> {
+    let note = SignedNote::parse(&last.note).ok()?;
+    let seconds = own_keys(ctx).find_map(|key| note.cosigned(&key).ok())?;
+    Some(UnixMillis(seconds.saturating_mul(1_000)))
 }

@@ -84,7 +84,10 @@ async fn keep_asking(ctx: Arc<TenantServices>, at_once: Arc<Semaphore>) {
     // Many tenants of a node don't all ask in the same moment.
     let mut pause = PERIOD * u32::from(byte) / 256;
     loop {
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = rounds.asked.wanted() => {}
+        }
         pause = PERIOD;
         rounds.round(PATIENCE, &at_once).await;
         rounds.tell();
@@ -166,9 +169,14 @@ impl<'a> Rounds<'a> {
             tracing::warn!(%tenant, "the kept checkpoint with a quorum isn't one of this log's; it counts for nothing");
             return Ok(());
         };
-        let at = self.asked.rules.quorum.evaluate(&note).ok();
-        let Some(at) = at.and_then(|cosigned| cosigned.time()) else {
+        let cosigned = self.asked.rules.quorum.evaluate(&note).ok();
+        let Some(at) = cosigned.as_ref().and_then(vrx_tlog::Cosigned::time) else {
             tracing::warn!(%tenant, "the kept checkpoint has no quorum of the configured witnesses; it counts for nothing");
+            // It had one by the rules of its time, and those of its witnesses that are still asked say when.
+            let times = cosigned.iter().flat_map(|cosigned| &cosigned.times);
+            if let Some(last) = times.flatten().max() {
+                self.asked.had_quorum(*last, self.ctx.node.clock.now());
+            }
             return Ok(());
         };
         match self.is_of_this_log(&checkpoint).await {

@@ -52,6 +52,11 @@ impl WitnessRules {
         })
     }
 
+    /// The keys of the witnesses.
+    pub fn keys(&self) -> &[WitnessKey] {
+        self.quorum.witnesses()
+    }
+
     /// The witnesses with their places.
     pub(super) fn witnesses(&self) -> impl Iterator<Item = (&WitnessKey, &WitnessPlace)> {
         self.quorum.witnesses().iter().zip(&self.places)

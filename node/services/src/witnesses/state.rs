@@ -1,10 +1,12 @@
 //! What a tenant's witnesses said last, and whether it may provide.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, watch};
 use vrx_domain::UnixMillis;
 use vrx_tlog::WitnessKey;
 
@@ -12,13 +14,13 @@ use super::rules::WitnessRules;
 use crate::error::ServiceError;
 use crate::ports::AskWitness;
 
-/// A witness has cosigned what this log isn't.
+/// A witness says that it has cosigned what this log isn't.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Contradiction {
-    /// It cosigned a longer log.
+    /// It says that it cosigned a longer log.
     #[error(
-        "the witness {witness} has cosigned {theirs} entries of this log, and here are {ours}: entries that were signed are gone, and \
-         so is the copy of the checkpoint that would have shown it here. Don't let this log grow. Keep its files, tell the privacy \
+        "the witness {witness} says that it has cosigned {theirs} entries of this log, and here are {ours}. If so, entries that were \
+         signed are gone, and so is the copy of the checkpoint that would have shown it here. Don't let this log grow. Keep its files, tell the privacy \
          officer, and put the newest database in its place, or restore it and open a new epoch of the log as the manual says \
          (`witnesses`). Only if that witness is known to be wrong, take it out of the configuration"
     )]
@@ -30,10 +32,10 @@ pub enum Contradiction {
         /// Entries here.
         ours: u64,
     },
-    /// It cosigned other entries.
+    /// It refuses the proof that the log continues what it cosigned.
     #[error(
-        "the witness {witness} has cosigned other entries: the first {size} that it saw aren't the first {size} of this log, which was \
-         rewritten and signed anew. Don't let this log grow. Keep its files, tell the privacy officer, and put the database that was \
+        "the witness {witness} says that the first {size} entries that it has cosigned aren't the first {size} of this log. If so, the \
+         log was rewritten and signed anew. Don't let this log grow. Keep its files, tell the privacy officer, and put the database that was \
          witnessed in its place, or restore it and open a new epoch of the log as the manual says (`witnesses`). Only if that witness \
          is known to be wrong, take it out of the configuration"
     )]
@@ -84,7 +86,7 @@ pub struct WitnessSeen {
     pub name: String,
     /// How often it was asked in vain since the start.
     pub failures: u64,
-    /// Whether it has cosigned what this log isn't.
+    /// Whether it says that it has cosigned what this log isn't.
     pub contradicts: bool,
 }
 
@@ -92,6 +94,8 @@ pub struct WitnessSeen {
 pub struct Witnessing {
     own: WitnessKey,
     asked: Option<Asked>,
+    /// When it was told last of a member's log that it is shown without a proof.
+    unproved: Mutex<BTreeMap<String, UnixMillis>>,
 }
 
 /// The witnesses that the tenant asks.
@@ -101,6 +105,10 @@ pub(super) struct Asked {
     /// Of each witness of the rules, in their order.
     each: Vec<Each>,
     state: RwLock<State>,
+    /// Entries under the newest checkpoint with a quorum.
+    size: watch::Sender<u64>,
+    /// Somebody waits for a quorum: the next round needn't wait for its time.
+    wanted: Notify,
 }
 
 #[derive(Default)]
@@ -131,21 +139,25 @@ pub(super) struct Cosigned {
 impl Witnessing {
     /// A tenant that asks no witness; `own` is its own key as one.
     pub fn none(own: WitnessKey) -> Self {
-        Self { own, asked: None }
+        Self {
+            own,
+            asked: None,
+            unproved: Mutex::default(),
+        }
     }
 
-    /// A tenant with witnesses. Until their first quorum the limit counts from `now`.
+    /// A tenant with witnesses. Until their first quorum the limit counts from `since`: from when on they were asked in vain.
     pub fn new(
         own: WitnessKey,
         rules: WitnessRules,
         client: Arc<dyn AskWitness>,
-        now: UnixMillis,
+        since: UnixMillis,
     ) -> Self {
         let each = rules.places.iter().map(|_| Each::default()).collect();
         let state = State {
             newest: None,
             held: None,
-            since: now,
+            since,
         };
         Self {
             own,
@@ -154,7 +166,10 @@ impl Witnessing {
                 client,
                 each,
                 state: RwLock::new(state),
+                size: watch::Sender::new(0),
+                wanted: Notify::new(),
             }),
+            unproved: Mutex::default(),
         }
     }
 
@@ -211,6 +226,32 @@ impl Witnessing {
             .cloned()
     }
 
+    /// Waits until a checkpoint with a quorum has more than `index` entries, however long; has the witnesses asked at once. Gives the
+    /// note; nothing, at once, of a tenant without witnesses.
+    pub(crate) async fn covering(&self, index: u64) -> Option<String> {
+        let asked = self.asked.as_ref()?;
+        let mut size = asked.size.subscribe();
+        if *size.borrow_and_update() <= index {
+            asked.wanted.notify_one();
+        }
+        // The sender lives as long as this.
+        size.wait_for(|size| *size > index).await.ok()?;
+        self.newest_note()
+    }
+
+    /// Whether it is to be told of this log that it is shown without a proof: once in so many milliseconds. Only members' logs come
+    /// here, so there are few.
+    pub(super) fn tells_unproved(&self, origin: &str, now: UnixMillis, period_ms: u64) -> bool {
+        let mut told = self.unproved.lock();
+        let again = told
+            .get(origin)
+            .is_none_or(|last| now.0 >= last.0.saturating_add(period_ms));
+        if again {
+            told.insert(origin.to_owned(), now);
+        }
+        again
+    }
+
     pub(super) fn asked(&self) -> Option<&Asked> {
         self.asked.as_ref()
     }
@@ -250,8 +291,23 @@ impl Asked {
                 > (newest.size, newest.at, newest.note.len())
         };
         if state.newest.as_ref().is_none_or(is_newer) {
+            let size = cosigned.size;
             state.newest = Some(cosigned);
+            drop(state);
+            self.size.send_modify(|newest| *newest = size.max(*newest));
         }
+    }
+
+    /// Under other rules there was a quorum at this time (seconds since 1970): the limit counts from then, if it counted from before.
+    pub(super) fn had_quorum(&self, at: u64, now: UnixMillis) {
+        let mut state = self.state.write();
+        let at = UnixMillis(at.saturating_mul(1_000)).min(now);
+        state.since = state.since.max(at);
+    }
+
+    /// Waits until somebody waits for a quorum.
+    pub(super) async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// What came of asking so far.

@@ -11,7 +11,7 @@ mod route;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use vrx_domain::Caller;
@@ -34,6 +34,19 @@ const LONGEST_REQUEST: usize = 64 * 1024;
 
 /// Answers one request below `/municipality/`.
 pub(crate) async fn answer(
+    connection: &Connection,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
+    let is_head = request.method() == Method::HEAD;
+    let response = answer_in_full(connection, request).await;
+    if is_head {
+        reply::head_alone(response)
+    } else {
+        response
+    }
+}
+
+async fn answer_in_full(
     connection: &Connection,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
@@ -95,7 +108,7 @@ async fn respond(
             let note = witnesses::cosigned_checkpoint(tenant, &origin, deadline).await;
             found(note, reply::text)
         }
-        What::AddCheckpoint => match add_checkpoint(tenant, request, deadline).await {
+        What::AddCheckpoint => match add_checkpoint(tenant, caller, request, deadline).await {
             Ok(line) => reply::text(line),
             Err(NotCosigned::Refused(refusal)) => reply::refusal(&refusal),
             Err(NotCosigned::Service(error)) => reply::error(&error),
@@ -115,6 +128,7 @@ fn found<T>(
 
 async fn add_checkpoint(
     tenant: &TenantServices,
+    caller: &Caller,
     request: Request<Incoming>,
     deadline: Deadline,
 ) -> Result<String, NotCosigned> {
@@ -133,5 +147,5 @@ async fn add_checkpoint(
     let bytes: Bytes = body.to_bytes();
     let text =
         std::str::from_utf8(&bytes).map_err(|_| WitnessRefusal::Malformed("it isn't UTF-8"))?;
-    witnesses::add_checkpoint(tenant, text, deadline).await
+    witnesses::add_checkpoint(tenant, caller, text, deadline).await
 }

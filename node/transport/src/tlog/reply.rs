@@ -86,6 +86,11 @@ pub(super) fn method_not_allowed(allowed: &Method) -> Response<ReplyBody> {
     response
 }
 
+/// What may be said to HEAD: whatever it is, without the body. Data after the head would be a broken stream to the client.
+pub(super) fn head_alone(response: Response<ReplyBody>) -> Response<ReplyBody> {
+    response.map(|_| ReplyBody::default())
+}
+
 fn response(
     status: StatusCode,
     kind: &'static str,

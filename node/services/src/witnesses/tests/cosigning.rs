@@ -2,10 +2,13 @@
 
 use sha2::{Digest, Sha256};
 use vrx_domain::Clock;
-use vrx_tlog::{EMPTY_ROOT, SignedNote, WitnessKey, WitnessRefusal, cosign, sign_note};
+use vrx_tlog::{
+    EMPTY_ROOT, NoTiles, ProofError, SignedNote, Tree, WitnessKey, WitnessRefusal, cosign, leaf_hash,
+    sign_note,
+};
 
 use super::super::*;
-use super::scene::{Scene, refusal};
+use super::scene::{HOUR, Scene, provider, refusal};
 use crate::ServiceError;
 use crate::testing::{deadline, size};
 
@@ -114,10 +117,61 @@ async fn each_refusal_of_the_specification_has_its_status_and_changes_nothing() 
 }
 
 #[tokio::test]
+async fn only_two_signed_checkpoints_that_contradict_convict_a_log_and_a_wrong_proof_names_who_brought_it() {
+    let scene = Scene::new().await;
+    for _ in 0..4 {
+        scene.grow().await;
+    }
+    scene.post(0, vec![], scene.newest()).await.unwrap();
+    let honest = scene.proof(3).await;
+    scene.grow().await;
+    scene.grow().await;
+    let inconsistent = async |proof, checkpoint| {
+        let WitnessRefusal::Inconsistent(why) = refusal(scene.post(5, proof, checkpoint).await)
+        else {
+            panic!("422")
+        };
+        why
+    };
+    // A genuine checkpoint: whatever stands beside it, the log isn't convicted.
+    for junk in [vec![], vec![[7; 32]; 4], honest] {
+        let why = inconsistent(junk, scene.newest()).await;
+        assert_ne!(why, ProofError::Contradiction);
+    }
+    // The log's key under another root of the size that was cosigned, or of one that the proof leads to.
+    let same_size = inconsistent(vec![], scene.signed(5, [9; 32])).await;
+    assert_eq!(same_size, ProofError::Contradiction);
+    let (mut other, leaf) = (Tree::new(), |index: u64| leaf_hash(&index.to_be_bytes()));
+    (0..8).for_each(|index| other.append(leaf(index)));
+    let proof = other.snapshot().consistency(5, &NoTiles).unwrap();
+    let rewritten = inconsistent(proof, scene.signed(8, other.root())).await;
+    assert_eq!(rewritten, ProofError::Contradiction);
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_proved_for_a_day_is_told_of_once_a_day() {
+    let scene = Scene::new().await;
+    let witness = &scene.world.requester;
+    let now = || scene.world.clock.now();
+    let tells = |origin| {
+        let day = 24 * HOUR;
+        witness.witnesses.tells_unproved(origin, now(), day)
+    };
+    assert!(tells("a"));
+    assert!(!tells("a"));
+    assert!(tells("b"));
+    scene.world.clock.advance(24 * HOUR - 1);
+    assert!(!tells("a"));
+    scene.world.clock.advance(1);
+    assert!(tells("a"));
+}
+
+#[tokio::test]
 async fn what_is_no_request_is_malformed() {
     let scene = Scene::new().await;
     for malformed in ["", "old 5\n", "old 05\n\n", "5\n\nnote\n"] {
-        let result = add_checkpoint(&scene.world.requester, malformed, deadline()).await;
+        let witness = &scene.world.requester;
+        let result = add_checkpoint(witness, &provider(), malformed, deadline()).await;
         assert_eq!(refusal(result).status(), 400, "{malformed:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use vrx_domain::Tenant;
+use vrx_domain::{Caller, Role, Tenant};
 use vrx_provision_log::Deadline;
 use vrx_storage::WitnessedLog;
 use vrx_tlog::{AddCheckpoint, Checkpoint, SignedNote, WitnessKey, WitnessRefusal, sign_note};
@@ -17,7 +17,7 @@ use super::super::*;
 use crate::TenantServices;
 use crate::audit::{ListRequest, list};
 use crate::ports::{AskWitness, PeerError, WitnessAddress, WitnessReply};
-use crate::testing::{REQUESTER, World, deadline, officer};
+use crate::testing::{PROVIDER, REQUESTER, World, caller, deadline, officer};
 
 pub(super) const LIMIT: Duration = Duration::from_hours(4);
 pub(super) const HOUR: u64 = 3_600_000;
@@ -59,7 +59,9 @@ impl AskWitness for Line {
                 });
             }
         }
-        let (status, body) = match add_checkpoint(&self.witness, &request, deadline).await {
+        let provider = provider();
+        let cosigned = add_checkpoint(&self.witness, &provider, &request, deadline).await;
+        let (status, body) = match cosigned {
             Ok(line) => (200, line),
             Err(NotCosigned::Refused(WitnessRefusal::Conflict { size })) => {
                 (409, format!("{size}\n"))
@@ -183,7 +185,8 @@ impl Scene {
             proof,
             checkpoint,
         };
-        add_checkpoint(&self.world.requester, &request.to_string(), deadline()).await
+        let witness = &self.world.requester;
+        add_checkpoint(witness, &provider(), &request.to_string(), deadline()).await
     }
 
     pub(super) fn newest(&self) -> SignedNote {
@@ -204,6 +207,11 @@ impl Scene {
         let store = &self.world.requester.witness_store;
         store.witnessed(origin).await.unwrap()
     }
+}
+
+/// The provider's node.
+pub(super) fn provider() -> Caller {
+    caller(PROVIDER, Role::Exchange, None)
 }
 
 pub(super) fn refusal<T: std::fmt::Debug>(result: Result<T, NotCosigned>) -> WitnessRefusal {
