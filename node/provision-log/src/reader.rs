@@ -213,31 +213,36 @@ impl LogReader {
         checkpoint: &SignedCheckpoint,
         deadline: Deadline,
     ) -> Result<ProvedEntry, ReadError> {
-        let inclusion_proof = self.inclusion(index, checkpoint, deadline).await?;
+        let tree = (checkpoint.size(), checkpoint.root());
+        self.entry_in(index, tree, checkpoint.note(), deadline)
+            .await
+    }
+
+    /// The same in the tree of this size and root, of which `note` speaks: one that others have signed too, for instance.
+    pub async fn entry_in(
+        &self,
+        index: u64,
+        (size, root): (u64, Hash),
+        note: &str,
+        deadline: Deadline,
+    ) -> Result<ProvedEntry, ReadError> {
+        let inclusion_proof = self.inclusion_within(index, size, deadline).await?;
         let rows = deadline.wait(self.store.entries(index, 1)).await??;
         let row = rows
             .first()
             .filter(|row| row.index == index)
             .ok_or(ReadError::OutOfRange)?;
-        let receipt = Receipt {
-            log_index: index,
-            leaf: row.leaf,
-            checkpoint: checkpoint.note().to_owned(),
-            inclusion_proof,
-            consistency_proof: Vec::new(),
-        };
-        let root = checkpoint.root();
         let leaf_hash = vrx_tlog::leaf_hash(&row.leaf);
-        vrx_tlog::verify_inclusion(
-            index,
-            checkpoint.size(),
-            &leaf_hash,
-            &receipt.inclusion_proof,
-            &root,
-        )?;
+        vrx_tlog::verify_inclusion(index, size, &leaf_hash, &inclusion_proof, &root)?;
         Ok(ProvedEntry {
             entry: self.read(row)?,
-            receipt,
+            receipt: Receipt {
+                log_index: index,
+                leaf: row.leaf,
+                checkpoint: note.to_owned(),
+                inclusion_proof,
+                consistency_proof: Vec::new(),
+            },
         })
     }
 

@@ -88,6 +88,18 @@ pub fn origin(trust_domain: &str, municipality: &str, epoch: u32) -> String {
     format!("{trust_domain}/municipality/{municipality}/log/{epoch}")
 }
 
+/// Whether two origins name two epochs of one log: they differ in the number at their end alone.
+pub fn is_other_epoch(origin: &str, other: &str) -> bool {
+    let split = |origin| -> Option<(&str, u32)> {
+        let (log, epoch) = str::rsplit_once(origin, '/')?;
+        Some((log.strip_suffix("/log")?, epoch.parse().ok()?))
+    };
+    match (split(origin), split(other)) {
+        (Some((log, epoch)), Some((other, another))) => log == other && epoch != another,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +110,22 @@ mod tests {
     /// The example of the C2SP specification.
     const BODY: &str =
         "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
+
+    #[test]
+    fn two_epochs_of_a_log_differ_in_the_last_number_alone() {
+        let (first, second) = (origin("vrx.jp", "142051", 1), origin("vrx.jp", "142051", 2));
+        assert!(is_other_epoch(&first, &second));
+        assert!(!is_other_epoch(&first, &first));
+        for other in [
+            origin("vrx.jp", "141003", 2),
+            origin("vrx.example", "142051", 2),
+            "vrx.jp/municipality/142051/log/x".to_owned(),
+            "vrx.jp/municipality/142051/witness".to_owned(),
+            String::new(),
+        ] {
+            assert!(!is_other_epoch(&first, &other), "{other}");
+        }
+    }
 
     #[test]
     fn the_specifications_example_is_read_and_written_back_the_same() {

@@ -38,7 +38,7 @@ pub mod tree;
 pub mod vkey;
 pub mod witness;
 
-pub use checkpoint::{Checkpoint, origin};
+pub use checkpoint::{Checkpoint, is_other_epoch, origin};
 pub use commitment::{CommitTo, commit, opens};
 pub use cosignature::{cosign, cosigned_message};
 pub use error::{

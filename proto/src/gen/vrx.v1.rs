@@ -2670,6 +2670,9 @@ pub struct HistoryStart {
     /// The signed checkpoint that every row's proof leads to.
     #[prost(string, tag = "3")]
     pub checkpoint: ::prost::alloc::string::String,
+    /// Whether the municipality's witnesses have cosigned it; the cosignatures stand below its text.
+    #[prost(enumeration = "Cosigning", tag = "4")]
+    pub cosigning: i32,
 }
 /// Entries about the person that are missing: the linked list says that they were there. A fault of the log, or erased openings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2872,6 +2875,9 @@ pub struct ReadEntryStoryResponse {
     /// Entries about the same person that are missing among those that were read.
     #[prost(uint64, tag = "4")]
     pub missing: u64,
+    /// Whether the municipality's witnesses have cosigned the checkpoint of the entry's proof.
+    #[prost(enumeration = "Cosigning", tag = "5")]
+    pub cosigning: i32,
 }
 /// Asks for counts and alerts of some days.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3166,6 +3172,10 @@ pub struct ReconcileResponse {
     /// Whether the provider took the report of them.
     #[prost(bool, tag = "11")]
     pub provider_told: bool,
+    /// The provider's entries that its log went on from in a new epoch, and whose receipts are held under an older epoch's name: the same
+    /// leaf at the same place. They are among the provisions, and neither among the receipts nor the unanswered.
+    #[prost(uint64, tag = "12")]
+    pub carried_over: u64,
 }
 /// What an entry records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3245,6 +3255,43 @@ impl HistoryView {
             "HISTORY_VIEW_UNSPECIFIED" => Some(Self::Unspecified),
             "HISTORY_VIEW_DISCLOSURE" => Some(Self::Disclosure),
             "HISTORY_VIEW_INTERNAL" => Some(Self::Internal),
+            _ => None,
+        }
+    }
+}
+/// Whether others than the log's own node stand for a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Cosigning {
+    /// Nothing is said of it: a node of before.
+    Unspecified = 0,
+    /// The municipality asks no witnesses.
+    NoWitnesses = 1,
+    /// A quorum of its witnesses has cosigned it.
+    Cosigned = 2,
+    /// They didn't within the time that a reading waits for them: it has the log's own signature alone.
+    NotInTime = 3,
+}
+impl Cosigning {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COSIGNING_UNSPECIFIED",
+            Self::NoWitnesses => "COSIGNING_NO_WITNESSES",
+            Self::Cosigned => "COSIGNING_COSIGNED",
+            Self::NotInTime => "COSIGNING_NOT_IN_TIME",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COSIGNING_UNSPECIFIED" => Some(Self::Unspecified),
+            "COSIGNING_NO_WITNESSES" => Some(Self::NoWitnesses),
+            "COSIGNING_COSIGNED" => Some(Self::Cosigned),
+            "COSIGNING_NOT_IN_TIME" => Some(Self::NotInTime),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 mod entries;
 mod key;
+mod proofs;
 mod reconcile;
 mod show;
 mod verify;
@@ -16,7 +17,8 @@ use crate::{
 };
 use entries::entry_json;
 pub(crate) use entries::{ListArgs, cause_label, kind_label, list, show_entries};
-pub(crate) use verify::{key, parse_receipt, proved, verify};
+pub(crate) use proofs::Proofs;
+pub(crate) use verify::{key, parse_receipt, verify};
 
 /// 提供記録の確認 / the provision log.
 #[derive(clap::Subcommand, Debug)]

@@ -30,6 +30,7 @@ pub(super) async fn reconcile(
             "provisions": done.provisions,
             "receipts": done.receipts,
             "unanswered": done.unanswered,
+            "carried_over": done.carried_over,
             "differences": done.differences,
             "named": done.named.iter().map(difference_json).collect::<Vec<_>>(),
             "provider_told": done.provider_told,
@@ -63,6 +64,12 @@ fn show(done: &v1::ReconcileResponse, output: &Output) -> Result<(), Failure> {
         done.unanswered,
         done.differences
     ))?;
+    if done.carried_over > 0 {
+        output.line(&format!(
+            "相手の提供記録のうち {} 件は、前の系列（epoch）から引き継がれたもので、前の系列の受領証と同じです",
+            done.carried_over
+        ))?;
+    }
     if done.named.is_empty() {
         return Ok(());
     }

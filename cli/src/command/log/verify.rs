@@ -174,11 +174,6 @@ pub(super) fn check_receipt(
         .map_err(|error| wrong(index, &error.to_string()))
 }
 
-/// Whether an entry came with a receipt that holds under the log's key.
-pub(crate) fn proved(receipt: Option<&v1::Receipt>, index: u64, key: &VerifierKey) -> bool {
-    receipt.is_some_and(|receipt| check_receipt(receipt, key, index).is_ok())
-}
-
 /// The receipt of the entry at `index`, in the log's own format.
 pub(crate) fn parse_receipt(receipt: &v1::Receipt, index: u64) -> Result<Receipt, Failure> {
     let wrong = |why: &str| wrong(index, why);

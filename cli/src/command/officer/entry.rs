@@ -6,7 +6,7 @@ use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
 use super::{history::row_json, labels};
 use crate::{
     clock,
-    command::log::{cause_label, key, kind_label, proved},
+    command::log::{Proofs, cause_label, key, kind_label},
     connect::connect,
     failure::Failure,
     output::Output,
@@ -25,7 +25,8 @@ pub(super) async fn run(index: u64, profile: &Profile, output: &Output) -> Resul
         .await?
         .into_inner();
     let row = story.row.clone().unwrap_or_default();
-    let proof = key(profile)?.map(|key| proved(row.receipt.as_ref(), index, &key));
+    let key = key(profile)?;
+    let proof = Proofs::check([(index, row.receipt.as_ref())], key.as_ref());
     let printed = output.json(|| {
         json!({
             "entry": row_json(&row),
@@ -35,17 +36,25 @@ pub(super) async fn run(index: u64, profile: &Profile, output: &Output) -> Resul
             })).collect::<Vec<_>>(),
             "truncated": story.truncated,
             "missing": story.missing,
-            "proof": match proof { Some(true) => "proved", Some(false) => "wrong", None => "not-checked" },
+            "witnesses": labels::cosigning_code(story.cosigning()),
+            "proof": proof.code(),
         })
     })?;
     if !printed {
         show(&row, &story, output)?;
         let proof = match proof {
-            Some(true) => "確認済み",
-            Some(false) => "誤り",
-            None => "未確認（プロファイルに log_vkey がありません）",
+            Proofs::Proved => "確認済み",
+            Proofs::Wrong => "誤り",
+            Proofs::NotChecked => "未確認（プロファイルに log_vkey がありません）",
+            Proofs::OtherEpoch => "未確認（プロファイルの log_vkey は別の系列の鍵です）",
         };
         output.line(&format!("署名と包含証明: {proof}"))?;
+        if let Some(cosigning) = labels::cosigning(story.cosigning()) {
+            output.line(cosigning)?;
+        }
+    }
+    if let Some(hint) = labels::cosigning_hint(story.cosigning()) {
+        output.hint(hint)?;
     }
     if story.missing > 0 {
         return Err(Failure::NotDone(format!(
@@ -53,12 +62,7 @@ pub(super) async fn run(index: u64, profile: &Profile, output: &Output) -> Resul
             story.missing, story.missing
         )));
     }
-    if proof == Some(false) {
-        return Err(Failure::NotDone(
-            "証明が正しくありません / the proof is wrong".to_owned(),
-        ));
-    }
-    Ok(())
+    proof.conclusion()
 }
 
 fn show(

@@ -6,7 +6,7 @@ use vrx_proto::v1::{self, audit_service_client::AuditServiceClient, history_even
 use vrx_tlog::Receipt;
 
 use crate::{
-    command::log::{key, parse_receipt, proved},
+    command::log::{Proofs, key, parse_receipt},
     failure::Failure,
     profile::Profile,
 };
@@ -17,8 +17,8 @@ pub(super) struct Read {
     pub(super) parts: Vec<Part>,
     /// Entries that are missing.
     pub(super) missing: u64,
-    /// Whether all receipts were checked under the log's key; `None` without a key.
-    pub(super) proved: Option<bool>,
+    /// What became of all receipts under the log's key.
+    pub(super) proofs: Proofs,
 }
 
 /// One entry, or entries that aren't there.
@@ -80,18 +80,15 @@ pub(super) async fn read(
         start,
         parts,
         missing: end.missing,
-        proved: None,
+        proofs: Proofs::NotChecked,
     };
     let came = u64::try_from(read.rows().count()).unwrap_or(u64::MAX);
     if came != end.rows {
         return Err(broken_off());
     }
-    if let Some(key) = key(profile)? {
-        let whole = read
-            .rows()
-            .all(|row| proved(row.receipt.as_ref(), row.log_index, &key));
-        read.proved = Some(whole);
-    }
+    let key = key(profile)?;
+    let receipts = read.rows().map(|row| (row.log_index, row.receipt.as_ref()));
+    read.proofs = Proofs::check(receipts, key.as_ref());
     Ok(read)
 }
 

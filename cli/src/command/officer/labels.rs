@@ -189,3 +189,34 @@ pub(super) fn mark(mark: v1::EntryMark) -> &'static str {
         v1::EntryMark::NameCounterparty => "相手方の名を示してよい",
     }
 }
+/// Whether others stand for the checkpoint that something was proved to; nothing where no witness is asked.
+pub(super) fn cosigning(cosigning: v1::Cosigning) -> Option<&'static str> {
+    match cosigning {
+        v1::Cosigning::Unspecified | v1::Cosigning::NoWitnesses => None,
+        v1::Cosigning::Cosigned => Some(
+            "この到達点には、証人の連署が付いています（証明のファイルを vrx verify proof --witness で確かめられます）。",
+        ),
+        v1::Cosigning::NotInTime => Some(
+            "この到達点には、証人の連署が付いていません（時間内に得られませんでした）。",
+        ),
+    }
+}
+
+/// What to do when the witnesses didn't cosign in time.
+pub(super) fn cosigning_hint(cosigning: v1::Cosigning) -> Option<&'static str> {
+    (cosigning == v1::Cosigning::NotInTime).then_some(
+        "証人の連署が時間内に得られませんでした。連署のある証明が要るときは、しばらくしてもう一度実行してください / \
+         the witnesses didn't cosign in time; run it again for proofs with cosignatures",
+    )
+}
+
+/// The same for programs.
+pub(super) fn cosigning_code(cosigning: v1::Cosigning) -> &'static str {
+    match cosigning {
+        v1::Cosigning::Unspecified => "unknown",
+        v1::Cosigning::NoWitnesses => "none",
+        v1::Cosigning::Cosigned => "cosigned",
+        v1::Cosigning::NotInTime => "not-in-time",
+    }
+}
+

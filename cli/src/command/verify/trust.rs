@@ -6,6 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use vrx_tlog::{
     Checkpoint, CheckpointError, Cosigned, NoteError, Quorum, SignedNote, VerifierKey, WitnessKey,
+    is_other_epoch,
 };
 
 use super::{Stop, malformed, numbers};
@@ -81,7 +82,19 @@ impl Trust {
     pub(super) fn open_log(&self, note: &str, path: &Path) -> Result<Checkpoint, Stop> {
         Checkpoint::open(note, &self.vkey, self.vkey.name()).map_err(|error| {
             let text = error.to_string();
+            let claimed = note.lines().next().unwrap_or_default();
             match error {
+                CheckpointError::Note(NoteError::NotSigned)
+                    if is_other_epoch(claimed, self.vkey.name()) =>
+                {
+                    Stop::NotProved(
+                        "この鍵は、このログの別の系列（epoch）のものです。ファイルの系列の鍵を指定してください",
+                        format!(
+                            "the file is of {claimed}, and the key of {}: another epoch of that log, with another key id",
+                            self.vkey.name()
+                        ),
+                    )
+                }
                 CheckpointError::Note(NoteError::NotSigned) => {
                     Stop::NotProved("この鍵の署名がありません", text)
                 }

@@ -3,16 +3,15 @@
 //! The reading is an entry about that person, durable before the first row is made. It is also where the walk back begins: it links to
 //! the newest entry before it, so what is shown is exactly what was there when it was asked for.
 
-use std::sync::Arc;
-
 use vrx_domain::{Caller, EntryKind, IndividualNumber, Person, Role};
-use vrx_provision_log::{Deadline, ReadError, SignedCheckpoint, SubjectWalk};
+use vrx_provision_log::{Deadline, ReadError, SubjectWalk};
 use vrx_storage::{Lookup, PersonRecord};
 
 use super::{
     chain::{Chain, MissingEntries, Place},
     opened::Opened,
     row::{HistoryRow, HistoryView, KnownDoses, known_doses},
+    shown::{Cosigning, Shown},
 };
 use crate::{
     error::ServiceError,
@@ -36,7 +35,7 @@ pub struct History {
     /// The entry that records this reading.
     pub review_index: u64,
     /// What every row's proof leads to.
-    checkpoint: Arc<SignedCheckpoint>,
+    shown: Shown,
     view: HistoryView,
     chain: Chain,
     doses: KnownDoses,
@@ -92,7 +91,8 @@ pub async fn history(
     };
     let recorded = act.record(ctx, None, registered, deadline).await;
     let recorded = recorded.map_err(NotRecorded::into_service)?;
-    let (review_index, checkpoint) = (recorded.log_index(), Arc::clone(recorded.checkpoint()));
+    let review_index = recorded.log_index();
+    let shown = Shown::covering(ctx, review_index, recorded.checkpoint(), deadline).await?;
     let (registered, _, _) = recorded.into_parts();
 
     let mut chain = Chain::default();
@@ -113,7 +113,7 @@ pub async fn history(
     Ok(History {
         registered: registered.is,
         review_index,
-        checkpoint,
+        shown,
         view,
         left: std::mem::take(&mut chain.places),
         chain,
@@ -136,7 +136,12 @@ impl HistoryView {
 impl History {
     /// The signed checkpoint that every row's proof leads to.
     pub fn checkpoint(&self) -> &str {
-        self.checkpoint.note()
+        &self.shown.note
+    }
+
+    /// Whether the tenant's witnesses have cosigned it.
+    pub fn cosigning(&self) -> Cosigning {
+        self.shown.cosigning
     }
 
     /// Rows and missing entries that came so far.
@@ -184,8 +189,7 @@ impl History {
         index: u64,
         deadline: Deadline,
     ) -> Result<Option<HistoryPart>, ServiceError> {
-        let reader = ctx.log.reader();
-        let proved = match reader.entry_under(index, &self.checkpoint, deadline).await {
+        let proved = match self.shown.entry(ctx, index, deadline).await {
             Ok(proved) => proved,
             // It was there when the links were followed, and isn't what was signed.
             Err(ReadError::Proof(_) | ReadError::Leaf(_) | ReadError::Opening(_)) => {

@@ -10,6 +10,7 @@ mod opened;
 pub(crate) mod page_token;
 mod row;
 pub mod show;
+mod shown;
 pub mod story;
 pub mod verify;
 
@@ -26,6 +27,7 @@ pub use list::{EntryFilter, EntryPage, EntrySummary, ListRequest, list};
 pub use mark::{MarkReport, MarkRequest, mark};
 pub use row::{Counterparty, HistoryDose, HistoryRow, HistoryView, KnownDose};
 pub use show::{ShownEntry, ShownField, show};
+pub use shown::Cosigning;
 pub use story::{Relation, Story, story};
 pub use verify::{LogVerified, VerifyProgress, verify};
 

@@ -1,12 +1,13 @@
 //! One entry's whole story: the entry, what belongs to the same inquiry, its marks, and the other entries about the same person.
 
 use vrx_domain::{Caller, EntryKind, Role};
-use vrx_provision_log::{Deadline, Recorded, SubjectWalk};
+use vrx_provision_log::{Deadline, ReadError, Recorded, SubjectWalk};
 
 use super::{
     chain::{Chain, Mark, Place},
     opened::Opened,
     row::{HistoryRow, HistoryView, KnownDoses},
+    shown::{Cosigning, Shown},
 };
 use crate::{
     error::ServiceError,
@@ -40,6 +41,8 @@ pub struct Story {
     pub truncated: bool,
     /// Entries about the same person that can't be shown.
     pub missing: u64,
+    /// Whether the tenant's witnesses have cosigned what the entry's proof leads to.
+    pub cosigning: Cosigning,
 }
 
 /// Reads the story of the entry at `index`.
@@ -72,7 +75,12 @@ pub async fn story(
 
 async fn read(ctx: &TenantServices, index: u64, deadline: Deadline) -> Result<Story, ServiceError> {
     let reader = ctx.log.reader();
-    let proved = reader.entry(index, deadline).await;
+    let newest = reader.checkpoint();
+    if index >= newest.size() {
+        return Err(read_error(ctx, &ReadError::OutOfRange));
+    }
+    let shown = Shown::covering(ctx, index, &newest, deadline).await?;
+    let proved = shown.entry(ctx, index, deadline).await;
     let proved = proved.map_err(|error| read_error(ctx, &error))?;
     let said = Opened::of(&proved.entry).ok_or(ServiceError::FailedPrecondition(
         "the entry's opening was erased",
@@ -113,6 +121,7 @@ async fn read(ctx: &TenantServices, index: u64, deadline: Deadline) -> Result<St
         related,
         truncated,
         missing: chain.missing(),
+        cosigning: shown.cosigning,
     })
 }
 

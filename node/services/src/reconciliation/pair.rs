@@ -1,5 +1,7 @@
 //! The requester's side: one provider's entries about this municipality's requests, held against its receipts and inquiries.
 
+use std::ops::Range;
+
 use vrx_domain::{
     Caller, EntryKind, Member, MemberWitnesses, UnixMillis,
     audit::{desk_actor, desk_content},
@@ -34,6 +36,8 @@ const SETTLED_AFTER_MS: u64 = 10 * 60 * 1000;
 const REPEATED_FOR_MS: u64 = 15 * 24 * 60 * 60 * 1000;
 /// Receipts read at once.
 const RECEIPTS: u32 = 500;
+/// How many older epochs of a log are looked at: each stands for a disk that was lost.
+const OLDER_EPOCHS: usize = 16;
 
 /// What a reconciliation came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub struct Reconciled {
     pub receipts: u64,
     /// Entries about inquiries of this municipality's whose receipt never came: normal after a lost answer.
     pub unanswered: u64,
+    /// Entries that the provider's log went on from in a new epoch, and whose receipts are held under an older one's name.
+    pub carried_over: u64,
     /// How many differences there are.
     pub differences: u64,
     /// The first of them, at most [`MOST_NAMED`].
@@ -130,7 +136,7 @@ impl<'a> Pair<'a> {
     /// The oldest receipt that isn't joined.
     pub(super) async fn first_unjoined(&self) -> Result<Option<KeptReceipt>, ServiceError> {
         let standing = self.standing().await?;
-        let receipts = self.receipts(standing.until, 1).await?;
+        let receipts = self.receipts(self.key.name(), standing.until, 1).await?;
         Ok(receipts.into_iter().next())
     }
 
@@ -193,6 +199,7 @@ impl<'a> Pair<'a> {
             provisions: 0,
             receipts: 0,
             unanswered: 0,
+            carried_over: 0,
             differences: 0,
             named: Vec::new(),
             told: true,
@@ -286,20 +293,11 @@ impl<'a> Pair<'a> {
     ) -> Result<bool, NotReconciled> {
         self.check_page(result.until_index, checkpoint, reply)
             .await?;
-        let mut receipts = Vec::new();
-        let mut from = result.until_index;
-        while from < reply.until_index {
-            let some = self.receipts(from, RECEIPTS).await?;
-            let last = some.last().map(|kept| kept.log_index);
-            let whole = some.len() < usize::try_from(RECEIPTS).unwrap_or(usize::MAX);
-            receipts.extend(
-                some.into_iter()
-                    .filter(|kept| kept.log_index < reply.until_index),
-            );
-            match last {
-                Some(last) if !whole => from = last.saturating_add(1),
-                _ => break,
-            }
+        let range = result.until_index..reply.until_index;
+        let mut receipts = self.receipts_in(self.key.name(), range.clone()).await?;
+        let mut older = Vec::new();
+        for origin in older_epochs(self.key.name()) {
+            older.extend(self.receipts_in(&origin, range.clone()).await?);
         }
         let held: std::collections::HashSet<u64> =
             receipts.iter().map(|kept| kept.log_index).collect();
@@ -316,11 +314,13 @@ impl<'a> Pair<'a> {
             .provisions
             .partition_point(|provision| provision.log_index < until);
         let provisions = reply.provisions.get(..settled).unwrap_or_default();
-        let compared = compare(provisions, &receipts, asked.of(self.member.code));
+        let asked = asked.of(self.member.code);
+        let compared = compare(provisions, &receipts, &older, asked);
         result.until_index = until;
         result.provisions += provisions.len() as u64;
         result.receipts += receipts.len() as u64;
         result.unanswered += compared.unanswered;
+        result.carried_over += compared.carried_over;
         for difference in compared.differences {
             result.differences += 1;
             self.alarm_difference(&difference, &result.log_origin)
@@ -374,9 +374,34 @@ impl<'a> Pair<'a> {
         Ok(())
     }
 
-    async fn receipts(&self, from: u64, count: u32) -> Result<Vec<KeptReceipt>, ServiceError> {
+    /// All receipts of a stretch of a log of the provider's.
+    async fn receipts_in(
+        &self,
+        origin: &str,
+        range: Range<u64>,
+    ) -> Result<Vec<KeptReceipt>, ServiceError> {
+        let (mut receipts, mut from) = (Vec::new(), range.start);
+        while from < range.end {
+            let some = self.receipts(origin, from, RECEIPTS).await?;
+            let last = some.last().map(|kept| kept.log_index);
+            let whole = some.len() < usize::try_from(RECEIPTS).unwrap_or(usize::MAX);
+            receipts.extend(some.into_iter().filter(|kept| kept.log_index < range.end));
+            match last {
+                Some(last) if !whole => from = last.saturating_add(1),
+                _ => break,
+            }
+        }
+        Ok(receipts)
+    }
+
+    async fn receipts(
+        &self,
+        origin: &str,
+        from: u64,
+        count: u32,
+    ) -> Result<Vec<KeptReceipt>, ServiceError> {
         let store = &self.ctx.receipts;
-        let read = store.receipts(self.member.code, self.key.name(), from, count);
+        let read = store.receipts(self.member.code, origin, from, count);
         own_deadline()
             .wait(read)
             .await
@@ -421,6 +446,7 @@ impl<'a> Pair<'a> {
             ("provisions", result.provisions.to_string()),
             ("receipts", result.receipts.to_string()),
             ("unanswered", result.unanswered.to_string()),
+            ("carried_over", result.carried_over.to_string()),
             ("differences", result.differences.to_string()),
             ("told", u8::from(result.told).to_string()),
         ];
@@ -491,6 +517,16 @@ impl<'a> Pair<'a> {
             .map(drop)
             .map_err(NotRecorded::into_service)
     }
+}
+
+/// The names of the epochs before that of `origin`, the newest first.
+fn older_epochs(origin: &str) -> Vec<String> {
+    let Some((log, epoch)) = origin.rsplit_once('/') else {
+        return Vec::new();
+    };
+    let epoch: u32 = epoch.parse().unwrap_or(1);
+    let older = (1..epoch).rev().take(OLDER_EPOCHS);
+    older.map(|epoch| format!("{log}/{epoch}")).collect()
 }
 
 /// From when on own requests may be answered by entries that weren't reconciled at `last`.

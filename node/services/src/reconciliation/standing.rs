@@ -18,11 +18,16 @@ pub(super) const RECONCILE: &str = "reconcile";
 /// Where a pair stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// When it was reconciled last; 0 for never.
+    /// When the member's present log was reconciled last; 0 for never.
     pub(super) at: UnixMillis,
     /// Entries of the member's present log below this place are reconciled.
     pub(super) until: u64,
 }
+
+const NEVER: Standing = Standing {
+    at: UnixMillis(0),
+    until: 0,
+};
 
 /// Reads it. Another log of the member's (a new epoch) begins at its first entry.
 pub(super) async fn load(
@@ -34,10 +39,7 @@ pub(super) async fn load(
     let failed = |error| read_error(ctx, &error);
     let head = reader.subject_head(member_tag(ctx, member), deadline).await;
     let Some(head) = head.map_err(failed)? else {
-        return Ok(Standing {
-            at: UnixMillis(0),
-            until: 0,
-        });
+        return Ok(NEVER);
     };
     let entries = reader.entries(head.last_index, 1, deadline).await;
     let Some(entry) = entries.map_err(failed)?.into_iter().next() else {
@@ -49,17 +51,16 @@ pub(super) async fn load(
         .filter(|opening| text(opening.actor.get("action")) == RECONCILE)
     else {
         // Its time in the log is over: everything is held against everything once more.
-        return Ok(Standing { at, until: 0 });
+        return Ok(NEVER);
     };
-    let same_log = content_value(&opening.content, "log_origin") == log_origin;
+    if content_value(&opening.content, "log_origin") != log_origin {
+        // What a new epoch went on from was asked for at any time before.
+        return Ok(NEVER);
+    }
     let until = content_value(&opening.content, "until_index");
     Ok(Standing {
         at,
-        until: if same_log {
-            until.parse().unwrap_or(0)
-        } else {
-            0
-        },
+        until: until.parse().unwrap_or(0),
     })
 }
 

@@ -15,7 +15,7 @@ use vrx_services::{Deadline, ServiceError, TenantServices};
 
 use super::call::noted;
 use crate::status::status;
-use crate::wire::history::part_message;
+use crate::wire::history::{cosigning_message, part_message};
 
 /// What a caller reads of a history.
 pub(crate) type HistoryEvents =
@@ -82,5 +82,6 @@ fn start(history: &History) -> Step {
         registered: history.registered,
         review_index: history.review_index,
         checkpoint: history.checkpoint().to_owned(),
+        cosigning: cosigning_message(history.cosigning()).into(),
     })
 }

@@ -3,7 +3,7 @@
 use vrx_domain::{DisclosureReason, EntryMark};
 use vrx_proto::v1;
 use vrx_services::audit::{
-    Counterparty, HistoryDose, HistoryPart, HistoryRequest, HistoryRow, HistoryView, Mark,
+    Cosigning, Counterparty, HistoryDose, HistoryPart, HistoryRequest, HistoryRow, HistoryView, Mark,
     MarkRequest, MissingEntries, Relation, Story,
 };
 use zeroize::Zeroize;
@@ -71,6 +71,15 @@ pub(crate) fn story_message(story: Story) -> v1::ReadEntryStoryResponse {
         row: Some(row_message(story.row)),
         truncated: story.truncated,
         missing: story.missing,
+        cosigning: cosigning_message(story.cosigning).into(),
+    }
+}
+
+pub(crate) fn cosigning_message(cosigning: Cosigning) -> v1::Cosigning {
+    match cosigning {
+        Cosigning::NoWitnesses => v1::Cosigning::NoWitnesses,
+        Cosigning::Cosigned => v1::Cosigning::Cosigned,
+        Cosigning::NotInTime => v1::Cosigning::NotInTime,
     }
 }
 

@@ -150,6 +150,7 @@ pub(crate) fn outcome_message(outcome: Result<Reconciled, NotReconciled>) -> v1:
             unanswered: done.unanswered,
             differences: done.differences,
             provider_told: done.told,
+            carried_over: done.carried_over,
         },
         Err(error) => v1::ReconcileResponse {
             not_reconciled: error.to_string(),

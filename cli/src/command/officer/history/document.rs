@@ -8,7 +8,7 @@ use super::super::{
 };
 use crate::{
     clock,
-    command::log::cause_label,
+    command::log::{Proofs, cause_label},
     paper::{Block, Document, Fact, fact},
     profile::Profile,
 };
@@ -70,7 +70,7 @@ fn warnings(read: &Read) -> Vec<String> {
             read.missing
         ));
     }
-    if read.proved == Some(false) {
+    if read.proofs == Proofs::Wrong {
         warnings.push("署名または包含証明の正しくない記録があります。".to_owned());
     }
     warnings
@@ -81,13 +81,19 @@ fn notes(read: &Read, (size, root): (&str, &str)) -> Vec<String> {
         "この一覧は、追記だけができる提供記録から作りました。法令の定めにより、開示しない記録、相手方の名を示さない記録（「他市区町村」）があり得ます。".to_owned(),
         format!("署名付きの到達点: 全 {size} 件、ルート {root}"),
     ];
+    notes.extend(labels::cosigning(read.start.cosigning()).map(str::to_owned));
     notes.push(
-        match read.proved {
-            Some(true) => {
+        match read.proofs {
+            Proofs::Proved => {
                 "各記録がこの到達点の提供記録に含まれることを、署名と包含証明で確かめました。"
             }
-            Some(false) => "署名と包含証明を確かめられない記録があります。",
-            None => "署名と包含証明は確かめていません（検証鍵 log_vkey の設定がありません）。",
+            Proofs::Wrong => "署名と包含証明を確かめられない記録があります。",
+            Proofs::NotChecked => {
+                "署名と包含証明は確かめていません（検証鍵 log_vkey の設定がありません）。"
+            }
+            Proofs::OtherEpoch => {
+                "署名と包含証明は確かめていません（検証鍵 log_vkey は、この提供記録の別の系列のものです）。"
+            }
         }
         .to_owned(),
     );
@@ -148,7 +154,10 @@ mod tests {
 
     use super::document;
     use crate::{
-        command::officer::events::{Part, Read},
+        command::{
+            log::Proofs,
+            officer::events::{Part, Read},
+        },
         paper::{pdf, text},
         profile::Profile,
     };
@@ -184,13 +193,14 @@ mod tests {
                 })),
             ],
             missing: 1,
-            proved: Some(false),
+            proofs: Proofs::Wrong,
         };
         let made = document(&read, &profile(), false);
         assert_eq!(made.warnings.len(), 2);
         assert!(made.blocks[0].heading.contains("欠けている記録 1 件"));
         assert!(made.blocks[1].heading.starts_with("1. 取り込み"));
         assert!(text(&made).contains("内容が消去されています"));
+        assert!(!text(&made).contains("証人"));
         let again = document(&read, &profile(), false);
         assert_eq!(pdf(&made).unwrap(), pdf(&again).unwrap());
     }

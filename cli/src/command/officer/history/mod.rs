@@ -13,7 +13,7 @@ use self::{
 };
 use super::{
     events::{Read, read},
-    files,
+    files, labels,
 };
 use crate::{
     command::inquire::read_number,
@@ -77,6 +77,9 @@ pub(super) async fn run(args: &Args, profile: &Profile, output: &Output) -> Resu
     if !output.json(|| history_json(&read, args.internal))? {
         output.line(&text(&document))?;
     }
+    if let Some(hint) = labels::cosigning_hint(read.start.cosigning()) {
+        output.hint(hint)?;
+    }
     conclusion(&read)
 }
 
@@ -89,10 +92,5 @@ fn conclusion(read: &Read) -> Result<(), Failure> {
             read.missing, read.missing
         )));
     }
-    if read.proved == Some(false) {
-        return Err(Failure::NotDone(
-            "証明の正しくない記録があります。開示する前に運用担当者と調べてください / a proof is wrong".to_owned(),
-        ));
-    }
-    Ok(())
+    read.proofs.conclusion()
 }

@@ -101,7 +101,8 @@ pub(super) fn history_json(read: &Read, internal: bool) -> Value {
         "review_index": read.start.review_index,
         "checkpoint": read.start.checkpoint,
         "missing": read.missing,
-        "proofs": match read.proved { Some(true) => "proved", Some(false) => "wrong", None => "not-checked" },
+        "witnesses": labels::cosigning_code(read.start.cosigning()),
+        "proofs": read.proofs.code(),
         "entries": read.parts.iter().map(|part| match part {
             Part::Row(row) => row_json(row),
             Part::Gap(gap) => json!({
@@ -163,7 +164,10 @@ mod tests {
     use vrx_proto::v1;
 
     use super::{csv, history_json};
-    use crate::command::officer::events::{Part, Read};
+    use crate::command::{
+        log::Proofs,
+        officer::events::{Part, Read},
+    };
 
     fn read() -> Read {
         let row = v1::HistoryRow {
@@ -183,7 +187,7 @@ mod tests {
             start: v1::HistoryStart::default(),
             parts: vec![Part::Gap(gap), Part::Row(Box::new(row))],
             missing: 2,
-            proved: None,
+            proofs: Proofs::NotChecked,
         }
     }
 
