@@ -203,6 +203,8 @@ impl Demo {
             .args([
                 "demo",
                 "--keep",
+                // Tests take nodes away and put older databases back, which a witness stops.
+                "--without-witnesses",
                 "--residents",
                 &residents.to_string(),
                 "--dir",

@@ -282,6 +282,23 @@ impl Scene {
         self.end(YOKOHAMA).await;
         self.demo.restart(YOKOHAMA).await.unwrap();
         inquire(&self.demo, &self.demo.numbers("provided")[5]);
+        // What the new epoch goes on from was answered under the old one's name: nothing of it was asked twice.
+        let reconciled = vrx(
+            &self.demo,
+            "141003-officer-mori",
+            &["log", "reconcile", FUJISAWA],
+            "",
+        );
+        let count = |name: &str| reconciled[name].as_u64().unwrap();
+        assert_eq!(count("receipts"), 1, "{reconciled}");
+        assert!(count("carried_over") >= 2, "{reconciled}");
+        assert_eq!(count("provisions"), count("carried_over") + 1);
+        assert_eq!((count("unanswered"), count("differences")), (0, 0));
+        // The officer's profile still has the old epoch's key.
+        let checked = desk::vrx(&self.demo, OFFICER, &["officer", "entry", "1"], "").unwrap();
+        assert_eq!(checked.code, 1, "{}", checked.errors);
+        assert!(checked.errors.contains("key of another epoch"), "{checked:?}");
+        assert_eq!(checked.json().unwrap()["proof"], "other-epoch");
     }
 
     /// Somebody with Yokohama's database in hands changes one letter of a signature.

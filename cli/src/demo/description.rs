@@ -40,6 +40,8 @@ pub(crate) struct NodeEntry {
     pub(crate) log_file: PathBuf,
     /// Verifier key of its provision log.
     pub(crate) log_vkey: String,
+    /// The key that it cosigns others' logs with.
+    pub(crate) witness_vkey: String,
     /// Its process.
     pub(crate) pid: u32,
 }

@@ -1,4 +1,5 @@
-//! `vrx demo`: two municipalities on this machine, as real programs over real mutual TLS, exchange the records of invented movers.
+//! `vrx demo`: two municipalities on this machine, as real programs over real mutual TLS, exchange the records of invented movers, and
+//! witness each other's logs.
 //!
 //! [`town`] is one municipality: its identities, configuration and profiles. [`node`] is its running program. [`story`] is what people see.
 //! [`database`] is where its rows are when they are in PostgreSQL. [`description`] is `demo.json`, by which any other gRPC client can be pointed at the nodes.
@@ -33,7 +34,7 @@ const YOKOHAMA: &str = "141003";
 ///
 /// 藤沢市と横浜市のノードをこの計算機で動かし、架空の転入者の接種記録を照会します。
 /// Makes certificates, starts two real vrx-node processes on free ports, imports and approves invented residents, inquires, adopts, shows
-/// what each privacy officer sees and verifies both logs. vrx-node is looked for beside this program, or where `VRX_NODE_BIN` says.
+/// what each privacy officer sees, verifies both logs, and verifies a mover's history by files and the other's cosignature. vrx-node is looked for beside this program, or where `VRX_NODE_BIN` says.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// 実演後もノードを動かしたままにし、DIR/demo.json を書く / leave the nodes running
@@ -42,6 +43,9 @@ pub(crate) struct Args {
     /// 使うフォルダー (新しいもの)。--keep では省略時 ./vrx-demo / a new folder
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// 証人を置かない。省略時は、互いの提供記録の証人になる / no witnesses; otherwise each cosigns the other's log
+    #[arg(long)]
+    without_witnesses: bool,
     /// 藤沢市の住民の人数 (40 以上) / residents of Fujisawa, at least 40
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     residents: usize,
@@ -176,7 +180,12 @@ async fn play(
             .map(|database| database.owner.as_str());
         program.init(&town.config, owner)?;
         town.log_vkey = program.log_key(&town.config, town.code())?;
+        town.witness_vkey = program.witness_key(&town.config, town.code())?;
         town.write_profiles(&federation)?;
+    }
+    if !args.without_witnesses {
+        fujisawa.ask_witness(&yokohama)?;
+        yokohama.ask_witness(&fujisawa)?;
     }
     town::write_members(dir, &[&fujisawa, &yokohama])?;
     for town in [&fujisawa, &yokohama] {
@@ -203,6 +212,10 @@ async fn play(
     let from = clock::now();
     story::exchange(&fujisawa, &yokohama, &samples, output).await?;
     story::officers(&[&fujisawa, &yokohama], from, output).await?;
+    if !args.without_witnesses {
+        let proofs = dir.join("disclosure");
+        story::disclosure(&fujisawa, &yokohama, &samples, &proofs, output).await?;
+    }
     Ok(description)
 }
 

@@ -92,6 +92,12 @@ impl Program {
         Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
     }
 
+    /// `vrx-node log witness-key`: the key that the tenant cosigns others' logs with.
+    pub(crate) fn witness_key(&self, config: &Path, tenant: &str) -> Result<String, Failure> {
+        let finished = self.finish(&["log", "witness-key", "--tenant", tenant], config)?;
+        Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
+    }
+
     fn finish(&self, arguments: &[&str], config: &Path) -> Result<Finished, Failure> {
         let mut command = std::process::Command::new(&self.path);
         command.args(arguments).arg("--config").arg(config);

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use tonic::transport::Channel;
+use vrx_domain::IndividualNumber;
 use vrx_proto::v1;
+use vrx_tlog::{VerifierKey, WitnessKey};
 
 use super::{people::Samples, town::Town};
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
         adopt,
         import::{self, FileArgs, FileKind, Prepared},
         inquire::{self, Consent, Document},
-        log,
+        log, officer, verify,
     },
     connect::connect,
     failure::Failure,
@@ -180,6 +182,41 @@ pub(crate) async fn officers(
     Ok(())
 }
 
+/// What a mover gets of the provider's log, and that somebody else stands for it: files, two public keys and no node.
+pub(crate) async fn disclosure(
+    town: &Town,
+    witness: &Town,
+    samples: &Samples,
+    folder: &Path,
+    output: &Output,
+) -> Result<(), Failure> {
+    output.say(&format!(
+        "\n■ 8. 1人目に開示する記録を、証人の{}の連署とともに書き出し、検証します / a disclosure with its witness's cosignature",
+        witness.name()
+    ))?;
+    let person = samples
+        .movers
+        .iter()
+        .find(|person| person.kind == Kind::Provided)
+        .ok_or_else(|| Failure::NotDone("見本に転入者がいません / no mover".to_owned()))?;
+    let number = number(person)?;
+    let officer = town.profile("officer")?;
+    let proofs = officer::disclose(connect(&officer).await?, &officer, &number, folder).await?;
+    let wrong = |error| Failure::NotDone(format!("鍵が正しくありません / a wrong key: {error}"));
+    let log = VerifierKey::parse(&town.log_vkey).map_err(wrong)?;
+    let key = WitnessKey::parse(&witness.witness_vkey).map_err(wrong)?;
+    let mut said = None;
+    for proof in &proofs {
+        said = Some(verify::witnessed_proof(proof, &log, &key)?);
+    }
+    let (japanese, _) =
+        said.ok_or_else(|| Failure::NotDone("記録がありません / no entry".to_owned()))?;
+    output.say(&format!(
+        "  vrx verify proof --vkey … --witness …: {} 件とも証明されました。最後の一件: {japanese}",
+        proofs.len()
+    ))
+}
+
 /// What becomes of an import.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Approval {
@@ -276,9 +313,7 @@ async fn ask(
         conceal_requester: false,
         save_receipt: None,
     };
-    let number = vrx_domain::IndividualNumber::parse(&mover.individual_number).map_err(|_| {
-        Failure::NotDone("見本の個人番号が正しくありません / wrong sample number".to_owned())
-    })?;
+    let number = number(mover)?;
     let request = inquire::request(&args, provider.municipality, &number, staff);
     let answer = inquire::inquire(channel.clone(), staff, request).await?;
     output.say(&format!("● {}さん（架空）", mover.name_kanji))?;
@@ -286,6 +321,12 @@ async fn ask(
         inquire::show(&answer, provider.municipality, output)?;
     }
     Ok(answer)
+}
+
+fn number(person: &SamplePerson) -> Result<IndividualNumber, Failure> {
+    IndividualNumber::parse(&person.individual_number).map_err(|_| {
+        Failure::NotDone("見本の個人番号が正しくありません / wrong sample number".to_owned())
+    })
 }
 
 fn unexpected(what: &str, answer: &v1::InquireMunicipalityResponse) -> Failure {

@@ -39,6 +39,8 @@ pub(crate) struct Town {
     pub(crate) config: PathBuf,
     /// Verifier key of its log; known once `vrx-node init` made the key.
     pub(crate) log_vkey: String,
+    /// The key that it cosigns others' logs with; known from then on too.
+    pub(crate) witness_vkey: String,
     /// Where its rows are, if not in SQLite.
     pub(crate) database: Option<Database>,
     code: String,
@@ -76,6 +78,18 @@ struct TlsConfig<'a> {
 struct TenantConfig<'a> {
     code: &'a str,
     ca: &'a Path,
+}
+
+#[derive(Serialize)]
+struct TenantWitnesses<'a> {
+    quorum: usize,
+    witness: [WitnessEntry<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct WitnessEntry<'a> {
+    municipality: &'a str,
+    vkey: &'a str,
 }
 
 #[derive(Serialize)]
@@ -152,6 +166,7 @@ impl Town {
             address,
             config,
             log_vkey: String::new(),
+            witness_vkey: String::new(),
             database,
             code: code.to_owned(),
             home,
@@ -159,6 +174,34 @@ impl Town {
             exchange,
             people,
         })
+    }
+
+    /// Has its log witnessed by another town.
+    pub(crate) fn ask_witness(&self, witness: &Self) -> Result<(), Failure> {
+        let text = toml::to_string(&TenantWitnesses {
+            quorum: 1,
+            witness: [WitnessEntry {
+                municipality: &witness.code,
+                vkey: &witness.witness_vkey,
+            }],
+        });
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::Configuration(format!("{} / {error}", self.config.display()))
+        };
+        let witnesses: toml::Table = text
+            .map_err(|error| failed(&error))?
+            .parse()
+            .map_err(|error| failed(&error))?;
+        let config = std::fs::read_to_string(&self.config)
+            .map_err(|error| Failure::file("読み込み", &self.config, &error))?;
+        let mut config: toml::Table = config.parse().map_err(|error| failed(&error))?;
+        let tenant = config
+            .get_mut("tenant")
+            .and_then(|tenants| tenants.as_array_mut()?.first_mut()?.as_table_mut());
+        if let Some(tenant) = tenant {
+            tenant.insert("witnesses".to_owned(), witnesses.into());
+        }
+        write_toml(&self.config, toml::to_string(&config))
     }
 
     /// Its code, six digits.
@@ -230,6 +273,7 @@ impl Town {
             config: self.config.clone(),
             log_file: self.log_file(),
             log_vkey: self.log_vkey.clone(),
+            witness_vkey: self.witness_vkey.clone(),
             pid: node.pid(),
         }
     }
@@ -317,6 +361,18 @@ mod tests {
             .parse()
             .unwrap();
         assert_eq!(members["member"][0]["pins"][0].as_str().unwrap().len(), 64);
+
+        town.witness_vkey = "witness+00000000+BA".to_owned();
+        town.ask_witness(&town).unwrap();
+        let text = std::fs::read_to_string(&town.config).unwrap();
+        let asking: toml::Table = text.parse().unwrap();
+        let witnesses = &asking["tenant"][0]["witnesses"];
+        assert_eq!(witnesses["quorum"].as_integer(), Some(1));
+        assert_eq!(
+            witnesses["witness"][0]["vkey"].as_str(),
+            Some("witness+00000000+BA")
+        );
+        assert_eq!(asking["listen"], config["listen"]);
 
         let second = town.profile("staff/suzuki").unwrap();
         assert!(second.cert.is_file() && second.key.is_file());

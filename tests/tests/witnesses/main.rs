@@ -11,13 +11,14 @@
 mod house;
 mod rewritten;
 
+use std::path::Path;
 use std::time::Duration;
 
 use http::{Method, header};
 use sha2::{Digest as _, Sha256};
 use tonic::Code;
 use vrx_certs_dev::{Federation, IdentitySpec};
-use vrx_tests::demo::{FUJISAWA, On, YOKOHAMA};
+use vrx_tests::demo::{FUJISAWA, On, YOKOHAMA, program};
 use vrx_tests::exchange::{query, request, told};
 use vrx_tests::metrics::Scrape;
 use vrx_tests::process::Process;
@@ -121,6 +122,13 @@ async fn two_nodes_witness_each_other_and_serve_their_logs(on: On) {
         (posted.status, posted.header(&header::ALLOW).as_str()),
         (405, "GET")
     );
+
+    let head = ask(&channel, Method::HEAD, &path("log/checkpoint"), "").await;
+    assert_eq!(
+        (head.status, head.header(&header::ALLOW).as_str()),
+        (405, "GET")
+    );
+    assert!(head.body.is_empty());
 
     // What Yokohama remembers of it stands at its own node.
     let hash = hex::encode(Sha256::digest(log.name()));
@@ -267,6 +275,7 @@ async fn a_witness_answers_each_request_with_the_status_of_the_specification(on:
             request(size, vec![[1; 32]; 64], &plain),
         ),
         ("longer than any", 400, "x".repeat(70_000)),
+        ("longer than a window", 400, "x".repeat(3_000_000)),
         ("changed", 403, request(size, vec![], &changed)),
         ("another log", 404, request(0, vec![], &unknown)),
         (
@@ -383,6 +392,114 @@ async fn without_its_witness_a_node_stops_providing_and_resumes_when_it_is_back(
         house.said(FUJISAWA).contains(line).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_resident_is_given_carries_the_witnesss_cosignature_or_says_that_it_doesnt() {
+    let mut house = House::build(On::Sqlite, 14_400).await;
+    let number = house.demo.numbers("provided")[0].clone();
+    let channel = house.channel(FUJISAWA, YOKOHAMA, "exchange");
+    told(query(&channel, request(&number)).await.unwrap()).unwrap();
+    let (log, witness) = (
+        house.demo.node(FUJISAWA).unwrap().log_vkey.clone(),
+        house.witness_key(YOKOHAMA).to_string(),
+    );
+    let folder = house.demo.folder().join("disclosed");
+    let history = |house: &House, folder: &Path| {
+        let folder = folder.to_str().unwrap();
+        let arguments = ["officer", "history", "--proofs", folder];
+        let ended = desk::vrx(&house.demo, "142051-officer-mori", &arguments, &number);
+        ended.unwrap()
+    };
+    let verify = |house: &House, file: &Path| {
+        let file = file.to_str().unwrap();
+        let arguments = [
+            "verify", "proof", "--vkey", &log, "--witness", &witness, file,
+        ];
+        desk::vrx(&house.demo, "142051-officer-mori", &arguments, "").unwrap()
+    };
+    let given = history(&house, &folder).done().unwrap();
+    assert_eq!(given["witnesses"], "cosigned", "{given}");
+    assert_eq!(given["proofs"], "proved");
+    let entries = given["entries"].as_array().unwrap();
+    assert!(entries.len() >= 2);
+    for entry in entries {
+        let file = folder.join(format!("{}.tlog-proof", entry["log_index"]));
+        let proved = verify(&house, &file).done().unwrap();
+        assert_eq!(proved["quorum"], 1, "{proved}");
+        assert_eq!(proved["cosignatures"].as_array().unwrap().len(), 1);
+        // The reading itself stands under it too.
+        assert!(proved["size"].as_u64() > given["review_index"].as_u64());
+    }
+    let index = entries[0]["log_index"].to_string();
+    let story = desk::vrx(
+        &house.demo,
+        "142051-officer-mori",
+        &["officer", "entry", &index],
+        "",
+    );
+    assert_eq!(story.unwrap().done().unwrap()["witnesses"], "cosigned");
+
+    // Without the witness the officer isn't kept waiting for ever, and is told.
+    house.kill(YOKOHAMA);
+    let folder = house.demo.folder().join("alone");
+    let given = history(&house, &folder).done().unwrap();
+    assert_eq!(given["witnesses"], "not-in-time");
+    assert_eq!(given["proofs"], "proved");
+    let file = folder.join(format!("{}.tlog-proof", given["review_index"]));
+    assert_eq!(verify(&house, &file).code, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_before_the_first_quorum_isnt_begun_anew_by_a_restart() {
+    let mut house = House::build(On::Sqlite, 10).await;
+    house.kill(FUJISAWA);
+    house.kill(YOKOHAMA);
+    // As if the first quorum had never stood.
+    let node = house.demo.node(FUJISAWA).unwrap();
+    let database = node.state_dir.join(FUJISAWA).join("vrx.db");
+    let database = rusqlite::Connection::open(database).unwrap();
+    database
+        .execute("DELETE FROM cosigned_checkpoint", [])
+        .unwrap();
+    drop(database);
+    for _ in 0..2 {
+        house.spawn(FUJISAWA);
+        until("it stops providing", async || {
+            let scrape = Scrape::of(house.metrics(FUJISAWA)).await.ok()?;
+            let name = format!("vrx_witness_providing{{municipality=\"{FUJISAWA}\"}}");
+            (scrape.value(&name)? < 1.0).then_some(())
+        })
+        .await;
+        let scrape = Scrape::of(house.metrics(FUJISAWA)).await.unwrap();
+        let name = format!("vrx_witness_quorum_age_seconds{{municipality=\"{FUJISAWA}\"}}");
+        assert!(scrape.value(&name).unwrap() >= 10.0);
+        house.kill(FUJISAWA);
+    }
+    let spawned = tokio::time::Instant::now();
+    house.spawn(FUJISAWA);
+    let age = until("it tells its age", async || {
+        let scrape = Scrape::of(house.metrics(FUJISAWA)).await.ok()?;
+        scrape.value(&format!(
+            "vrx_witness_quorum_age_seconds{{municipality=\"{FUJISAWA}\"}}"
+        ))
+    })
+    .await;
+    assert!(age > spawned.elapsed().as_secs_f64() + 9.0, "{age}");
+}
+
+#[test]
+fn the_demos_towns_witness_each_other_and_its_story_shows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = std::process::Command::new(program("vrx").unwrap())
+        .args(["demo", "--residents", "40", "--dir"])
+        .arg(dir.path().join("demo"))
+        .env("VRX_NODE_BIN", program("vrx-node").unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains("証人 1 者のうち 1 者が連署しています"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

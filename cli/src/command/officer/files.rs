@@ -3,7 +3,7 @@
 use std::{
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use vrx_tlog::{Receipt, TlogProof};
@@ -30,9 +30,14 @@ pub(super) fn save_proofs(folder: &Path, receipts: &[Receipt]) -> Result<(), Fai
         .create(folder)
         .map_err(|error| Failure::file("作成", folder, &error))?;
     receipts.iter().try_for_each(|receipt| {
-        let path = folder.join(format!("{}.tlog-proof", receipt.log_index));
-        write(&path, TlogProof::from(receipt).to_string().as_bytes())
+        write(
+            &proof_path(folder, receipt), TlogProof::from(receipt).to_string().as_bytes())
     })
+}
+
+/// Where an entry's proof is saved.
+pub(super) fn proof_path(folder: &Path, receipt: &Receipt) -> PathBuf {
+    folder.join(format!("{}.tlog-proof", receipt.log_index))
 }
 
 /// A table as CSV: UTF-8 with a byte order mark, as spreadsheets in municipal offices expect it.

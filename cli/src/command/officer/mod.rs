@@ -11,6 +11,7 @@ mod mark;
 mod report;
 mod summary;
 
+pub(crate) use history::disclose;
 use jiff::civil::Date;
 
 use crate::{

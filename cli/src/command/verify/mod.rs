@@ -9,6 +9,7 @@ mod opened;
 mod proof;
 mod trust;
 
+pub(crate) use proof::witnessed_proof;
 use serde_json::{Map, Value, json};
 
 use crate::{failure::Failure, output::Output};

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
-use vrx_tlog::{Hash, Leaf, Receipt, TlogProof, leaf_hash, verify_consistency, verify_inclusion};
+use vrx_tlog::{
+    Hash, Leaf, Receipt, TlogProof, VerifierKey, WitnessKey, leaf_hash, verify_consistency,
+    verify_inclusion,
+};
 
 use super::{
     Stop, Verdict, malformed, numbers, opened, read,
@@ -98,13 +101,38 @@ pub(super) fn proof(args: &ProofArgs) -> Result<Verdict, Stop> {
             format!("この記録は {index} 番にあり、{japanese}"),
             format!("the entry stands at index {index}, and {english}"),
         ),
-        open: (
-            "記録の内容が正しいか、ログがほかの人にも同じ木を示しているか（証人の連署で分かります）",
-            "that what the entry says is true, that the log shows everybody the same tree (cosignatures of witnesses do)",
-        ),
+        open: if signed.is_cosigned() {
+            ("記録の内容が正しいか", "that what the entry says is true")
+        } else {
+            (
+                "記録の内容が正しいか、ログがほかの人にも同じ木を示しているか（証人の連署で分かります）",
+                "that what the entry says is true, that the log shows everybody the same tree (cosignatures of witnesses do)",
+            )
+        },
         details,
         fields: Vec::new(),
     })
+}
+
+/// Checks a tlog-proof whose entry stands in it, under the log's key and one witness's. Gives what is proved: Japanese, English.
+pub(crate) fn witnessed_proof(
+    file: &Path,
+    log: &VerifierKey,
+    witness: &WitnessKey,
+) -> Result<(String, String), Failure> {
+    let args = ProofArgs {
+        trust: Trust::of(log.clone(), witness.clone()),
+        leaf_hash: None,
+        entry: None,
+        file: file.to_owned(),
+    };
+    match proof(&args) {
+        Ok(verdict) => Ok(verdict.proved),
+        Err(Stop::NotProved(japanese, english)) => {
+            Err(Failure::NotDone(format!("{japanese} / {english}")))
+        }
+        Err(Stop::Failed(failure)) => Err(failure),
+    }
 }
 
 /// Checks a receipt.
@@ -165,16 +193,20 @@ pub(super) fn receipt(args: &ReceiptArgs) -> Result<Verdict, Stop> {
     }
     Ok(Verdict {
         proved: proved.into_iter().unzip::<String, String, _, _>(),
-        open: if args.openings.is_some() {
-            (
+        open: match (args.openings.is_some(), signed.is_cosigned()) {
+            (true, true) => ("示されていない項目の内容", "what isn't shown here"),
+            (false, true) => (
+                "誰について何が記録されたか（--openings が要ります）",
+                "whom and what the entry is about (--openings)",
+            ),
+            (true, false) => (
                 "示されていない項目の内容、ログがほかの人にも同じ木を示しているか（証人の連署で分かります）",
                 "what isn't shown here, that the log shows everybody the same tree (cosignatures of witnesses do)",
-            )
-        } else {
-            (
+            ),
+            (false, false) => (
                 "誰について何が記録されたか（--openings が要ります）、ログがほかの人にも同じ木を示しているか（証人の連署で分かります）",
                 "whom and what the entry is about (--openings), that the log shows everybody the same tree (cosignatures of witnesses do)",
-            )
+            ),
         },
         details,
         fields,

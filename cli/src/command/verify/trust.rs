@@ -38,6 +38,15 @@ pub(super) struct Signed {
 }
 
 impl Trust {
+    /// A log and a witness that must have cosigned it.
+    pub(super) fn of(vkey: VerifierKey, witness: WitnessKey) -> Self {
+        Self {
+            vkey,
+            witnesses: vec![witness],
+            quorum: None,
+        }
+    }
+
     /// Checks the log's signature on the text of a checkpoint, and the quorum. `path` is where it was read.
     pub(super) fn open(&self, note: &str, path: &Path) -> Result<Signed, Stop> {
         let quorum = Quorum::new(
@@ -125,6 +134,11 @@ impl Signed {
             format!("ログ {origin} の {size} 件の木は、このログの鍵で署名され{japanese}"),
             format!("the tree of {size} entries of the log {origin} is signed by its key{english}"),
         )
+    }
+
+    /// Whether a witness that is trusted has cosigned it.
+    pub(super) fn is_cosigned(&self) -> bool {
+        self.cosigned.count() > 0
     }
 
     /// What a signature alone leaves open: Japanese and English.

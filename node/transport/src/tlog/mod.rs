@@ -9,8 +9,10 @@ mod reply;
 mod route;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -31,30 +33,52 @@ pub(crate) use self::route::is_here;
 
 /// No request of a log comes near this many bytes: 63 lines of a proof and a checkpoint with many signatures.
 const LONGEST_REQUEST: usize = 64 * 1024;
+/// So much of a request that is refused is read all the same, and for so long.
+const MOST_PASSED_OVER: usize = 8 * 1024 * 1024;
+const PASSED_OVER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Answers one request below `/municipality/`.
 pub(crate) async fn answer(
     connection: &Connection,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
-    let is_head = request.method() == Method::HEAD;
-    let response = answer_in_full(connection, request).await;
-    if is_head {
+    let (request, mut body) = request.into_parts();
+    let response = answer_in_full(connection, &request, &mut body).await;
+    pass_over(&mut body).await;
+    if request.method == Method::HEAD {
         reply::head_alone(response)
     } else {
         response
     }
 }
 
+/// Reads what is left of a request, to a bound: a client that still sends when its stream ends wouldn't see the answer.
+async fn pass_over(body: &mut Incoming) {
+    let mut left = MOST_PASSED_OVER;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let read = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    if Deadline::after(PASSED_OVER_WITHIN).wait(rest).await.is_err() {
+        tracing::debug!("a request that nobody reads didn't end in time");
+    }
+}
+
 async fn answer_in_full(
     connection: &Connection,
-    request: Request<Incoming>,
+    request: &Parts,
+    body: &mut Incoming,
 ) -> Response<ReplyBody> {
     let node = &connection.node;
     let Ok(caller) = connection.peer.caller() else {
         return reply::error(&ServiceError::PermissionDenied);
     };
-    let route = Route::parse(request.uri().path());
+    let route = Route::parse(request.uri.path());
     let code = route.as_ref().map(|route| route.code);
     let tenant = code.and_then(|code| node.tenants.get(code));
     let admitted = access::admit(node.members(), caller, route.as_ref());
@@ -66,7 +90,7 @@ async fn answer_in_full(
     let Some(what) = route.and_then(|route| route.what) else {
         return reply::error(&ServiceError::NotFound);
     };
-    if request.method() != what.method() {
+    if request.method != what.method() {
         return reply::method_not_allowed(&what.method());
     }
     let place = match &connection.places {
@@ -79,14 +103,14 @@ async fn answer_in_full(
         Err(error) => return reply::error(&noted(Some(tenant), caller, error).await),
     };
     let deadline = Deadline::after(node.limits.deadline);
-    respond(tenant, caller, what, request, deadline).await
+    respond(tenant, caller, what, body, deadline).await
 }
 
 async fn respond(
     tenant: &Arc<TenantServices>,
     caller: &Caller,
     what: What,
-    request: Request<Incoming>,
+    body: &mut Incoming,
     deadline: Deadline,
 ) -> Response<ReplyBody> {
     match what {
@@ -108,7 +132,7 @@ async fn respond(
             let note = witnesses::cosigned_checkpoint(tenant, &origin, deadline).await;
             found(note, reply::text)
         }
-        What::AddCheckpoint => match add_checkpoint(tenant, caller, request, deadline).await {
+        What::AddCheckpoint => match add_checkpoint(tenant, caller, body, deadline).await {
             Ok(line) => reply::text(line),
             Err(NotCosigned::Refused(refusal)) => reply::refusal(&refusal),
             Err(NotCosigned::Service(error)) => reply::error(&error),
@@ -129,10 +153,10 @@ fn found<T>(
 async fn add_checkpoint(
     tenant: &TenantServices,
     caller: &Caller,
-    request: Request<Incoming>,
+    body: &mut Incoming,
     deadline: Deadline,
 ) -> Result<String, NotCosigned> {
-    let body = Limited::new(request.into_body(), LONGEST_REQUEST).collect();
+    let body = Limited::new(body, LONGEST_REQUEST).collect();
     let body = deadline
         .wait(body)
         .await

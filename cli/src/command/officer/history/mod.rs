@@ -3,8 +3,10 @@
 mod document;
 mod rows;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use tonic::transport::Channel;
+use vrx_domain::IndividualNumber;
 use vrx_proto::v1;
 
 use self::{
@@ -81,6 +83,23 @@ pub(super) async fn run(args: &Args, profile: &Profile, output: &Output) -> Resu
         output.hint(hint)?;
     }
     conclusion(&read)
+}
+
+/// Reads a person's history for disclosure and saves each entry's proof below `folder`; gives their files. The demo's.
+pub(crate) async fn disclose(
+    channel: Channel,
+    profile: &Profile,
+    number: &IndividualNumber,
+    folder: &Path,
+) -> Result<Vec<PathBuf>, Failure> {
+    let read = read(channel, profile, number, v1::HistoryView::Disclosure).await?;
+    let receipts = read.receipts()?;
+    files::save_proofs(folder, &receipts)?;
+    conclusion(&read)?;
+    let files = receipts
+        .iter()
+        .map(|receipt| files::proof_path(folder, receipt));
+    Ok(files.collect())
 }
 
 /// Done only when nothing is missing and no proof is wrong.
