@@ -8,7 +8,7 @@ BIN := target/debug
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
 
-demo: build ## two municipalities exchange real records over mutual TLS, on SQLite
+demo: build ## two municipalities exchange real records and witness each other's logs, on SQLite
 	$(BIN)/vrx demo
 
 build: ## build the programs vrx and vrx-node (development profile)

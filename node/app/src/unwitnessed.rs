@@ -14,7 +14,12 @@ use crate::backup::durable;
 
 /// From when on the limit counts, by the file at `path`; where it says nothing of this log and these witnesses it is written anew, with
 /// `now`. A file that can't be read or written is warned of, and the limit counts from `now`.
-pub(crate) fn since(path: &Path, origin: &str, rules: &WitnessRules, now: UnixMillis) -> UnixMillis {
+pub(crate) fn since(
+    path: &Path,
+    origin: &str,
+    rules: &WitnessRules,
+    now: UnixMillis,
+) -> UnixMillis {
     let keys: Vec<String> = rules.keys().iter().map(ToString::to_string).collect();
     let stood = match std::fs::read_to_string(path) {
         Ok(text) => read(&text, origin, &keys),
@@ -75,9 +80,8 @@ mod tests {
     fn the_time_without_a_quorum_is_counted_across_restarts_until_log_or_witnesses_are_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("142051.checkpoint.unwitnessed");
-        let at = |origin: &str, keys: &[u8], now| {
-            since(&path, origin, &rules(keys), UnixMillis(now)).0
-        };
+        let at =
+            |origin: &str, keys: &[u8], now| since(&path, origin, &rules(keys), UnixMillis(now)).0;
         assert_eq!(at("log/1", &[1, 2], 1_000), 1_000);
         assert_eq!(at("log/1", &[1, 2], 9_000), 1_000);
         assert_eq!(at("log/1", &[2, 3], 9_500), 1_000, "one is still asked");

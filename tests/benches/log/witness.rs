@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vrx_domain::{Clock as _, LegalBasis, Member, MemberWitnesses, Members, Tenant};
+use vrx_domain::{
+    Caller, Clock as _, LegalBasis, Member, MemberWitnesses, Members, Role, SpiffeId, Tenant,
+};
 use vrx_provision_log::Deadline;
 use vrx_services::ports::{AskWitness, WitnessAddress, WitnessReply};
 use vrx_services::witnesses::{
@@ -28,12 +30,18 @@ struct Line(Arc<TestTenant>);
 impl AskWitness for Line {
     async fn add_checkpoint(
         &self,
-        _: &Tenant,
+        tenant: &Tenant,
         _: WitnessAddress<'_>,
         request: String,
         deadline: Deadline,
     ) -> Result<WitnessReply, PeerError> {
-        let cosigned = add_checkpoint(&self.0.services, &request, deadline).await;
+        let id = SpiffeId::new("vrx.test", tenant.code, Role::Exchange, None);
+        let asks = Caller {
+            id: id.expect("an identity"),
+            fingerprint: [0; 32],
+            spki: [0; 32],
+        };
+        let cosigned = add_checkpoint(&self.0.services, &asks, &request, deadline).await;
         let body = cosigned.unwrap_or_else(|error| panic!("not cosigned: {error}"));
         Ok(WitnessReply { status: 200, body })
     }

@@ -214,7 +214,10 @@ fn a_checkpoint_needs_the_log_s_signature_and_the_quorum() {
     not_proved(&log.verify("checkpoint", &[&log.file("other", other)], ""));
     let epoch = log.note(9, &[]).replace("/log/1", "/log/2");
     let epoch = log.verify("checkpoint", &[&log.file("epoch", epoch)], "");
-    assert!(epoch.errors.contains("another epoch of that log"), "{epoch:?}");
+    assert!(
+        epoch.errors.contains("another epoch of that log"),
+        "{epoch:?}"
+    );
     not_proved(&epoch);
     let bad_witness = log.note(9, &[1]).replace("w1.example", "w2.example");
     let bad_witness = log.file("bad-witness", bad_witness);

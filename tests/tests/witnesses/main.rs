@@ -414,7 +414,13 @@ async fn what_a_resident_is_given_carries_the_witnesss_cosignature_or_says_that_
     let verify = |house: &House, file: &Path| {
         let file = file.to_str().unwrap();
         let arguments = [
-            "verify", "proof", "--vkey", &log, "--witness", &witness, file,
+            "verify",
+            "proof",
+            "--vkey",
+            &log,
+            "--witness",
+            &witness,
+            file,
         ];
         desk::vrx(&house.demo, "142051-officer-mori", &arguments, "").unwrap()
     };
@@ -499,7 +505,10 @@ fn the_demos_towns_witness_each_other_and_its_story_shows_it() {
         .unwrap();
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success(), "{said}");
-    assert!(said.contains("証人 1 者のうち 1 者が連署しています"), "{said}");
+    assert!(
+        said.contains("証人 1 者のうち 1 者が連署しています"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,7 +69,7 @@ impl Proofs {
 }
 
 /// Whether a checkpoint says that it is of another epoch of the log than this key.
-fn is_of_other_epoch(checkpoint: &str, key: &VerifierKey) -> bool {
+pub(super) fn is_of_other_epoch(checkpoint: &str, key: &VerifierKey) -> bool {
     is_other_epoch(checkpoint.lines().next().unwrap_or_default(), key.name())
 }
 

@@ -5,6 +5,7 @@ use tonic::transport::Channel;
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient, verify_log_event::Event};
 use vrx_tlog::{Checkpoint, Receipt, VerifierKey, verify_receipt};
 
+use super::proofs::is_of_other_epoch;
 use super::show::get;
 use crate::{failure::Failure, output::Output, profile::Profile, receipt};
 
@@ -158,6 +159,12 @@ fn check_report(verified: &mut Verified, key: &VerifierKey) {
                     .findings
                     .push("signed root and computed root differ".to_owned());
             }
+        }
+        Err(_) if is_of_other_epoch(&verified.report.checkpoint, key) => {
+            verified.findings.push(
+                "プロファイルの log_vkey は別の系列（epoch）の鍵です / log_vkey is the key of another epoch of this log"
+                    .to_owned(),
+            );
         }
         Err(error) => verified.findings.push(format!("checkpoint: {error}")),
     }

@@ -31,7 +31,9 @@ pub(super) fn save_proofs(folder: &Path, receipts: &[Receipt]) -> Result<(), Fai
         .map_err(|error| Failure::file("作成", folder, &error))?;
     receipts.iter().try_for_each(|receipt| {
         write(
-            &proof_path(folder, receipt), TlogProof::from(receipt).to_string().as_bytes())
+            &proof_path(folder, receipt),
+            TlogProof::from(receipt).to_string().as_bytes(),
+        )
     })
 }
 

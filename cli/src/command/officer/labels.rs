@@ -196,9 +196,9 @@ pub(super) fn cosigning(cosigning: v1::Cosigning) -> Option<&'static str> {
         v1::Cosigning::Cosigned => Some(
             "この到達点には、証人の連署が付いています（証明のファイルを vrx verify proof --witness で確かめられます）。",
         ),
-        v1::Cosigning::NotInTime => Some(
-            "この到達点には、証人の連署が付いていません（時間内に得られませんでした）。",
-        ),
+        v1::Cosigning::NotInTime => {
+            Some("この到達点には、証人の連署が付いていません（時間内に得られませんでした）。")
+        }
     }
 }
 
@@ -219,4 +219,3 @@ pub(super) fn cosigning_code(cosigning: v1::Cosigning) -> &'static str {
         v1::Cosigning::NotInTime => "not-in-time",
     }
 }
-

@@ -57,7 +57,7 @@ pub(super) fn encode(
     };
     families.gauge(
         "vrx_witness_contradicts",
-        "1 while a witness has cosigned what the tenant's log isn't",
+        "1 while a witness says that it has cosigned what the tenant's log isn't",
         witnesses().map(|(labels, witness)| (labels, f64::from(u8::from(witness.contradicts)))),
     )?;
     families.counter(

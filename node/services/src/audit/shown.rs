@@ -74,6 +74,8 @@ impl Shown {
         deadline: Deadline,
     ) -> Result<ProvedEntry, ReadError> {
         let reader = ctx.log.reader();
-        reader.entry_in(index, self.tree, &self.note, deadline).await
+        reader
+            .entry_in(index, self.tree, &self.note, deadline)
+            .await
     }
 }

@@ -107,14 +107,24 @@ mod tests {
     fn receipts_of_the_same_entries_and_lost_answers_are_no_difference() {
         let asked = HashSet::from([request(1), request(2)]);
         let provisions = [entry(3, 1, 1), entry(5, 2, 2), entry(9, 2, 3)];
-        let compared = compare(&provisions, &[receipt(3, 1, 1), receipt(9, 2, 3)], &[], &asked);
+        let compared = compare(
+            &provisions,
+            &[receipt(3, 1, 1), receipt(9, 2, 3)],
+            &[],
+            &asked,
+        );
         assert_eq!(compared.differences, []);
         assert_eq!(compared.unanswered, 1);
     }
 
     #[test]
     fn what_a_new_epoch_carried_over_is_neither_unanswered_nor_a_difference() {
-        let provisions = [entry(3, 1, 1), entry(5, 2, 2), entry(6, 2, 4), entry(9, 2, 3)];
+        let provisions = [
+            entry(3, 1, 1),
+            entry(5, 2, 2),
+            entry(6, 2, 4),
+            entry(9, 2, 3),
+        ];
         let older = [receipt(3, 1, 1), receipt(5, 2, 7), receipt(7, 1, 1)];
         let (receipts, asked) = ([receipt(9, 2, 3)], HashSet::from([request(2)]));
         let compared = compare(&provisions, &receipts, &older, &asked);

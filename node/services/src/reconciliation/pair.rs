@@ -9,8 +9,8 @@ use vrx_domain::{
 use vrx_provision_log::Deadline;
 use vrx_storage::KeptReceipt;
 use vrx_tlog::{
-    Checkpoint, Leaf, ProofError, Quorum, SignedNote, VerifierKey, WitnessKey, leaf_hash, verify_consistency,
-    verify_inclusion,
+    Checkpoint, Leaf, ProofError, Quorum, SignedNote, VerifierKey, WitnessKey, leaf_hash,
+    verify_consistency, verify_inclusion,
 };
 
 use super::{

@@ -64,7 +64,11 @@ async fn pass_over(body: &mut Incoming) {
             }
         }
     };
-    if Deadline::after(PASSED_OVER_WITHIN).wait(rest).await.is_err() {
+    if Deadline::after(PASSED_OVER_WITHIN)
+        .wait(rest)
+        .await
+        .is_err()
+    {
         tracing::debug!("a request that nobody reads didn't end in time");
     }
 }

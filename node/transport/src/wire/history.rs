@@ -3,8 +3,8 @@
 use vrx_domain::{DisclosureReason, EntryMark};
 use vrx_proto::v1;
 use vrx_services::audit::{
-    Cosigning, Counterparty, HistoryDose, HistoryPart, HistoryRequest, HistoryRow, HistoryView, Mark,
-    MarkRequest, MissingEntries, Relation, Story,
+    Cosigning, Counterparty, HistoryDose, HistoryPart, HistoryRequest, HistoryRow, HistoryView,
+    Mark, MarkRequest, MissingEntries, Relation, Story,
 };
 use zeroize::Zeroize;
 

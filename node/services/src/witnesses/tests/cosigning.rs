@@ -3,8 +3,8 @@
 use sha2::{Digest, Sha256};
 use vrx_domain::Clock;
 use vrx_tlog::{
-    EMPTY_ROOT, NoTiles, ProofError, SignedNote, Tree, WitnessKey, WitnessRefusal, cosign, leaf_hash,
-    sign_note,
+    EMPTY_ROOT, NoTiles, ProofError, SignedNote, Tree, WitnessKey, WitnessRefusal, cosign,
+    leaf_hash, sign_note,
 };
 
 use super::super::*;
@@ -117,7 +117,8 @@ async fn each_refusal_of_the_specification_has_its_status_and_changes_nothing() 
 }
 
 #[tokio::test]
-async fn only_two_signed_checkpoints_that_contradict_convict_a_log_and_a_wrong_proof_names_who_brought_it() {
+async fn only_two_signed_checkpoints_that_contradict_convict_a_log_and_a_wrong_proof_names_who_brought_it()
+ {
     let scene = Scene::new().await;
     for _ in 0..4 {
         scene.grow().await;
