@@ -12,6 +12,8 @@ use crate::{error::ServiceError, tenants::TenantServices};
 
 /// How long a reading waits for the witnesses.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The same when they haven't answered for some time already.
+const LITTLE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Whether others have seen what a proof leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +47,16 @@ impl Shown {
             cosigning,
             tree: (plain.size(), plain.root()),
         };
-        if !ctx.witnesses.has_witnesses() {
+        let Some(seen) = ctx.witnesses.seen(ctx.node.clock.now()) else {
             return Ok(alone(Cosigning::NoWitnesses));
-        }
+        };
+        let patience = if seen.is_well() {
+            PATIENCE
+        } else {
+            LITTLE_PATIENCE
+        };
         // Half of what is left is for what comes after.
-        let patience = Deadline::after(PATIENCE.min(deadline.remaining() / 2));
+        let patience = Deadline::after(patience.min(deadline.remaining() / 2));
         let Ok(Some(note)) = patience.wait(ctx.witnesses.covering(index)).await else {
             return Ok(alone(Cosigning::NotInTime));
         };

@@ -7,7 +7,7 @@
 //! - [`list_provisions`]: the provider's side: its entries about the caller's requests, proved to one checkpoint.
 //! - [`report_differences`]: the provider hears what differs.
 //! - `asked`: the requests that left this municipality.
-//! - `compare`: what differs; pure.
+//! - `compare`: what differs; pure. `held`: the receipts.
 //! - `pair`: the requester's side, one provider at a time.
 //! - [`nightly`]: the requester's task. [`reconcile_now`]: an officer doesn't wait for it.
 //!
@@ -15,6 +15,7 @@
 
 mod asked;
 mod compare;
+mod held;
 pub mod list;
 pub mod nightly;
 pub mod now;

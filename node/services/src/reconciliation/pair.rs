@@ -1,7 +1,5 @@
 //! The requester's side: one provider's entries about this municipality's requests, held against its receipts and inquiries.
 
-use std::ops::Range;
-
 use vrx_domain::{
     Caller, EntryKind, Member, MemberWitnesses, UnixMillis,
     audit::{desk_actor, desk_content},
@@ -17,13 +15,14 @@ use super::{
     Difference, JOIN_WITHIN, MOST_NAMED,
     asked::Asked,
     compare::compare,
+    held::HeldOf,
     standing,
     standing::{RECONCILE, Standing},
 };
 use crate::{
     error::ServiceError,
     ports::{PeerError, ProvisionsQuery, ProvisionsReply},
-    record::{Act, NotRecorded, hex, own_deadline, pairs, record_entry, storage_error},
+    record::{Act, NotRecorded, hex, own_deadline, pairs, record_entry},
     registry::known_checkpoint,
     tenants::TenantServices,
 };
@@ -34,10 +33,6 @@ const PAGE: std::time::Duration = std::time::Duration::from_secs(30);
 const SETTLED_AFTER_MS: u64 = 10 * 60 * 1000;
 /// A request may be repeated for 14 days; a day more for clocks and nights.
 const REPEATED_FOR_MS: u64 = 15 * 24 * 60 * 60 * 1000;
-/// Receipts read at once.
-const RECEIPTS: u32 = 500;
-/// How many older epochs of a log are looked at: each stands for a disk that was lost.
-const OLDER_EPOCHS: usize = 16;
 
 /// What a reconciliation came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +124,14 @@ impl<'a> Pair<'a> {
         })
     }
 
+    fn held(&self) -> HeldOf<'_> {
+        HeldOf {
+            ctx: self.ctx,
+            provider: self.member.code,
+            origin: self.key.name(),
+        }
+    }
+
     pub(super) async fn standing(&self) -> Result<Standing, ServiceError> {
         standing::load(self.ctx, self.member.code, self.key.name()).await
     }
@@ -136,8 +139,7 @@ impl<'a> Pair<'a> {
     /// The oldest receipt that isn't joined.
     pub(super) async fn first_unjoined(&self) -> Result<Option<KeptReceipt>, ServiceError> {
         let standing = self.standing().await?;
-        let receipts = self.receipts(self.key.name(), standing.until, 1).await?;
-        Ok(receipts.into_iter().next())
+        self.held().first_from(standing.until).await
     }
 
     /// An alarm when a receipt isn't joined though its time is over, or when the provider has given no proof since `unproved`, as long ago.
@@ -294,11 +296,9 @@ impl<'a> Pair<'a> {
         self.check_page(result.until_index, checkpoint, reply)
             .await?;
         let range = result.until_index..reply.until_index;
-        let mut receipts = self.receipts_in(self.key.name(), range.clone()).await?;
-        let mut older = Vec::new();
-        for origin in older_epochs(self.key.name()) {
-            older.extend(self.receipts_in(&origin, range.clone()).await?);
-        }
+        let held_of = self.held();
+        let mut receipts = held_of.within(&range).await?;
+        let older = held_of.of_older_epochs(&range).await?;
         let held: std::collections::HashSet<u64> =
             receipts.iter().map(|kept| kept.log_index).collect();
         let now = self.ctx.node.clock.now();
@@ -372,41 +372,6 @@ impl<'a> Pair<'a> {
             }
         }
         Ok(())
-    }
-
-    /// All receipts of a stretch of a log of the provider's.
-    async fn receipts_in(
-        &self,
-        origin: &str,
-        range: Range<u64>,
-    ) -> Result<Vec<KeptReceipt>, ServiceError> {
-        let (mut receipts, mut from) = (Vec::new(), range.start);
-        while from < range.end {
-            let some = self.receipts(origin, from, RECEIPTS).await?;
-            let last = some.last().map(|kept| kept.log_index);
-            let whole = some.len() < usize::try_from(RECEIPTS).unwrap_or(usize::MAX);
-            receipts.extend(some.into_iter().filter(|kept| kept.log_index < range.end));
-            match last {
-                Some(last) if !whole => from = last.saturating_add(1),
-                _ => break,
-            }
-        }
-        Ok(receipts)
-    }
-
-    async fn receipts(
-        &self,
-        origin: &str,
-        from: u64,
-        count: u32,
-    ) -> Result<Vec<KeptReceipt>, ServiceError> {
-        let store = &self.ctx.receipts;
-        let read = store.receipts(self.member.code, origin, from, count);
-        own_deadline()
-            .wait(read)
-            .await
-            .map_err(|_| ServiceError::DeadlineExceeded)?
-            .map_err(|error| storage_error(self.ctx, &error))
     }
 
     /// The provider's officer learns of it from the provider's own log.
@@ -517,16 +482,6 @@ impl<'a> Pair<'a> {
             .map(drop)
             .map_err(NotRecorded::into_service)
     }
-}
-
-/// The names of the epochs before that of `origin`, the newest first.
-fn older_epochs(origin: &str) -> Vec<String> {
-    let Some((log, epoch)) = origin.rsplit_once('/') else {
-        return Vec::new();
-    };
-    let epoch: u32 = epoch.parse().unwrap_or(1);
-    let older = (1..epoch).rev().take(OLDER_EPOCHS);
-    older.map(|epoch| format!("{log}/{epoch}")).collect()
 }
 
 /// From when on own requests may be answered by entries that weren't reconciled at `last`.

@@ -40,6 +40,8 @@ pub(crate) enum CheckFailure {
     Forked,
     #[error("provider-log-unproved")]
     Unproved,
+    #[error("receipt-repeated")]
+    Repeated,
     #[error("entry-of-another-kind")]
     Kind,
     #[error("actor-commitment")]
@@ -57,10 +59,11 @@ pub(crate) enum CheckFailure {
 }
 
 impl CheckFailure {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Receipt,
         Self::Forked,
         Self::Unproved,
+        Self::Repeated,
         Self::Kind,
         Self::Actor,
         Self::Subject,
@@ -81,6 +84,7 @@ impl CheckFailure {
             Self::Receipt => "receipt-doesnt-hold",
             Self::Forked => "provider-log-forked",
             Self::Unproved => "provider-log-unproved",
+            Self::Repeated => "receipt-repeated",
             Self::Kind => "entry-of-another-kind",
             Self::Actor => "actor-commitment",
             Self::Subject => "subject-commitment",
@@ -89,6 +93,16 @@ impl CheckFailure {
             Self::RequestId => "request-id",
             Self::Doses => "doses-implausible",
         }
+    }
+}
+
+/// What an answer shows whose place in the provider's log is that of a receipt held before, with the leaf `held`: each answer has an
+/// entry of its own, and a log has one entry at a place.
+pub(crate) fn second_at_a_place(held: Option<&[u8; 134]>, leaf: &[u8; 134]) -> CheckFailure {
+    if held == Some(leaf) {
+        CheckFailure::Repeated
+    } else {
+        CheckFailure::Forked
     }
 }
 
@@ -363,6 +377,14 @@ mod tests {
             Some(CheckFailure::Subject),
             "the entry says another cause"
         );
+    }
+
+    #[test]
+    fn one_leaf_twice_is_no_fork() {
+        let (one, other) = ([1; 134], [2; 134]);
+        let judged = |held| second_at_a_place(held, &one);
+        assert_eq!(judged(Some(&one)), CheckFailure::Repeated);
+        assert_eq!(judged(Some(&other)), CheckFailure::Forked);
     }
 
     #[test]

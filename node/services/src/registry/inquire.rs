@@ -13,7 +13,7 @@ use vrx_tlog::{Checkpoint, VerifierKey};
 use zeroize::Zeroizing;
 
 use super::{
-    check_answer::{Checked, check_reply},
+    check_answer::{CheckFailure, Checked, check_reply, second_at_a_place},
     inquiry_record::KeptAnswer,
     inquiry_report::{BirthDateCheck, InquireRequest, InquiryReport, InquiryWord},
     known_checkpoint,
@@ -267,13 +267,36 @@ impl<'a> Inquiry<'a> {
             }
         }
         match self.record_judged(&result).await {
-            // Another answer has this place in the provider's log: one of the two isn't in it.
+            // Another answer has this place in the provider's log.
             Err(NotRecorded::Change(ChangeError::Conflict(RECEIPT_PLACE))) => {
-                self.record_judged(&self.alarm("provider-log-forked")).await
+                let failure = self.second_at_its_place(&result).await?;
+                self.record_judged(&self.alarm(failure.code())).await
             }
             recorded => recorded,
         }
         .map_err(NotRecorded::into_service)
+    }
+
+    /// What an answer shows whose place is taken by a receipt that is held.
+    async fn second_at_its_place(&self, result: &Judged) -> Result<CheckFailure, ServiceError> {
+        let Judged::Held(checked) = result else {
+            return Err(self.ctx.internal("an answer that isn't kept has a place"));
+        };
+        let (index, origin) = (checked.leaf.index, self.key.name());
+        let held = self
+            .ctx
+            .receipts
+            .receipts(self.provider.code, origin, index, 1);
+        let held = own_deadline()
+            .wait(held)
+            .await
+            .map_err(|_| ServiceError::DeadlineExceeded)?
+            .map_err(|error| storage_error(self.ctx, &error))?;
+        let held = held.iter().find(|kept| kept.log_index == index);
+        Ok(second_at_a_place(
+            held.map(|kept| &kept.leaf),
+            &checked.receipt.leaf,
+        ))
     }
 
     async fn record_judged(&self, result: &Judged) -> Result<Recorded<InquiryReport>, NotRecorded> {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use vrx_domain::Clock;
+use vrx_domain::{Clock, UnixMillis};
 use vrx_storage::{CosignedCheckpoint, WitnessedLog};
 use vrx_tlog::{SignedNote, cosign};
 
@@ -14,8 +14,8 @@ use super::super::*;
 use super::scene::{HOUR, LIMIT, Scene, Way};
 use crate::exchange::provide;
 use crate::registry::inquire;
-use crate::testing::{PROVIDER, World, deadline, size, staff};
-use crate::{ServiceError, TenantServices, tlog};
+use crate::testing::{PROVIDER, World, deadline, officer, size, staff};
+use crate::{ServiceError, TenantServices, audit, tlog};
 
 #[tokio::test]
 async fn a_round_keeps_a_quorum_and_a_later_one_goes_on_from_the_witnesss_size() {
@@ -93,6 +93,58 @@ async fn without_a_quorum_for_longer_than_the_limit_nothing_leaves_until_it_is_b
     scene.round().await;
     assert_eq!(asked(&scene, 1).await, Ok(()));
     assert!(scene.seen().age < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn under_stricter_rules_the_limit_counts_from_the_newest_cosignature_that_is_kept() {
+    let scene = Scene::with(1, 1).await;
+    scene.round().await;
+    scene.world.clock.advance(HOUR);
+    scene.way(Way::Away);
+    // One more is needed from now on; it was long ago that none had cosigned.
+    let witnesses = scene.rules.witnesses().map(|(key, place)| OwnWitness {
+        key: key.clone(),
+        place: place.clone(),
+    });
+    let rules = WitnessRules::new(witnesses.collect(), 2, LIMIT);
+    let own = scene.provider.witnesses.own_key().clone();
+    let (client, long_ago) = (scene.line.clone(), UnixMillis(0));
+    let witnessing = Witnessing::new(own, rules.unwrap(), client, long_ago);
+    let tenant = TenantServices {
+        witnesses: Arc::new(witnessing),
+        ..TenantServices::clone(&scene.provider)
+    };
+    begin(&tenant).await.unwrap();
+    let seen = tenant.witnesses.seen(tenant.node.clock.now()).unwrap();
+    assert_eq!((seen.size, seen.provides), (0, true));
+    assert_eq!(seen.age, Duration::from_hours(1));
+}
+
+#[tokio::test]
+async fn a_reading_is_shown_under_the_witnesses_signatures_once_they_cover_it() {
+    let scene = Scene::new().await;
+    scene.round().await;
+    let reader = officer(&scene.provider, "kato");
+    let read = async || {
+        let story = audit::story(&scene.provider, &reader, 0, deadline()).await;
+        story.unwrap().into_parts().0
+    };
+    let story = read().await;
+    assert_eq!(story.cosigning, audit::Cosigning::Cosigned);
+    let receipt = story.row.receipt.unwrap();
+    let note = SignedNote::parse(&receipt.checkpoint).unwrap();
+    note.cosigned(scene.world.requester.witnesses.own_key())
+        .unwrap();
+    let key = scene.provider.log.reader().verifier_key();
+    vrx_tlog::verify_receipt(&receipt, key, None).unwrap();
+    let (receipt, none) = {
+        let plain = audit::story(&scene.world.provider, &reader, 0, deadline()).await;
+        let plain = plain.unwrap().into_parts().0;
+        (plain.row.receipt.unwrap(), plain.cosigning)
+    };
+    assert_eq!(none, audit::Cosigning::NoWitnesses);
+    let note = SignedNote::parse(&receipt.checkpoint).unwrap();
+    assert_eq!(note.signatures().len(), 1);
 }
 
 #[tokio::test]
