@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient, summary_event::Event};
 
-use super::labels;
 use crate::{
-    clock, command::log::cause_label, connect::connect, failure::Failure, output::Output,
+    clock, command::log::cause_label, connect::connect, failure::Failure, labels, output::Output,
     profile::Profile,
 };
 

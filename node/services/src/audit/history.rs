@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use vrx_domain::{Caller, EntryKind, IndividualNumber, Person, Role};
+use vrx_domain::{Caller, EntryKind, IndividualNumber, Person, Role, UnixMillis};
 use vrx_provision_log::{Deadline, ReadError, SignedCheckpoint, SubjectWalk};
 use vrx_storage::{Lookup, PersonRecord};
 
@@ -35,6 +35,8 @@ pub struct History {
     pub registered: bool,
     /// The entry that records this reading.
     pub review_index: u64,
+    /// When it was recorded.
+    pub read_at: UnixMillis,
     /// What every row's proof leads to.
     checkpoint: Arc<SignedCheckpoint>,
     view: HistoryView,
@@ -57,9 +59,10 @@ pub enum HistoryPart {
 
 /// What the register says of the person; personal data, so it comes back out of the log alone.
 #[derive(Default)]
-struct Registered {
+pub(super) struct Registered {
     is: bool,
-    protected: bool,
+    /// Now, or as was entered and isn't approved yet.
+    pub(super) protected: bool,
     doses: KnownDoses,
 }
 
@@ -93,6 +96,7 @@ pub async fn history(
     let recorded = act.record(ctx, None, registered, deadline).await;
     let recorded = recorded.map_err(NotRecorded::into_service)?;
     let (review_index, checkpoint) = (recorded.log_index(), Arc::clone(recorded.checkpoint()));
+    let read_at = UnixMillis(recorded.leaf().time);
     let (registered, _, _) = recorded.into_parts();
 
     let mut chain = Chain::default();
@@ -113,6 +117,7 @@ pub async fn history(
     Ok(History {
         registered: registered.is,
         review_index,
+        read_at,
         checkpoint,
         view,
         left: std::mem::take(&mut chain.places),
@@ -216,7 +221,8 @@ fn one(index: u64) -> MissingEntries {
     }
 }
 
-async fn registered(
+/// Looks the person up in the register.
+pub(super) async fn registered(
     ctx: &TenantServices,
     number: &IndividualNumber,
     deadline: Deadline,

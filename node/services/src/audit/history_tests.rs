@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Two provisions and one *nothing* about a mover, with somebody else's between them.
-async fn asked() -> World {
+pub(super) async fn asked() -> World {
     let world = World::new().await;
     World::register(&world.provider, &[Resident::moved(1), Resident::moved(2)]).await;
     for serial in [1, 2, 1] {
@@ -23,7 +23,7 @@ async fn asked() -> World {
     world
 }
 
-async fn ask(world: &World, serial: u32, conceal: bool) -> u64 {
+pub(super) async fn ask(world: &World, serial: u32, conceal: bool) -> u64 {
     world.clock.advance(1000);
     let (peer, member) = world.peer();
     let mut query = world.query(serial);
@@ -32,7 +32,7 @@ async fn ask(world: &World, serial: u32, conceal: bool) -> u64 {
     recorded.unwrap().log_index()
 }
 
-async fn read(
+pub(super) async fn read(
     tenant: &TenantServices,
     serial: u32,
     view: HistoryView,
@@ -122,6 +122,7 @@ async fn a_history_has_every_provision_in_order_with_its_reasons_and_the_reading
         (rows[2].index, rows[2].actor.as_str()),
         (begun.review_index, "officer/mori")
     );
+    assert_eq!(rows[2].time, begun.read_at);
 }
 
 #[tokio::test]

@@ -95,6 +95,8 @@ pub struct HistoryRow {
     pub withheld: Option<DisclosureReason>,
     /// The mark that it makes; in the internal view only.
     pub mark: Option<Mark>,
+    /// The entry that was looked at by its place in the log.
+    pub looked_at: Option<u64>,
     /// The proof that it stands in the log.
     pub receipt: Option<Receipt>,
 }
@@ -127,7 +129,7 @@ impl HistoryRow {
     ) -> Option<Self> {
         let internal = view == HistoryView::Internal;
         let (withheld, mark) = (chain.withheld(said.index), Mark::of(said));
-        if !internal && (withheld.is_some() || mark.is_some()) {
+        if !internal && chain.hides(said.index) {
             return None;
         }
         let counterparty = match said.counterparty() {
@@ -166,6 +168,7 @@ impl HistoryRow {
             held_back: said.number("held_back"),
             withheld,
             mark,
+            looked_at: said.looked_at(),
             receipt,
         })
     }
