@@ -48,7 +48,7 @@ pub(super) fn document(read: &Read, profile: &Profile, internal: bool) -> Docume
         facts,
         blocks: blocks.collect(),
         warnings: warnings(read),
-        notes: notes(read, (size, root)),
+        notes: notes(read, (size, root), internal),
     }
 }
 
@@ -66,9 +66,14 @@ fn warnings(read: &Read) -> Vec<String> {
     warnings
 }
 
-fn notes(read: &Read, (size, root): (&str, &str)) -> Vec<String> {
+fn notes(read: &Read, (size, root): (&str, &str), internal: bool) -> Vec<String> {
+    let whole = if internal {
+        "この一覧は、追記だけができる提供記録から作りました。不開示とした記録と開示区分の決定も含みます。本人に渡さないでください。"
+    } else {
+        "この一覧は、追記だけができる提供記録から作りました。法令の定めにより、開示しない記録、相手方の名を示さない記録（「他市区町村」）があり得ます。"
+    };
     let mut notes = vec![
-        "この一覧は、追記だけができる提供記録から作りました。法令の定めにより、開示しない記録、相手方の名を示さない記録（「他市区町村」）があり得ます。".to_owned(),
+        whole.to_owned(),
         format!("署名付きの到達点: 全 {size} 件、ルート {root}"),
     ];
     notes.push(
