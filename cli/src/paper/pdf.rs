@@ -133,7 +133,9 @@ fn lines(document: &Document) -> Vec<Line> {
         if let Some([whole @ .., _last]) = lines.get_mut(begin..)
             && whole.len() < WHOLE
         {
-            whole.iter_mut().for_each(|line| line.keep = true);
+            for line in whole {
+                line.keep = true;
+            }
         }
     }
     for (nth, note) in document.notes.iter().enumerate() {
