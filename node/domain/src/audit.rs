@@ -98,8 +98,12 @@ pub const DESK_SUBJECT: &[&str] = &["individual_number", "action"];
 pub const MEMBER_SUBJECT: &[&str] = &["member", "action"];
 /// Names of the subject fields of a look at one entry about a person, in order.
 pub const LOOK_SUBJECT: &[&str] = &["entry", "action"];
+/// The action of a look at one entry and what its opening says.
+pub const LOG_SHOW: &str = "log-show";
+/// The action of a look at one entry and what belongs to it.
+pub const LOG_STORY: &str = "log-story";
 /// The actions of looks.
-pub const LOOK_ACTIONS: &[&str] = &["log-show", "log-story"];
+pub const LOOK_ACTIONS: &[&str] = &[LOG_SHOW, LOG_STORY];
 /// The action of entries about another member.
 pub const MEMBER_ACTION: &str = "reconcile";
 /// The only subject field where there is no person: 32 random bytes.

@@ -3,7 +3,7 @@
 use vrx_domain::SpiffeId;
 use vrx_proto::v1;
 
-use super::entries::cause_label;
+use super::entries::{cause_label, kind_label};
 use crate::{clock, labels};
 
 /// Part, name and value of each field.
@@ -93,6 +93,25 @@ fn known(name: &str) -> &str {
         "alerts" => "注意事項",
         "faults" => "不一致",
         "rows" => "行数",
+        "import" => "取込の番号",
+        "chunk" => "まとまりの番号",
+        "bytes" => "バイト数",
+        "keyed_digest" => "鍵付きの要約",
+        "added" => "追加",
+        "changed" => "変更",
+        "entered_by" => "取り込んだ人",
+        "proposed_by" => "提案した人",
+        "approved_by" => "承認した人",
+        "unchanged" => "変わらない件数",
+        "birth_date" => "生年月日の照合",
+        "known_log_size" => "手元にあった相手方の記録の件数",
+        "persons" => "住民の人数",
+        "openings" => "記録の内容の件数",
+        "alarm" => "警報",
+        "tenant" => "テナントの番号",
+        "epoch" => "系列 (epoch)",
+        "log_origin" => "提供記録の名",
+        "erasure" => "消去の番号",
         "refused" => "拒否",
         "why" => "原因",
         other => other,
@@ -103,7 +122,16 @@ fn value(field: &v1::EntryField, action: &str) -> String {
     let raw = field.value.as_str();
     let actor = field.commitment == "actor";
     let said = match field.name.as_str() {
-        "caller" => who(raw),
+        "caller" | "entered_by" | "proposed_by" | "approved_by" => who(raw),
+        "caller_certificate_sha256" if raw.bytes().all(|byte| byte == b'0') => {
+            "なし（ノード自身）".to_owned()
+        }
+        "kind" if action.starts_with("import-") => match raw {
+            "persons" => "住民".to_owned(),
+            "doses" => "接種記録".to_owned(),
+            _ => String::new(),
+        },
+        "kind" => coded(raw, v1::EntryKind::try_from, |kind| kind_label(kind).0),
         "action" => labels::action(raw).to_owned(),
         "municipality_code" | "member" => named(raw),
         "legal_basis" => labels::legal_basis(raw),
@@ -136,7 +164,7 @@ fn value(field: &v1::EntryField, action: &str) -> String {
             "0" => "いいえ".to_owned(),
             _ => String::new(),
         },
-        "held_back" | "doses" | "adopted" | "related" | "entries" | "alerts" | "rows" => {
+        "held_back" | "doses" | "adopted" | "unchanged" | "related" | "entries" | "alerts" => {
             format!("{raw} 件")
         }
         "index" | "entry" | "provider_log_index" if !raw.is_empty() => format!("{raw} 番"),

@@ -86,6 +86,10 @@ fn show(
         ("法令上の根拠", labels::legal_basis(&row.legal_basis)),
         ("本人同意", labels::consent(row)),
         ("接種記録", labels::doses(row)),
+        (
+            "決定",
+            row.mark.as_ref().map(labels::decision).unwrap_or_default(),
+        ),
         ("不開示", labels::reason(row.withheld()).to_owned()),
     ];
     let facts = facts.into_iter().filter(|(_, value)| !value.is_empty());

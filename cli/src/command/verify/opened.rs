@@ -287,6 +287,17 @@ mod tests {
         );
         let other = open(&file(r#"["13","log-show"]"#), Path::new("f"), &look("12"));
         assert!(matches!(other, Err(Stop::NotProved(..))));
+        let values = [&b"141003"[..], b"reconcile"];
+        let c_subject = commit(&[7; 32], CommitTo::Subject, values).unwrap();
+        let member = Leaf {
+            c_subject,
+            ..leaf(4)
+        };
+        let opened = open(&file(r#"["141003","reconcile"]"#), Path::new("f"), &member);
+        assert_eq!(
+            opened.ok().unwrap().rows()[0],
+            ["subject", "member", "141003"]
+        );
         for wrong in [r#"[null,"log-show"]"#, r#"["12","adopt"]"#] {
             let refused = open(&file(wrong), Path::new("f"), &look("12"));
             assert!(matches!(refused, Err(Stop::Failed(_))), "{wrong}");

@@ -1,6 +1,6 @@
 //! A person's entries as a list of places, and the rules that follow from reading them all: marks, and who isn't to be named.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use vrx_domain::{
     Cause, DisclosureReason, EntryKind, EntryMark, IndividualNumber, WithheldCause,
@@ -170,10 +170,18 @@ impl Chain {
     /// A look commits to a place, not to a number: it is about the person only if the entry there stands in the person's list, or may have
     /// stood where entries are missing.
     fn refuse_strange_looks(&mut self) {
-        let strange: BTreeSet<u64> = self
+        let entries: HashSet<u64> = self
+            .places
+            .iter()
+            .filter_map(|place| match place {
+                Place::Entry(index) => Some(*index),
+                Place::Missing(_) => None,
+            })
+            .collect();
+        let strange: HashSet<u64> = self
             .looks
             .iter()
-            .filter(|(_, look)| !self.has(look.at) && !self.may_have_had(look.at))
+            .filter(|(_, look)| !entries.contains(&look.at) && !self.may_have_had(look.at))
             .map(|(index, _)| *index)
             .collect();
         for place in &mut self.places {

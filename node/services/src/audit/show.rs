@@ -1,6 +1,6 @@
 //! Shows one entry: its opening's fields and the proof that it stands in the log.
 
-use vrx_domain::{Caller, EntryKind, Fields, Role, UnixMillis};
+use vrx_domain::{Caller, EntryKind, Fields, Role, UnixMillis, audit::LOG_SHOW};
 use vrx_provision_log::{Deadline, Opening, Recorded, StoredEntry};
 use vrx_tlog::{Hash, Receipt};
 
@@ -58,7 +58,7 @@ pub async fn show(
     let shown = shown(&proved.entry, proved.entry.opening.as_ref(), proved.receipt);
     let look = Look {
         caller,
-        action: "log-show",
+        action: LOG_SHOW,
         more: &[],
     };
     let said = Opened::of(&proved.entry);

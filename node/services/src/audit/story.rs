@@ -1,6 +1,6 @@
 //! One entry's whole story: the entry, what belongs to the same inquiry, its marks, and the other entries about the same person.
 
-use vrx_domain::{Caller, Role};
+use vrx_domain::{Caller, Role, audit::LOG_STORY};
 use vrx_provision_log::{Deadline, ProvedEntry, Recorded, SubjectWalk};
 use vrx_tlog::Receipt;
 
@@ -61,7 +61,7 @@ pub async fn story(
     let related = story.related.len().to_string();
     let look = Look {
         caller,
-        action: "log-story",
+        action: LOG_STORY,
         more: &[("related", &related)],
     };
     look.record(ctx, index, Some(&said), story, deadline).await

@@ -16,9 +16,15 @@ pub(super) fn document(read: &Read, profile: &Profile, internal: bool) -> Docume
     let origin = read.start.checkpoint.lines().next().unwrap_or_default();
     let size = read.start.checkpoint.lines().nth(1).unwrap_or_default();
     let root = read.start.checkpoint.lines().nth(2).unwrap_or_default();
+    // A node of an earlier version says it with the reading's own row alone.
+    let own = read
+        .rows()
+        .find(|row| row.log_index == read.start.review_index);
+    let made = read.start.time.as_ref();
+    let made = made.or_else(|| own.and_then(|row| row.time.as_ref()));
     let mut facts = vec![
         fact("実施機関", profile.municipality.name()),
-        fact("作成日時", clock::show(read.start.time.as_ref())),
+        fact("作成日時", clock::show(made)),
         fact("記録の件数", format!("{} 件", read.rows().count())),
         fact("提供記録の名", origin),
         fact(
@@ -44,11 +50,11 @@ pub(super) fn document(read: &Read, profile: &Profile, internal: bool) -> Docume
             "提供記録等の開示"
         }
         .to_owned(),
-        dated: clock::civil(read.start.time.as_ref()),
+        dated: clock::civil(made),
         facts,
         blocks: blocks.collect(),
         warnings: warnings(read),
-        notes: notes(read, (size, root)),
+        notes: notes(read, (size, root), internal),
     }
 }
 
@@ -66,9 +72,14 @@ fn warnings(read: &Read) -> Vec<String> {
     warnings
 }
 
-fn notes(read: &Read, (size, root): (&str, &str)) -> Vec<String> {
+fn notes(read: &Read, (size, root): (&str, &str), internal: bool) -> Vec<String> {
+    let whole = if internal {
+        "この一覧は、追記だけができる提供記録から作りました。不開示とした記録と開示区分の決定も含みます。本人に渡さないでください。"
+    } else {
+        "この一覧は、追記だけができる提供記録から作りました。法令の定めにより、開示しない記録、相手方の名を示さない記録（「他市区町村」）があり得ます。"
+    };
     let mut notes = vec![
-        "この一覧は、追記だけができる提供記録から作りました。法令の定めにより、開示しない記録、相手方の名を示さない記録（「他市区町村」）があり得ます。".to_owned(),
+        whole.to_owned(),
         format!("署名付きの到達点: 全 {size} 件、ルート {root}"),
     ];
     notes.push(

@@ -9,12 +9,15 @@ use super::super::{
 };
 use crate::{
     clock,
-    command::{inquire::receipt_json, log::kind_label},
+    command::{
+        inquire::receipt_json,
+        log::{cause_label, kind_label},
+    },
     failure::Failure,
     labels,
 };
 
-const CSV_HEADER: [&str; 19] = [
+const CSV_HEADER: [&str; 20] = [
     "連番",
     "日時",
     "種類",
@@ -32,11 +35,12 @@ const CSV_HEADER: [&str; 19] = [
     "接種記録",
     "提供記録番号",
     "閲覧した記録の番号",
+    "理由",
     "不開示",
     "決定",
 ];
 /// What only the internal view says stands behind the others.
-const INTERNAL_COLUMNS: usize = 2;
+const INTERNAL_COLUMNS: usize = 3;
 
 /// The history as CSV.
 pub(super) fn csv(read: &Read, internal: bool) -> Result<Vec<u8>, Failure> {
@@ -94,6 +98,7 @@ fn csv_row(nth: usize, row: &v1::HistoryRow) -> Vec<String> {
             0 => String::new(),
             place => place.to_string(),
         },
+        cause_label(&row.cause).to_owned(),
         labels::reason(row.withheld()).to_owned(),
         row.mark.as_ref().map(labels::decision).unwrap_or_default(),
     ]
@@ -197,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_gap_is_a_row_of_its_own_and_a_disclosure_has_no_column_for_what_it_leaves_out() {
-        for (internal, columns) in [(false, 17), (true, 19)] {
+        for (internal, columns) in [(false, 17), (true, 20)] {
             let table = String::from_utf8(csv(&read(), internal).unwrap()).unwrap();
             let lines: Vec<&str> = table.lines().collect();
             assert_eq!(lines.len(), 3, "{table}");
