@@ -51,6 +51,16 @@ impl Proofs {
         }
     }
 
+    /// For people.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::NotChecked => "未確認（プロファイルに log_vkey がありません）",
+            Self::Proved => "確認済み",
+            Self::Wrong => "誤り",
+            Self::OtherEpoch => "未確認（プロファイルの log_vkey は別の系列（epoch）の鍵です）",
+        }
+    }
+
     /// Done unless something was checked that doesn't hold, or couldn't be.
     pub(crate) fn conclusion(self) -> Result<(), Failure> {
         match self {

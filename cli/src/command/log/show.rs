@@ -8,7 +8,9 @@ use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
 
 use super::{
     entries::{entry_json, kind_label},
-    verify::{check_receipt, key},
+    fields,
+    proofs::Proofs,
+    verify::key,
 };
 use crate::{
     clock, command::inquire::receipt_json, connect::connect, failure::Failure, output::Output,
@@ -25,23 +27,23 @@ pub(super) async fn show(
     if let Some(path) = save {
         receipt::free(path)?;
     }
-    let response = get(
-        &mut AuditServiceClient::new(connect(profile).await?),
-        profile,
-        index,
-    )
-    .await?;
-    let key = key(profile)?;
-    let proved = match (&key, &response.receipt) {
-        (Some(key), Some(receipt)) => Some(check_receipt(receipt, key, index).map(|_| ())),
-        _ => None,
+    let request = v1::GetEntryRequest {
+        municipality_code: profile.municipality.to_string(),
+        log_index: index,
+        proof_only: false,
     };
+    let response = AuditServiceClient::new(connect(profile).await?)
+        .get_entry(profile.request(request))
+        .await?
+        .into_inner();
+    let key = key(profile)?;
+    let proofs = Proofs::check([(index, response.receipt.as_ref())], key.as_ref());
     let printed = output.json(|| {
         json!({
             "entry": response.entry.as_ref().map(entry_json),
             "receipt": response.receipt.as_ref().map(receipt_json),
             "commitments_verified": response.commitments_verified,
-            "proof": match &proved { Some(Ok(())) => "proved", Some(Err(_)) => "wrong", None => "not-checked" },
+            "proof": proofs.code(),
         })
     })?;
     if !printed {
@@ -53,21 +55,18 @@ pub(super) async fn show(
                 kind_label(entry.kind()).0,
                 entry.entry_id
             ))?;
-            output.table(
-                &["区分", "項目", "値"],
-                entry.fields.iter().map(|field| {
-                    vec![
-                        field.commitment.clone(),
-                        field.name.clone(),
-                        field.value.clone(),
-                    ]
-                }),
-            )?;
+            if entry.fields.is_empty() {
+                output.line("内容は消去されています。")?;
+            } else {
+                output.table(&["区分", "項目", "値"], fields::rows(entry))?;
+            }
             if entry.subject_seq > 1 {
                 output.line(&format!(
                     "この人について {} 件目（前は {} 番）",
                     entry.subject_seq, entry.previous_index
                 ))?;
+            } else if entry.subject_seq == 1 {
+                output.line("この人について 1 件目")?;
             }
         }
         let commitments = if response.commitments_verified {
@@ -75,11 +74,7 @@ pub(super) async fn show(
         } else {
             "確認できません"
         };
-        let proof = match &proved {
-            Some(Ok(())) => "確認済み",
-            Some(Err(_)) => "誤り",
-            None => "未確認（プロファイルに log_vkey がありません）",
-        };
+        let proof = proofs.label();
         output.line(&format!(
             "記録内容とハッシュ: {commitments}   署名と包含証明: {proof}"
         ))?;
@@ -91,17 +86,18 @@ pub(super) async fn show(
             path.display()
         ))?;
     }
-    match proved {
-        Some(Err(failure)) => Err(failure),
-        _ if !response.commitments_verified => Err(Failure::NotDone(
+    proofs.conclusion()?;
+    if response.commitments_verified {
+        Ok(())
+    } else {
+        Err(Failure::NotDone(
             "記録内容がハッシュと一致するか確認できません / commitments not verified".to_owned(),
-        )),
-        _ => Ok(()),
+        ))
     }
 }
 
-/// Asks the node for one entry.
-pub(super) async fn get(
+/// Asks the node for the proof of one entry, and for nothing that it says.
+pub(super) async fn proof(
     client: &mut AuditServiceClient<Channel>,
     profile: &Profile,
     index: u64,
@@ -109,6 +105,7 @@ pub(super) async fn get(
     let request = v1::GetEntryRequest {
         municipality_code: profile.municipality.to_string(),
         log_index: index,
+        proof_only: true,
     };
     Ok(client
         .get_entry(profile.request(request))

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     ServiceError, TenantServices,
+    audit::show,
     exchange::{ExchangeAnswer, provide},
     testing::{Resident, World, caller, day, deadline, number, officer, size, staff},
 };
@@ -289,6 +290,12 @@ async fn openings_end_by_their_own_age_but_those_of_a_person_on_hold() {
     let about_held = size(&scene.town);
     assert!(scene.is_provided(2).await);
     scene.hold(2, None).await.unwrap();
+    let hold = size(&scene.town) - 1;
+    let mori = officer(&scene.town, "mori");
+    // One look at each of the two.
+    for index in [about_held, about_held - 1] {
+        show(&scene.town, &mori, index, deadline()).await.unwrap();
+    }
     let old = size(&scene.town);
     scene.world.clock.advance(EIGHT_YEARS);
     assert!(scene.is_provided(2).await);
@@ -305,8 +312,8 @@ async fn openings_end_by_their_own_age_but_those_of_a_person_on_hold() {
         let of_people = ![EntryKind::Genesis, EntryKind::Control, EntryKind::Erasure]
             .iter()
             .any(|kind| kind.code() == entry.leaf.kind);
-        // The answer about the held person, and the entry of the hold itself.
-        let is_held = [about_held, old - 1].contains(&entry.leaf.index);
+        // The answer about the held person, the entry of the hold itself, and the look at that answer.
+        let is_held = [about_held, hold, hold + 1].contains(&entry.leaf.index);
         let is_blank = entry.leaf.index < old && of_people && !is_held;
         assert_eq!(entry.opening.is_none(), is_blank, "{}", entry.leaf.index);
     }

@@ -15,12 +15,13 @@ use self::{
 };
 use super::{
     events::{Read, read},
-    files, labels,
+    files,
 };
 use crate::{
     command::inquire::read_number,
     connect::connect,
     failure::Failure,
+    labels,
     output::Output,
     paper::{pdf, text},
     profile::Profile,
