@@ -2,22 +2,26 @@
 //!
 //! The reading is an entry about that person, durable before the first row is made. It is also where the walk back begins: it links to
 //! the newest entry before it, so what is shown is exactly what was there when it was asked for.
+//!
+//! An import is about many, and in nobody's list: the person's rows in the register say with which entries they came. Whoever takes
+//! such a row away, or changes what it names, hides that; the entry itself stays in the log.
 
 use std::sync::Arc;
 
-use vrx_domain::{Caller, EntryKind, IndividualNumber, Person, Role, UnixMillis};
+use vrx_domain::{Caller, EntryKind, IndividualNumber, Role, UnixMillis};
 use vrx_provision_log::{Deadline, ReadError, SignedCheckpoint, SubjectWalk};
-use vrx_storage::{Lookup, PersonRecord};
+use vrx_storage::EnteredWith;
 
 use super::{
     chain::{Chain, MissingEntries, Place},
     opened::Opened,
-    row::{HistoryRow, HistoryView, KnownDoses, known_doses},
+    register::{Registered, is_import},
+    row::{HistoryRow, HistoryView, KnownDoses},
 };
 use crate::{
     error::ServiceError,
     policy::check_role,
-    record::{Act, NotRecorded, pairs, read_error, storage_error, subject_tag},
+    record::{Act, NotRecorded, pairs, read_error, subject_tag},
     tenants::TenantServices,
 };
 
@@ -57,15 +61,6 @@ pub enum HistoryPart {
     Missing(MissingEntries),
 }
 
-/// What the register says of the person; personal data, so it comes back out of the log alone.
-#[derive(Default)]
-pub(super) struct Registered {
-    is: bool,
-    /// Now, or as was entered and isn't approved yet.
-    pub(super) protected: bool,
-    doses: KnownDoses,
-}
-
 /// Begins a history.
 pub async fn history(
     ctx: &TenantServices,
@@ -75,14 +70,14 @@ pub async fn history(
 ) -> Result<History, ServiceError> {
     check_role(ctx, caller, Role::Officer)?;
     let HistoryRequest { number, view } = request;
-    let registered = registered(ctx, &number, deadline).await?;
+    let registered = Registered::look_up(ctx, &number, deadline).await?;
     let tag = subject_tag(ctx, &number);
     let head = ctx.log.reader().subject_head(tag, deadline).await;
     let head = head.map_err(|error| read_error(ctx, &error))?;
-    let known = registered.is || head.is_some();
+    let known = registered.person.is_some() || head.is_some();
     let content = [
         ("view", view.as_str().to_owned()),
-        ("registered", u8::from(registered.is).to_string()),
+        ("registered", u8::from(registered.approved).to_string()),
         ("entries", head.map_or(0, |head| head.seq).to_string()),
     ];
     let act = Act {
@@ -110,17 +105,18 @@ pub async fn history(
         let walk = SubjectWalk::from(tag, own.subject_seq, review_index);
         chain = Chain::read(ctx, walk, Some(&number), registered.protected, deadline).await?;
     }
+    let imports = registered.imports(ctx, review_index, deadline).await?;
     let missing = chain.missing();
     if missing > 0 {
         tracing::error!(alarm = "history-gap", tenant = %ctx.tenant.code, missing, review_index, "a history isn't whole");
     }
     Ok(History {
-        registered: registered.is,
+        registered: registered.approved,
         review_index,
         read_at,
         checkpoint,
         view,
-        left: std::mem::take(&mut chain.places),
+        left: with_imports(std::mem::take(&mut chain.places), imports),
         chain,
         doses: registered.doses,
         rows: 0,
@@ -158,7 +154,11 @@ impl History {
         while let Some(place) = self.left.pop() {
             let part = match place {
                 Place::Missing(missing) => Some(HistoryPart::Missing(missing)),
-                Place::Entry(index) => self.entry(ctx, index, deadline).await?,
+                Place::Entry(index) => self.entry(ctx, index, None, deadline).await?,
+                Place::Import(entered) => {
+                    let index = entered.log_index;
+                    self.entry(ctx, index, Some(entered), deadline).await?
+                }
             };
             match part {
                 // Not shown in this view.
@@ -187,6 +187,7 @@ impl History {
         &self,
         ctx: &TenantServices,
         index: u64,
+        import: Option<EnteredWith>,
         deadline: Deadline,
     ) -> Result<Option<HistoryPart>, ServiceError> {
         let reader = ctx.log.reader();
@@ -199,8 +200,16 @@ impl History {
             Err(error) => return Err(read_error(ctx, &error)),
         };
         let Some(said) = Opened::of(&proved.entry) else {
-            return Ok(Some(HistoryPart::Missing(one(index))));
+            return Ok(Some(HistoryPart::Missing(MissingEntries {
+                // Nobody's list tells of an import, so only the end of its time explains that it is empty.
+                erased: import.is_some(),
+                ..one(index)
+            })));
         };
+        if import.is_some() && !is_import(&said) {
+            tracing::error!(alarm = "history-gap", tenant = %ctx.tenant.code, index, "a person's row names an entry that is no import");
+            return Ok(Some(HistoryPart::Missing(one(index))));
+        }
         let row = HistoryRow::of(
             &said,
             &self.chain,
@@ -208,8 +217,28 @@ impl History {
             self.view,
             Some(proved.receipt),
         );
-        Ok(row.map(|row| HistoryPart::Row(Box::new(row))))
+        Ok(row.map(|mut row| {
+            row.dose_count += import.map_or(0, |entered| entered.doses);
+            HistoryPart::Row(Box::new(row))
+        }))
     }
+}
+
+/// Puts imports between the entries of a list that begins with the newest. An adoption stands in the list itself.
+fn with_imports(mut places: Vec<Place>, imports: Vec<EnteredWith>) -> Vec<Place> {
+    let at = |place: &Place| match place {
+        Place::Entry(index) => *index,
+        Place::Missing(missing) => missing.last_index,
+        Place::Import(entered) => entered.log_index,
+    };
+    for entered in imports {
+        let index = entered.log_index;
+        let newer = places.partition_point(|place| at(place) > index);
+        if places.get(newer).is_none_or(|place| at(place) != index) {
+            places.insert(newer, Place::Import(entered));
+        }
+    }
+    places
 }
 
 fn one(index: u64) -> MissingEntries {
@@ -219,29 +248,4 @@ fn one(index: u64) -> MissingEntries {
         last_index: index,
         erased: false,
     }
-}
-
-/// Looks the person up in the register.
-pub(super) async fn registered(
-    ctx: &TenantServices,
-    number: &IndividualNumber,
-    deadline: Deadline,
-) -> Result<Registered, ServiceError> {
-    let found = deadline.wait(ctx.persons.lookup(number)).await;
-    match found.map_err(|_| ServiceError::DeadlineExceeded)? {
-        Ok(Lookup::Unknown) => Ok(Registered::default()),
-        Ok(Lookup::Found(record)) => Ok(Registered {
-            is: record.approved.is_some(),
-            protected: is_protected(&record),
-            doses: known_doses(&record.doses),
-        }),
-        Ok(Lookup::Mismatch { .. }) => {
-            Err(ctx.internal("alarm: a number's tag leads to a row that holds another number"))
-        }
-        Err(error) => Err(storage_error(ctx, &error)),
-    }
-}
-
-fn is_protected(record: &PersonRecord) -> bool {
-    record.entered_protection || record.approved.as_ref().is_some_and(Person::is_protected)
 }

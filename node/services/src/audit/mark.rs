@@ -9,8 +9,8 @@ use vrx_provision_log::{Deadline, SubjectWalk};
 
 use super::{
     chain::{Chain, MARK},
-    history::registered,
     opened::Opened,
+    register::Registered,
 };
 use crate::{
     error::ServiceError,
@@ -68,7 +68,9 @@ pub async fn mark(
     let tag = subject_tag(ctx, &request.number);
     let head = reader.subject_head(tag, deadline).await;
     let head = head.map_err(|error| read_error(ctx, &error))?;
-    let protected = registered(ctx, &request.number, deadline).await?.protected;
+    let protected = Registered::look_up(ctx, &request.number, deadline)
+        .await?
+        .protected;
     let walk = SubjectWalk::from(
         tag,
         head.map_or(0, |head| head.seq),

@@ -9,6 +9,7 @@ mod look;
 pub mod mark;
 mod opened;
 pub(crate) mod page_token;
+mod register;
 mod row;
 pub mod show;
 pub mod story;

@@ -61,7 +61,7 @@ pub struct HistoryRow {
     pub time: UnixMillis,
     /// What it records.
     pub kind: u8,
-    /// Which of the person's entries it is; 0 in the view for disclosure.
+    /// Which of the person's entries it is; 0 in the view for disclosure, and of an import, which is about many.
     pub subject_seq: u64,
     /// What was done.
     pub action: String,
@@ -143,7 +143,7 @@ impl HistoryRow {
             index: said.index,
             time: UnixMillis(said.time),
             kind: said.kind,
-            subject_seq: if internal {
+            subject_seq: if internal && said.opening.subject_tag.is_some() {
                 said.opening.subject_seq
             } else {
                 0
