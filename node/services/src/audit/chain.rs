@@ -172,7 +172,7 @@ impl Chain {
             .iter()
             .filter_map(|place| match place {
                 Place::Entry(index) => Some(*index),
-                Place::Missing(_) | Place::Import(_) => None,
+                Place::Missing(_) => None,
             })
             .collect();
         let strange: HashSet<u64> = self
