@@ -2739,10 +2739,11 @@ pub struct HistoryRow {
     /// What it records.
     #[prost(enumeration = "EntryKind", tag = "3")]
     pub kind: i32,
-    /// Which entry about this person it is, from 1; 0 in the view for disclosure, where a number left out would show.
+    /// Which entry about this person it is, from 1; 0 in the view for disclosure, where a number left out would show, and of an import,
+    /// which is about many: the person's rows in the register name it.
     #[prost(uint64, tag = "4")]
     pub subject_seq: u64,
-    /// What was done, e.g. "query-records", "inquire", "adopt", "history".
+    /// What was done, e.g. "query-records", "inquire", "adopt", "history", "import-doses".
     #[prost(string, tag = "5")]
     pub action: ::prost::alloc::string::String,
     /// Of an inquiry: "sent" or "outcome"; else empty.
@@ -2782,7 +2783,7 @@ pub struct HistoryRow {
     /// The doses that left with it.
     #[prost(message, repeated, tag = "17")]
     pub doses: ::prost::alloc::vec::Vec<HistoryDose>,
-    /// How many doses left, came or were adopted, where the entry doesn't say which.
+    /// How many doses left, came, were adopted or were imported, where the entry doesn't say which.
     #[prost(uint32, tag = "18")]
     pub dose_count: u32,
     /// How many doses were held back.

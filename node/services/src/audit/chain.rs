@@ -7,7 +7,6 @@ use vrx_domain::{
     audit::{desk_subject, exchange_subject, look_subject},
 };
 use vrx_provision_log::{Deadline, Step, SubjectWalk};
-use vrx_storage::EnteredWith;
 
 use super::opened::Opened;
 use crate::{error::ServiceError, record::read_error, tenants::TenantServices};
@@ -22,8 +21,6 @@ const OFFICERS: usize = 2;
 pub(crate) enum Place {
     Entry(u64),
     Missing(MissingEntries),
-    /// An import, which no list of a person's holds.
-    Import(EnteredWith),
 }
 
 /// Entries about a person that were there once and can't be shown.
@@ -118,7 +115,7 @@ impl Chain {
         self.places
             .iter()
             .map(|place| match place {
-                Place::Entry(_) | Place::Import(_) => 0,
+                Place::Entry(_) => 0,
                 Place::Missing(missing) => missing.count,
             })
             .sum()
@@ -175,7 +172,7 @@ impl Chain {
             .iter()
             .filter_map(|place| match place {
                 Place::Entry(index) => Some(*index),
-                Place::Missing(_) | Place::Import(_) => None,
+                Place::Missing(_) => None,
             })
             .collect();
         let strange: HashSet<u64> = self
@@ -203,7 +200,6 @@ impl Chain {
             let older = self.places.get(nth + 1).map(|place| match place {
                 Place::Entry(index) => *index,
                 Place::Missing(missing) => missing.last_index,
-                Place::Import(entered) => entered.log_index,
             });
             index <= missing.last_index && older.is_none_or(|older| index > older)
         })

@@ -6,6 +6,8 @@
 //! An import is about many, and in nobody's list: the person's rows in the register say with which entries they came. Whoever takes
 //! such a row away, or changes what it names, hides that; the entry itself stays in the log.
 
+use std::collections::BTreeSet;
+
 use vrx_domain::{Caller, EntryKind, IndividualNumber, Role, UnixMillis};
 use vrx_provision_log::{Deadline, ReadError, SubjectWalk};
 use vrx_storage::EnteredWith;
@@ -13,7 +15,7 @@ use vrx_storage::EnteredWith;
 use super::{
     chain::{Chain, MissingEntries, Place},
     opened::Opened,
-    register::{Registered, is_import},
+    register::{Registered, is_adoption, is_import},
     row::{HistoryRow, HistoryView, KnownDoses},
     shown::{Cosigning, Shown},
 };
@@ -45,8 +47,10 @@ pub struct History {
     view: HistoryView,
     chain: Chain,
     doses: KnownDoses,
-    /// Places that are still to come; the last comes next.
-    left: Vec<Place>,
+    /// What is still to come; the last comes next.
+    left: Vec<Next>,
+    /// Entries of the person's list that rows of the register name too: adoptions, and shown once.
+    listed: BTreeSet<u64>,
     rows: u64,
     missing: u64,
 }
@@ -58,6 +62,24 @@ pub enum HistoryPart {
     Row(Box<HistoryRow>),
     /// Entries that must have been there.
     Missing(MissingEntries),
+}
+
+/// Something of a history that is to be read.
+enum Next {
+    /// A place in the person's list.
+    Listed(Place),
+    /// An import, which is in nobody's list.
+    Import(EnteredWith),
+}
+
+impl Next {
+    fn index(&self) -> u64 {
+        match self {
+            Self::Listed(Place::Entry(index)) => *index,
+            Self::Listed(Place::Missing(missing)) => missing.last_index,
+            Self::Import(entered) => entered.log_index,
+        }
+    }
 }
 
 /// Begins a history.
@@ -110,6 +132,8 @@ pub async fn history(
     if missing > 0 {
         tracing::error!(alarm = "history-gap", tenant = %ctx.tenant.code, missing, review_index, "a history isn't whole");
     }
+    let listed = imports.iter().map(|entered| entered.log_index);
+    let listed = listed.filter(|index| chain.has(*index)).collect();
     Ok(History {
         registered: registered.approved,
         review_index,
@@ -117,6 +141,7 @@ pub async fn history(
         shown,
         view,
         left: with_imports(std::mem::take(&mut chain.places), imports),
+        listed,
         chain,
         doses: registered.doses,
         rows: 0,
@@ -158,9 +183,9 @@ impl History {
     ) -> Result<Option<HistoryPart>, ServiceError> {
         while let Some(place) = self.left.pop() {
             let part = match place {
-                Place::Missing(missing) => Some(HistoryPart::Missing(missing)),
-                Place::Entry(index) => self.entry(ctx, index, None, deadline).await?,
-                Place::Import(entered) => {
+                Next::Listed(Place::Missing(missing)) => Some(HistoryPart::Missing(missing)),
+                Next::Listed(Place::Entry(index)) => self.entry(ctx, index, None, deadline).await?,
+                Next::Import(entered) => {
                     let index = entered.log_index;
                     self.entry(ctx, index, Some(entered), deadline).await?
                 }
@@ -210,6 +235,9 @@ impl History {
                 ..one(index)
             })));
         };
+        if import.is_some() && self.listed.contains(&index) && is_adoption(&said) {
+            return Ok(None);
+        }
         if import.is_some() && !is_import(&said) {
             tracing::error!(alarm = "history-gap", tenant = %ctx.tenant.code, index, "a person's row names an entry that is no import");
             return Ok(Some(HistoryPart::Missing(one(index))));
@@ -228,21 +256,16 @@ impl History {
     }
 }
 
-/// Puts imports between the entries of a list that begins with the newest. An adoption stands in the list itself.
-fn with_imports(mut places: Vec<Place>, imports: Vec<EnteredWith>) -> Vec<Place> {
-    let at = |place: &Place| match place {
-        Place::Entry(index) => *index,
-        Place::Missing(missing) => missing.last_index,
-        Place::Import(entered) => entered.log_index,
-    };
-    for entered in imports {
-        let index = entered.log_index;
-        let newer = places.partition_point(|place| at(place) > index);
-        if places.get(newer).is_none_or(|place| at(place) != index) {
-            places.insert(newer, Place::Import(entered));
-        }
-    }
-    places
+/// Puts imports between the entries of a list that begins with the newest.
+fn with_imports(places: Vec<Place>, imports: Vec<EnteredWith>) -> Vec<Next> {
+    let imports = imports.into_iter().map(Next::Import);
+    let mut parts: Vec<Next> = places
+        .into_iter()
+        .map(Next::Listed)
+        .chain(imports)
+        .collect();
+    parts.sort_by_key(|part| std::cmp::Reverse(part.index()));
+    parts
 }
 
 fn one(index: u64) -> MissingEntries {

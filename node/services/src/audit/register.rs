@@ -11,7 +11,10 @@ use super::{
 use crate::{
     error::ServiceError,
     record::storage_error,
-    registry::import_stream::{DOSES_ACTION, PERSONS_ACTION},
+    registry::{
+        adopt,
+        import_stream::{DOSES_ACTION, PERSONS_ACTION},
+    },
     tenants::TenantServices,
 };
 
@@ -73,6 +76,11 @@ impl Registered {
 /// Whether an entry is a chunk of an import.
 pub(super) fn is_import(said: &Opened<'_>) -> bool {
     said.is(EntryKind::Desk) && [PERSONS_ACTION, DOSES_ACTION].contains(&said.action())
+}
+
+/// Whether an entry is an adoption (他市区町村の回答を台帳へ).
+pub(super) fn is_adoption(said: &Opened<'_>) -> bool {
+    said.is(EntryKind::Desk) && said.action() == adopt::ACTION
 }
 
 fn is_protected(record: &PersonRecord) -> bool {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ServiceError, TenantServices,
-    audit::show,
+    audit::{HistoryPart, HistoryRequest, HistoryView, history, show},
     exchange::{ExchangeAnswer, provide},
     testing::{Resident, World, caller, day, deadline, number, officer, size, staff},
 };
@@ -281,6 +281,46 @@ async fn nothing_is_destroyed_before_it_stands_on_the_list_and_nothing_is_half_v
     );
     let counts = scene.town.registry.counts().await.unwrap();
     assert_eq!((counts.persons, counts.dose_revisions), (1, 2));
+}
+
+#[tokio::test]
+async fn a_look_outlives_the_opening_of_the_entry_that_was_looked_at() {
+    let scene = Scene::new().await;
+    assert!(scene.is_provided(4).await);
+    let place = size(&scene.town) - 1;
+    scene.world.clock.advance(EIGHT_YEARS);
+    let mori = officer(&scene.town, "mori");
+    let shown = show(&scene.town, &mori, place, deadline()).await;
+    let look = shown.unwrap().log_index();
+    scene.decide().await;
+    scene.finish().await;
+    let request = HistoryRequest {
+        number: number(4),
+        view: HistoryView::Internal,
+    };
+    let begun = history(&scene.town, &mori, request, deadline()).await;
+    let mut begun = begun.unwrap();
+    let mut told = Vec::new();
+    while let Some(part) = begun.next(&scene.town, deadline()).await.unwrap() {
+        told.push(match part {
+            HistoryPart::Missing(missing) => ("erased", missing.last_index, None),
+            HistoryPart::Row(row) => ("row", row.index, row.looked_at),
+        });
+    }
+    assert_eq!(
+        told,
+        [
+            ("erased", place, None),
+            ("row", look, Some(place)),
+            ("row", begun.review_index, None)
+        ]
+    );
+    // What is erased shows nothing of anybody any more.
+    let again = show(&scene.town, &mori, place, deadline()).await.unwrap();
+    let again = again.log_index();
+    let entries = scene.town.log.reader().entries(again, 1, deadline()).await;
+    let opening = entries.unwrap().remove(0).opening.unwrap();
+    assert!(opening.subject_tag.is_none());
 }
 
 #[tokio::test]
