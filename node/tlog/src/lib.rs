@@ -49,7 +49,7 @@ pub use fsck::{Fsck, FsckReport};
 pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
 pub use leaf::Leaf;
 pub use note::{NoteSignature, SignedNote, sign_note};
-pub use proof::{verify_consistency, verify_inclusion};
+pub use proof::{refutes_full_tree, verify_consistency, verify_inclusion};
 pub use quorum::{Cosigned, Quorum};
 pub use receipt::{Receipt, verify_receipt};
 pub use resource::Resource;

@@ -48,8 +48,8 @@ pub fn verify_inclusion(
 ///
 /// A proof that doesn't hold shows nothing about the trees: anybody can make one. [`ProofError::Contradiction`] does: where both roots
 /// were signed, the signer stands for two logs. It is said where two roots of one size differ, and where the proof's hashes make the
-/// newer root, so that they are nodes of that very tree, and another older root than the given one. (Of an older tree with a power of two
-/// as its size the proof doesn't name the root, so that it can't convict.)
+/// newer root, so that they are nodes of that very tree, and another older root than the given one. Of an older tree with a power of two
+/// as its size the proof doesn't name the root, so that it can't convict; [`refutes_full_tree`] can.
 pub fn verify_consistency(
     old: u64,
     new: u64,
@@ -74,23 +74,62 @@ pub fn verify_consistency(
             Err(ProofError::Mismatch)
         };
     }
-    let (mut node, mut last) = (old - 1, new - 1);
-    while node & 1 == 1 {
-        node >>= 1;
-        last >>= 1;
-    }
     // An old tree that is one full subtree is its own first node, and isn't repeated in the proof.
     let (first, rest) = if old.is_power_of_two() {
         (old_root, proof)
     } else {
         proof.split_first().ok_or(ProofError::WrongLength)?
     };
+    let (old_hash, new_hash) = roots(old, new, first, rest, |_| {})?;
+    match (old_hash == *old_root, new_hash == *new_root) {
+        (true, true) => Ok(()),
+        (false, true) => Err(ProofError::Contradiction),
+        (_, false) => Err(ProofError::Mismatch),
+    }
+}
+
+/// Whether the tree of `new` leaves with `new_root` begins with another tree than that of `old` leaves with `old_root`, where `old` is a
+/// power of two: what [`verify_consistency`] can't show. `proof` is the consistency proof from `old + 1` leaves; it names the root of the
+/// first `old`. False where it shows nothing.
+pub fn refutes_full_tree(
+    old: u64,
+    new: u64,
+    old_root: &Hash,
+    new_root: &Hash,
+    proof: &[Hash],
+) -> bool {
+    let Some((first, rest)) = proof.split_first() else {
+        return false;
+    };
+    if !old.is_power_of_two() || old == 1 || old.checked_add(1).is_none_or(|next| new <= next) {
+        return false;
+    }
+    let mut begun = None;
+    let roots = roots(old + 1, new, first, rest, |left| begun = Some(*left));
+    // Of the leaf at `old`, only the first `old` leaves stand to the left.
+    roots.is_ok_and(|(_, hash)| hash == *new_root) && begun.is_some_and(|begun| begun != *old_root)
+}
+
+/// The roots of both trees as a consistency proof makes them; `left` is told each node that stands to the left.
+fn roots(
+    old: u64,
+    new: u64,
+    first: &Hash,
+    rest: &[Hash],
+    mut left: impl FnMut(&Hash),
+) -> Result<(Hash, Hash), ProofError> {
+    let (mut node, mut last) = (old - 1, new - 1);
+    while node & 1 == 1 {
+        node >>= 1;
+        last >>= 1;
+    }
     let (mut old_hash, mut new_hash) = (*first, *first);
     for sibling in rest {
         if last == 0 {
             return Err(ProofError::WrongLength);
         }
         if node & 1 == 1 || node == last {
+            left(sibling);
             old_hash = node_hash(sibling, &old_hash);
             new_hash = node_hash(sibling, &new_hash);
             while node & 1 == 0 && node != 0 {
@@ -103,13 +142,10 @@ pub fn verify_consistency(
         node >>= 1;
         last >>= 1;
     }
-    if last != 0 {
-        return Err(ProofError::WrongLength);
-    }
-    match (old_hash == *old_root, new_hash == *new_root) {
-        (true, true) => Ok(()),
-        (false, true) => Err(ProofError::Contradiction),
-        (_, false) => Err(ProofError::Mismatch),
+    if last == 0 {
+        Ok((old_hash, new_hash))
+    } else {
+        Err(ProofError::WrongLength)
     }
 }
 
@@ -548,6 +584,30 @@ mod tests {
             let none = verify_consistency(old, 40, &elsewhere, &root, &[]);
             assert_eq!(none, Err(ProofError::WrongLength), "{old}");
         }
+        for (old, size) in [2_u64, 4, 8, 16, 32]
+            .into_iter()
+            .flat_map(|old| [(old, 40), (old, old + 2)])
+        {
+            let full = |tree: &Tree| tree.snapshot().root_at(old, &NoTiles).unwrap();
+            let new = tree.snapshot().root_at(size, &NoTiles).unwrap();
+            let snapshot = tree.snapshot();
+            let proof = snapshot
+                .consistency_within(old + 1, size, &NoTiles)
+                .unwrap();
+            let refutes =
+                |first: &Hash, proof: &[Hash]| refutes_full_tree(old, size, first, &new, proof);
+            assert!(!refutes(&full(&tree), &proof), "{old}");
+            assert_eq!(refutes(&full(&other), &proof), old > 2, "{old}");
+            for at in 0..proof.len() {
+                let mut junk = proof.clone();
+                junk[at][0] ^= 1;
+                assert!(!refutes(&full(&tree), &junk), "{old} {at}");
+                assert!(!refutes(&full(&other), &junk), "{old} {at}");
+            }
+            assert!(!refutes(&full(&other), &[]) && !refutes(&full(&other), &proof[1..]));
+        }
+        assert!(!refutes_full_tree(3, 40, &root, &root, &[root]));
+        assert!(!refutes_full_tree(1 << 63, u64::MAX, &root, &root, &[root]));
         assert_eq!(
             verify_consistency(40, 40, &other.root(), &root, &[[1; 32]]),
             Err(ProofError::Contradiction),

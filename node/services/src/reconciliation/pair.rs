@@ -7,8 +7,8 @@ use vrx_domain::{
 use vrx_provision_log::Deadline;
 use vrx_storage::KeptReceipt;
 use vrx_tlog::{
-    Checkpoint, Leaf, ProofError, Quorum, SignedNote, VerifierKey, WitnessKey, leaf_hash,
-    verify_consistency, verify_inclusion,
+    Checkpoint, CheckpointError, Leaf, ProofError, Quorum, SignedNote, VerifierKey, WitnessKey,
+    leaf_hash, refutes_full_tree, verify_consistency, verify_inclusion,
 };
 
 use super::{
@@ -189,7 +189,7 @@ impl<'a> Pair<'a> {
             page_token: String::new(),
         };
         let mut reply = self.page(&query).await?;
-        let checkpoint = self.join(known.as_ref(), &reply).await?;
+        let checkpoint = self.join(known.as_ref(), &query, &reply).await?;
         // Only now: every entry under that checkpoint is about a request that had left before.
         let asked = Asked::covering(self.ctx, asked_from(standing.at), asked).await?;
         let note = std::mem::take(&mut reply.checkpoint);
@@ -231,9 +231,10 @@ impl<'a> Pair<'a> {
     async fn join(
         &self,
         known: Option<&Checkpoint>,
+        query: &ProvisionsQuery,
         reply: &ProvisionsReply,
     ) -> Result<Checkpoint, NotReconciled> {
-        let Ok(checkpoint) = Checkpoint::open(&reply.checkpoint, &self.key, self.key.name()) else {
+        let Ok(mut checkpoint) = self.open(reply) else {
             return Err(self.contradiction("provider-checkpoint-invalid", &[]).await);
         };
         self.check_witnessed(&reply.checkpoint).await?;
@@ -259,7 +260,12 @@ impl<'a> Pair<'a> {
             Ok(()) => return Ok(checkpoint),
             // Both are signed by the provider's log, and can't both be true.
             Err(ProofError::Contradiction) => {}
-            Err(_) => return Err(NotReconciled::Unproved),
+            Err(_) => {
+                checkpoint = self
+                    .refuted(known, query)
+                    .await?
+                    .ok_or(NotReconciled::Unproved)?;
+            }
         }
         let particulars = [
             ("known_size", known.size.to_string()),
@@ -270,6 +276,36 @@ impl<'a> Pair<'a> {
         Err(self
             .contradiction("provider-log-forked", &particulars)
             .await)
+    }
+
+    /// A checkpoint of the provider's that contradicts the known one, where the proof between them can't show it: that of the next size can.
+    async fn refuted(
+        &self,
+        known: &Checkpoint,
+        query: &ProvisionsQuery,
+    ) -> Result<Option<Checkpoint>, NotReconciled> {
+        if !known.size.is_power_of_two() {
+            return Ok(None);
+        }
+        let next = ProvisionsQuery {
+            known_log_size: known.size.saturating_add(1),
+            ..query.clone()
+        };
+        let reply = self.page(&next).await?;
+        let shown = self.open(&reply).ok();
+        Ok(shown.filter(|shown| {
+            refutes_full_tree(
+                known.size,
+                shown.size,
+                &known.root,
+                &shown.root,
+                &reply.consistency_proof,
+            )
+        }))
+    }
+
+    fn open(&self, reply: &ProvisionsReply) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::open(&reply.checkpoint, &self.key, self.key.name())
     }
 
     /// Others have seen that checkpoint too: as many of the provider's witnesses cosigned it as the directory demands.

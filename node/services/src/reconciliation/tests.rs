@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use vrx_domain::{Caller, Clock, EntryKind, Member, MemberWitnesses, RequestId, Role};
 use vrx_provision_log::StoredEntry;
-use vrx_tlog::{Checkpoint, SignedNote, VerifierKey, cosign, sign_note};
+use vrx_tlog::{Checkpoint, NoTiles, SignedNote, Tree, VerifierKey, cosign, leaf_hash, sign_note};
 
 use super::{pair::Pair, *};
 use crate::{
@@ -258,6 +258,39 @@ async fn two_signed_checkpoints_that_contradict_are_a_forked_log_and_a_missing_p
     let seen = alarms(&world.requester).await;
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].0, "provider-gives-no-proof");
+}
+
+#[tokio::test]
+async fn a_log_that_forked_at_a_power_of_two_is_convicted_by_the_proof_from_the_next_size() {
+    let world = asked(&[1]).await;
+    let member = provider(&world);
+    let key = VerifierKey::parse(&member.log_vkey).unwrap();
+    let known = async || {
+        let known = known_checkpoint::load(&world.requester, member, &key).await;
+        known.unwrap().unwrap()
+    };
+    while !known().await.size.is_power_of_two() {
+        ask(&world, 2).await;
+    }
+    let size = known().await.size;
+    let mut other = Tree::new();
+    (0..2 * size).for_each(|index| other.append(leaf_hash(&index.to_be_bytes())));
+    let checkpoint = Checkpoint {
+        origin: key.name().to_owned(),
+        size: 2 * size,
+        root: other.root(),
+    };
+    let keyring = &world.provider.keyring;
+    let note = sign_note(&checkpoint.body(), &key, |text| keyring.sign_log(text));
+    let proof = |from| other.snapshot().consistency(from, &NoTiles).unwrap();
+    let mut proofs = vec![proof(size + 1), proof(size)];
+    world.tamper_provisions(move |mut reply| {
+        reply.checkpoint.clone_from(&note);
+        reply.consistency_proof = proofs.pop().unwrap();
+        Ok(reply)
+    });
+    let forked = Some(NotReconciled::Contradiction("provider-log-forked"));
+    assert_eq!(reconcile(&world).await.err(), forked);
 }
 
 #[tokio::test]
