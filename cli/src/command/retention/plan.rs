@@ -22,13 +22,22 @@ pub(super) async fn plan(profile: &Profile, output: &Output) -> Result<(), Failu
         return Ok(());
     }
     show(&plan, output)?;
+    let counts = plan.counts.unwrap_or_default();
+    if counts.persons == 0 && counts.openings == 0 {
+        return output.hint("消去の対象はありません / nothing is due");
+    }
     output.hint("次に: 提案する → vrx retention propose / propose it next")
 }
 
 /// Counts, and proposes it.
-pub(super) async fn propose(profile: &Profile, output: &Output) -> Result<(), Failure> {
+pub(super) async fn propose(
+    profile: &Profile,
+    replace: bool,
+    output: &Output,
+) -> Result<(), Failure> {
     let mut request = tonic::Request::new(v1::ProposeErasureRequest {
         municipality_code: profile.municipality.to_string(),
+        replace,
     });
     request.set_timeout(PATIENCE);
     let mut client = RetentionServiceClient::new(connect(profile).await?);

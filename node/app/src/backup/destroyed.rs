@@ -20,7 +20,7 @@ use vrx_storage::copy::{LOG_ENTRY, Row, Table, Value};
 use crate::failure::Failure;
 
 /// What was destroyed of one tenant.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Destroyed {
     persons: HashSet<[u8; 16]>,
     /// Places in the log, from one to before another.
@@ -78,6 +78,17 @@ impl Destroyed {
             }
         }
         Ok(destroyed)
+    }
+
+    /// The erased openings: from one place in the log to before another, in no order.
+    pub fn openings(&self) -> &[(u64, u64)] {
+        &self.openings
+    }
+
+    /// The persons whose keys were destroyed.
+    pub fn persons(&self) -> Vec<PersonId> {
+        let ids = self.persons.iter().copied();
+        ids.map(PersonId::from_bytes).collect()
     }
 
     /// Takes the rows of destroyed persons out; gives how many went.
@@ -166,6 +177,15 @@ impl DestroyedList for DestroyedFile {
                 .map_err(|error| NotListed(format!("{}: {error}", path.display())))?;
         }
         Ok(())
+    }
+
+    async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed> {
+        let (paths, tenant) = (self.paths.clone(), self.tenant);
+        tokio::task::spawn_blocking(move || Destroyed::read_all(&paths, &tenant))
+            .await
+            .map_err(|_| NotListed("a thread that waits for a disk panicked".to_owned()))?
+            .map(|destroyed| destroyed.openings)
+            .map_err(|failure| NotListed(failure.message))
     }
 }
 

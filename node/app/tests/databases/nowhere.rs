@@ -21,7 +21,7 @@ use vrx_node::backup::{
 };
 use vrx_provision_log::{Deadline, Depth, Entry, LogOptions, Subject};
 use vrx_services::TenantServices;
-use vrx_services::retention::{Advanced, ErasureStage, advance, approve, list, propose};
+use vrx_services::retention::{Advanced, Earlier, ErasureStage, advance, approve, list, propose};
 use vrx_storage::conformance::{CHIEF, CLERK, dose_row, number, row};
 use vrx_storage::copy::{TABLES, TenantSource};
 use vrx_storage::postgres::{PostgresSource, Rewritten};
@@ -148,7 +148,7 @@ impl Town {
         let (progress, _) = mpsc::channel(1);
         let (mori, kato) = (self.officer("mori"), self.officer("kato"));
         let deadline = || Deadline::after(PATIENCE);
-        let proposed = propose(&self.services, &mori, progress, deadline()).await;
+        let proposed = propose(&self.services, &mori, Earlier::Stands, progress, deadline()).await;
         let proposed = proposed.unwrap().into_parts().0;
         assert_eq!(
             (proposed.plan.counts.persons, proposed.plan.counts.doses),

@@ -7,7 +7,7 @@ use vrx_domain::{Date, ErasureId, ImportId, PersonId, RetentionPolicy, TenantId}
 
 use super::read::{each, holds, key_row, listed, put_run, run, sealed_span, set_step};
 use crate::StorageError;
-use crate::retention::{Claimed, ErasureRun, ErasureStage, in_force};
+use crate::retention::{Claimed, ErasureRun, ErasureStage, OpeningsStep, in_force};
 use crate::sealed::{OpenedSpan, PersonKeyRow, open_span};
 use crate::sqlite::apply::Applier;
 use crate::sqlite::sql::{Sql, failure, int};
@@ -180,15 +180,15 @@ impl Step {
         &self,
         sql: &Sql,
         id: ErasureId,
-        places: &[(u64, [u8; 32])],
-        next: u64,
+        step: &OpeningsStep,
     ) -> Result<(), StorageError> {
         let tenant = self.applier.tenant;
         let mut run = self.run(sql, id)?;
-        if run.stage != ErasureStage::Openings {
+        if !run.stands_at(step) {
             return Ok(());
         }
-        for (index, subject) in places {
+        let mut all = 0;
+        for (index, subject) in &step.places {
             // Nobody's list ends at an entry that is nobody's any more.
             sql.run(
                 "-- forget_subject_head
@@ -205,12 +205,9 @@ impl Step {
                     (tenant, int(*index), subject),
                 )
                 .map_err(failure)?;
-            run.done.openings += blanked as u64;
+            all += blanked as u64;
         }
-        run.openings_next = run.openings_next.max(next);
-        if run.openings_next >= run.openings_below {
-            run.stage = ErasureStage::Rewriting;
-        }
+        run.went_on(step, all);
         put_run(&self.applier, sql, &run)
     }
 }
