@@ -235,6 +235,15 @@ impl ErasureRun {
     }
 }
 
+/// What was erased again of what had come back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ErasedAgain {
+    /// Rows of persons.
+    pub rows: u64,
+    /// Openings of log entries.
+    pub openings: u64,
+}
+
 /// A hold with the tags of the person's log entries: the one to be placed, or one that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldRecord {
@@ -295,6 +304,9 @@ pub trait RetentionStore: Send + Sync {
 
     /// Those of these persons who have a key here. Whoever an open run has claimed isn't among them: it is about to destroy it.
     async fn standing(&self, persons: Vec<PersonId>) -> Result<Vec<PersonId>, StorageError>;
+
+    /// The places of openings in these ranges, each from one place to before another, that aren't blank.
+    async fn standing_openings(&self, ranges: Vec<(u64, u64)>) -> Result<Vec<u64>, StorageError>;
 
     /// Rewrites the files without what was erased, where this process may. `false`: they are larger than a serving node
     /// rewrites, or another role owns them; the operator's verb does it.

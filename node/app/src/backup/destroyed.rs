@@ -91,6 +91,11 @@ impl Destroyed {
         ids.map(PersonId::from_bytes).collect()
     }
 
+    /// Whether nothing was ever destroyed.
+    pub fn is_empty(&self) -> bool {
+        self.persons.is_empty() && self.openings.is_empty()
+    }
+
     /// Takes the rows of destroyed persons out; gives how many went.
     pub(super) fn leave_out(&self, table: &Table, rows: &mut Vec<Row>) -> u64 {
         let Some(column) = table.person.filter(|_| !self.persons.is_empty()) else {

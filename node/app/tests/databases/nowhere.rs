@@ -34,25 +34,25 @@ use vrx_testkit::postgres::{PostgresServer, ServerOptions, TestDatabase};
 
 use crate::{cluster, owner};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Residents 0 to 2 are over by then; resident 9 lives here.
-const GONE: [u64; 3] = [0, 1, 2];
-const STAYS: u64 = 9;
+pub(crate) const GONE: [u64; 3] = [0, 1, 2];
+pub(crate) const STAYS: u64 = 9;
 /// The first of January 2030 in Japan.
-const THEN: u64 = 1_893_423_600_000;
-const DAY: u64 = 24 * 3_600_000;
+pub(crate) const THEN: u64 = 1_893_423_600_000;
+pub(crate) const DAY: u64 = 24 * 3_600_000;
 
 /// A tenant with residents and an answer about each, its list of what was destroyed, and a folder for backups.
-struct Town {
-    tenant: TestTenant,
-    services: Arc<TenantServices>,
+pub(crate) struct Town {
+    pub(crate) tenant: TestTenant,
+    pub(crate) services: Arc<TenantServices>,
     keyrings: tempfile::TempDir,
     backups: tempfile::TempDir,
     identity: Identity,
 }
 
 impl Town {
-    async fn new(tenant: TestTenant) -> Self {
+    pub(crate) async fn new(tenant: TestTenant) -> Self {
         let keyrings = tempfile::tempdir().unwrap();
         let own = &tenant.services;
         let services = Arc::new(TenantServices {
@@ -73,7 +73,7 @@ impl Town {
         town
     }
 
-    async fn record(&self, kind: EntryKind, subject: Subject, change: Option<Change>) {
+    pub(crate) async fn record(&self, kind: EntryKind, subject: Subject, change: Option<Change>) {
         let entry = Entry {
             kind,
             actor: desk_content(&[]),
@@ -125,7 +125,7 @@ impl Town {
         self.record(EntryKind::Exchange, subject, None).await;
     }
 
-    async fn person(&self, nth: u64) -> Option<PersonId> {
+    pub(crate) async fn person(&self, nth: u64) -> Option<PersonId> {
         match self.tenant.store.lookup(&number(nth)).await.unwrap() {
             Lookup::Found(record) => Some(record.id),
             Lookup::Unknown => None,
@@ -133,7 +133,7 @@ impl Town {
         }
     }
 
-    fn officer(&self, name: &str) -> Caller {
+    pub(crate) fn officer(&self, name: &str) -> Caller {
         let code = self.services.tenant.code;
         Caller {
             id: SpiffeId::new("vrx.test", code, Role::Officer, Some(name)).unwrap(),
@@ -143,7 +143,7 @@ impl Town {
     }
 
     /// Both clocks end, two officers decide.
-    async fn decide(&self) {
+    pub(crate) async fn decide(&self) {
         self.tenant.clock.set(UnixMillis(THEN));
         let (progress, _) = mpsc::channel(1);
         let (mori, kato) = (self.officer("mori"), self.officer("kato"));
@@ -159,7 +159,7 @@ impl Town {
             .unwrap();
     }
 
-    async fn work(&self) -> Advanced {
+    pub(crate) async fn work(&self) -> Advanced {
         loop {
             match advance(&self.services).await.unwrap() {
                 Advanced::Step => {}

@@ -357,6 +357,8 @@ pub async fn a_blanked_opening_leaves_its_leaf_and_nobodys_history(fixture: &Fix
     store.blank_openings(id, last).await.unwrap();
     let blanks = store.blanks().await.unwrap();
     assert_eq!(blanks.places, [0, 2]);
+    let ranges = vec![(0, 1), (1, 3), (900, 901)];
+    assert_eq!(store.standing_openings(ranges).await.unwrap(), [1]);
     assert_eq!(blanks.runs, store.erasures().await.unwrap());
     let after = fixture.store.entries(0, 3).await.unwrap();
     for (before, after) in before.iter().zip(&after) {

@@ -31,6 +31,7 @@ pub(super) use changes::{
 pub use owner::Rewritten;
 use read::{
     blank_places, bytes, holds, listed, persons, persons_after, put_run, run, runs, standing,
+    standing_openings,
 };
 
 impl PostgresTenant {
@@ -318,6 +319,13 @@ impl RetentionStore for PostgresTenant {
     async fn standing(&self, persons: Vec<PersonId>) -> Result<Vec<PersonId>, StorageError> {
         let mut session = self.reading().await?;
         let found = standing(&mut session, self.key, &self.options.keyring, &persons).await?;
+        session.end().await?;
+        Ok(found)
+    }
+
+    async fn standing_openings(&self, ranges: Vec<(u64, u64)>) -> Result<Vec<u64>, StorageError> {
+        let mut session = self.reading().await?;
+        let found = standing_openings(&mut session, self.key, &ranges).await?;
         session.end().await?;
         Ok(found)
     }

@@ -9,7 +9,7 @@ use vrx_domain::{DoseId, ErasureId, ImportId, PersonId, UnixMillis};
 
 use crate::StorageError;
 use crate::postgres::apply::Applier;
-use crate::postgres::log::unsigned;
+use crate::postgres::log::{int, unsigned};
 use crate::postgres::session::{Session, Statement, statement};
 use crate::retention::{
     ERASURE_STEP, ErasureRun, ErasureStage, HoldRecord, newest_first, seal_run,
@@ -20,6 +20,8 @@ use crate::sealed::{
 
 /// Entries looked at in one statement.
 const ENTRIES: i64 = 65_536;
+/// Ranges of entries looked at in one statement.
+const RANGES: usize = 256;
 /// Persons asked for in one statement.
 const PERSONS: usize = 10_000;
 
@@ -168,6 +170,39 @@ pub(super) async fn standing(
         .into_iter()
         .collect();
     found.retain(|person| !claimed.contains(person));
+    Ok(found)
+}
+
+/// The places of openings in these ranges that aren't blank.
+pub(super) async fn standing_openings(
+    session: &mut Session,
+    tenant: i32,
+    ranges: &[(u64, u64)],
+) -> Result<Vec<u64>, StorageError> {
+    let mut found = Vec::new();
+    for some in ranges.chunks(RANGES) {
+        let (from, below): (Vec<i64>, Vec<i64>) = some
+            .iter()
+            .map(|(from, below)| (int(*from), int(*below)))
+            .unzip();
+        let standing = statement(
+            "-- standing_openings
+             SELECT l.idx FROM unnest($2::bigint[], $3::bigint[]) AS r (first, below)
+             CROSS JOIN LATERAL (
+                 SELECT idx FROM log_entry
+                 WHERE tenant = $1 AND idx >= r.first AND idx < r.below AND opening_key <> ''
+             ) l",
+        )
+        .bind(tenant)
+        .bind(from)
+        .bind(below);
+        let places: Vec<u64> = session
+            .rows("log_entry", standing, |row| {
+                unsigned(row.try_get::<i64, _>(0)?, 0)
+            })
+            .await?;
+        found.extend(places);
+    }
     Ok(found)
 }
 

@@ -1,6 +1,7 @@
 //! Erasing in a tenant's file. Each step is a transaction beside the log; `secure_delete` overwrites what it frees, and at the end
 //! the file is rewritten, because pages that were split long ago may hold copies in their gaps.
 
+mod again;
 mod changes;
 mod read;
 mod steps;
@@ -29,7 +30,7 @@ use crate::sealed::{inconsistent, open_span};
 pub(super) use changes::{
     approve, check_unclaimed, lift_hold, place_hold, propose, record, settle,
 };
-use read::{blank_places, holds, key_rows, runs, sealed_span, standing};
+use read::{blank_places, holds, key_rows, runs, sealed_span, standing, standing_openings};
 use steps::Step;
 
 /// Files up to this size are rewritten while the node serves: a second or two in which nothing is written. The copy is made in
@@ -233,6 +234,12 @@ impl RetentionStore for SqliteTenant {
     async fn standing(&self, persons: Vec<PersonId>) -> Result<Vec<PersonId>, StorageError> {
         let (key, keyring) = (self.key, Arc::clone(&self.options.keyring));
         self.read(move |sql| standing(sql, key, &keyring, persons))
+            .await
+    }
+
+    async fn standing_openings(&self, ranges: Vec<(u64, u64)>) -> Result<Vec<u64>, StorageError> {
+        let key = self.key;
+        self.read(move |sql| standing_openings(sql, key, &ranges))
             .await
     }
 

@@ -13,7 +13,7 @@ use crate::sealed::{
     DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, open_erasure, open_hold,
 };
 use crate::sqlite::apply::Applier;
-use crate::sqlite::sql::{Sql, failure, reading, unsigned};
+use crate::sqlite::sql::{Sql, failure, int, reading, unsigned};
 
 pub(super) fn runs(
     sql: &Sql,
@@ -130,6 +130,26 @@ pub(super) fn standing(
         .into_iter()
         .collect();
     found.retain(|person| !claimed.contains(person));
+    Ok(found)
+}
+
+/// The places of openings in these ranges that aren't blank.
+pub(super) fn standing_openings(
+    sql: &Sql,
+    tenant: i64,
+    ranges: &[(u64, u64)],
+) -> Result<Vec<u64>, StorageError> {
+    let mut found = Vec::new();
+    for (from, below) in ranges {
+        let standing: Vec<u64> = sql.rows(
+            "log_entry",
+            "-- standing_openings
+             SELECT idx FROM log_entry WHERE tenant = ?1 AND idx >= ?2 AND idx < ?3 AND opening_key <> x''",
+            (tenant, int(*from), int(*below)),
+            |row| unsigned(row, 0),
+        )?;
+        found.extend(standing);
+    }
     Ok(found)
 }
 

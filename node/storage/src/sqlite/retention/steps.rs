@@ -189,25 +189,32 @@ impl Step {
         }
         let mut all = 0;
         for (index, subject) in &step.places {
-            // Nobody's list ends at an entry that is nobody's any more.
-            sql.run(
-                "-- forget_subject_head
-                 DELETE FROM subject_head WHERE tenant = ?1 AND last_index = ?2
-                     AND subject = (SELECT subject FROM log_entry WHERE tenant = ?1 AND idx = ?2)",
-                (tenant, int(*index)),
-            )
-            .map_err(failure)?;
-            let blanked = sql
-                .run(
-                    "-- blank_opening
-                     UPDATE log_entry SET opening_key = x'', opening = x'', subject = ?3
-                     WHERE tenant = ?1 AND idx = ?2 AND opening_key <> x''",
-                    (tenant, int(*index), subject),
-                )
-                .map_err(failure)?;
-            all += blanked as u64;
+            all += blank(sql, tenant, *index, subject)?;
         }
         run.went_on(step, all);
         put_run(&self.applier, sql, &run)
     }
+}
+
+/// Blanks an opening; gives 0 where it is blank. Nobody's list ends at an entry that is nobody's any more.
+pub(super) fn blank(
+    sql: &Sql,
+    tenant: i64,
+    index: u64,
+    subject: &[u8; 32],
+) -> Result<u64, StorageError> {
+    sql.run(
+        "-- forget_subject_head
+         DELETE FROM subject_head WHERE tenant = ?1 AND last_index = ?2
+             AND subject = (SELECT subject FROM log_entry WHERE tenant = ?1 AND idx = ?2)",
+        (tenant, int(index)),
+    )
+    .map_err(failure)?;
+    let blanked = sql.run(
+        "-- blank_opening
+         UPDATE log_entry SET opening_key = x'', opening = x'', subject = ?3
+         WHERE tenant = ?1 AND idx = ?2 AND opening_key <> x''",
+        (tenant, int(index), subject),
+    );
+    blanked.map(|rows| rows as u64).map_err(failure)
 }
