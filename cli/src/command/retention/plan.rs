@@ -42,7 +42,7 @@ pub(super) async fn propose(
     request.set_timeout(PATIENCE);
     let mut client = RetentionServiceClient::new(connect(profile).await?);
     let events = client.propose_erasure(request).await?.into_inner();
-    let plan = last(events, output).await?;
+    let plan = last(events, output).await.map_err(explained)?;
     if output.json(|| plan_json(&plan))? {
         return Ok(());
     }
@@ -52,6 +52,18 @@ pub(super) async fn propose(
         "次に: 別の個人情報保護担当が承認すると消去が始まります → vrx retention approve {} --irrevocably / another officer approves next",
         plan.erasure_id
     ))
+}
+
+/// What to do about a proposal that waits.
+fn explained(failure: Failure) -> Failure {
+    match failure {
+        Failure::NotDone(text) if text.contains("another proposal waits") => {
+            Failure::NotDone(format!(
+                "{text}。承認待ちの提案があります。vrx retention list で確かめて承認するか、--replace を付けて置き換えてください"
+            ))
+        }
+        other => other,
+    }
 }
 
 /// Follows a survey to its end.
