@@ -57,11 +57,11 @@ pub(super) async fn propose(
 /// What to do about a proposal that waits.
 fn explained(failure: Failure) -> Failure {
     match failure {
-        Failure::NotDone(text) if text.contains("another proposal waits") => {
-            Failure::NotDone(format!(
-                "{text}。承認待ちの提案があります。vrx retention list で確かめて承認するか、--replace を付けて置き換えてください"
-            ))
-        }
+        Failure::NotDone(text) if text.contains("another proposal waits") => Failure::NotDone(
+            "承認待ちの提案があります。vrx retention list で確かめて承認するか、--replace を付けて置き換えてください / another \
+             proposal waits for approval: approve it, or give --replace"
+                .to_owned(),
+        ),
         other => other,
     }
 }

@@ -399,7 +399,7 @@ pub async fn an_erasure_that_was_put_back_is_settled_once(fixture: &Fixture) {
     ));
     recorded.stage = ErasureStage::Recorded;
     recorded.entry = Some(7);
-    recorded.certificate = "note".to_owned();
+    "note".clone_into(&mut recorded.certificate);
     settle(&recorded).await.unwrap();
     assert_eq!(stage(fixture).await, recorded);
     assert_eq!(claim(fixture, id).await, None);

@@ -134,7 +134,9 @@ impl PostgresOwner {
             places.push(row.try_get(0).map_err(|error| failure(&error))?);
         }
         let mut subjects = vec![[0; 32]; places.len()];
-        subjects.iter_mut().for_each(|nobody| random.fill(nobody));
+        for nobody in &mut subjects {
+            random.fill(nobody);
+        }
         let blanked = sqlx::query(
             "-- blank_again
              UPDATE log_entry l SET opening_key = '', opening = '', subject = asked.subject
