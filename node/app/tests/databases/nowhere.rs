@@ -19,15 +19,17 @@ use vrx_domain::{
 use vrx_node::backup::{
     BackupPlan, Destroyed, DestroyedFile, Epoch, Manifest, Restoring, back_up, restore,
 };
-use vrx_provision_log::{Deadline, Depth, Entry, LogOptions, Subject};
+use vrx_provision_log::{
+    Deadline, Depth, Entry, Fault, LogOptions, LogReader, MissingKept, Subject,
+};
 use vrx_services::TenantServices;
 use vrx_services::retention::{Advanced, Earlier, ErasureStage, advance, approve, list, propose};
 use vrx_storage::conformance::{CHIEF, CLERK, dose_row, number, row};
 use vrx_storage::copy::{TABLES, TenantSource};
 use vrx_storage::postgres::{PostgresSource, Rewritten};
 use vrx_storage::{
-    Change, ImportHeader, ImportKind, Lookup, SqliteReplacement, SqliteSource, SubjectTag,
-    waits_for_rewriting,
+    Change, ImportHeader, ImportKind, Lookup, SqliteOptions, SqliteReplacement, SqliteSource,
+    SqliteTenant, SubjectTag, waits_for_rewriting,
 };
 use vrx_testkit::TestTenant;
 use vrx_testkit::postgres::{PostgresServer, ServerOptions, TestDatabase};
@@ -245,7 +247,39 @@ impl Town {
         let restored = restore(restoring, &mut sink).await.unwrap();
         assert!(restored.to_string().contains("8 openings"), "{restored}");
         sink.put_in_place().await.unwrap();
+        self.assert_list_explains(&folder, log, &destroyed).await;
         folder
+    }
+
+    /// The log there doesn't say what was erased after it; the list does.
+    async fn assert_list_explains(
+        &self,
+        folder: &tempfile::TempDir,
+        mut log: LogOptions,
+        destroyed: &Destroyed,
+    ) {
+        let keyring = &self.services.keyring;
+        let options = SqliteOptions {
+            state_dir: folder.path().join("state"),
+            tenant: self.services.tenant,
+            keyring: Arc::clone(keyring),
+            random: self.tenant.random.clone(),
+        };
+        let store = Arc::new(SqliteTenant::open_read_only(options).await.unwrap());
+        log.missing_kept = MissingKept::Accept;
+        let reader = LogReader::open(store.clone(), Arc::clone(keyring), &log).await;
+        let reader = reader.unwrap();
+        let fault = async |listed| {
+            let deadline = Deadline::after(PATIENCE);
+            reader
+                .verify_blanks(&*store, listed, deadline)
+                .await
+                .unwrap()
+        };
+        assert_eq!(fault(destroyed.openings()).await, None);
+        assert!(matches!(fault(&[]).await, Some(Fault::Blanks { .. })));
+        drop(reader);
+        store.close().await.unwrap();
     }
 
     /// Everything after the erasure, but the files of the database itself.
