@@ -12,7 +12,7 @@ use vrx_provision_log::{
 use vrx_storage::{LogStore, TenantStore};
 use vrx_tlog::{VerifierKey, WitnessKey};
 
-use crate::backup::Destroyed;
+use crate::backup::{CutOff, Destroyed};
 use crate::compose::{self, World, epoch_of, log_options, named, open_keys, start_failure};
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
@@ -58,7 +58,8 @@ pub async fn verify(config: &Config, tenant: &TenantConfig) -> Result<Whole, Fai
         .map_err(read_failure)?;
     if report.fault.is_none() {
         let lists = Destroyed::paths(&config.keyring_dir, config.backup.dir.as_deref());
-        let listed = Destroyed::read_all(&lists, &tenant_id::read(config, tenant.code)?)?;
+        let id = tenant_id::read(config, tenant.code)?;
+        let listed = Destroyed::read_all(&lists, &id, CutOff::LeaveOut)?;
         let deadline = Deadline::after(PATIENCE);
         let checked = opened
             .reader

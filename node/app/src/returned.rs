@@ -7,7 +7,7 @@ use vrx_domain::Tenant;
 use vrx_storage::postgres::{PostgresOwner, PostgresUrl};
 use vrx_storage::{ErasedAgain, ErasureRun, ErasureStage, SqliteRewriting, TenantStore};
 
-use crate::backup::Destroyed;
+use crate::backup::{CutOff, Destroyed};
 use crate::compose::World;
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
@@ -23,6 +23,15 @@ pub async fn check(
     store: &dyn TenantStore,
 ) -> Result<(), Failure> {
     let destroyed = read(config, &tenant).await?;
+    refuse(&destroyed, tenant, store).await
+}
+
+/// Refuses a database that holds any of this.
+pub async fn refuse(
+    destroyed: &Destroyed,
+    tenant: Tenant,
+    store: &dyn TenantStore,
+) -> Result<(), Failure> {
     if destroyed.is_empty() {
         return Ok(());
     }
@@ -60,7 +69,7 @@ fn will_blank(run: &ErasureRun, place: u64) -> bool {
 async fn read(config: &Config, tenant: &Tenant) -> Result<Destroyed, Failure> {
     let lists = Destroyed::paths(&config.keyring_dir, config.backup.dir.as_deref());
     let tenant = *tenant;
-    tokio::task::spawn_blocking(move || Destroyed::read_all(&lists, &tenant))
+    tokio::task::spawn_blocking(move || Destroyed::read_all(&lists, &tenant, CutOff::LeaveOut))
         .await
         .map_err(|_| Failure::internal("a thread that waits for a disk panicked"))?
 }

@@ -17,7 +17,7 @@ use vrx_domain::{
     UnixMillis,
 };
 use vrx_node::backup::{
-    BackupPlan, Destroyed, DestroyedFile, Epoch, Manifest, Restoring, back_up, restore,
+    BackupPlan, CutOff, Destroyed, DestroyedFile, Epoch, Manifest, Restoring, back_up, restore,
 };
 use vrx_provision_log::{
     Deadline, Depth, Entry, Fault, LogOptions, LogReader, MissingKept, Subject,
@@ -223,6 +223,11 @@ impl Town {
         back_up(source, &plan, UnixMillis(now)).await.unwrap().file
     }
 
+    pub(crate) fn destroyed(&self) -> Destroyed {
+        let list = Destroyed::path(self.keyrings.path());
+        Destroyed::read(&list, &self.services.tenant, CutOff::Refuse).unwrap()
+    }
+
     /// Brings an older backup back, elsewhere.
     async fn restore(&self, backup: PathBuf) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -231,7 +236,7 @@ impl Town {
             (self.tenant.clock.clone(), self.tenant.random.clone());
         let kept = folder.path().join("kept.checkpoint");
         let log = LogOptions::new(tenant, "vrx.test", kept, clock, random);
-        let destroyed = Destroyed::read(&Destroyed::path(self.keyrings.path()), &tenant).unwrap();
+        let destroyed = self.destroyed();
         let restoring = Restoring {
             manifest: Manifest::read(&backup).unwrap(),
             backup,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use vrx_domain::{EntryKind, Members, UnixMillis};
+use vrx_node::returned::refuse;
 use vrx_provision_log::{Deadline, Depth, Fault};
 use vrx_services::audit;
 use vrx_services::retention::{
@@ -287,6 +288,29 @@ async fn no_opening_is_blanked_or_put_back_unseen(mut scene: Scene) {
     scene.end().await;
 }
 
+/// An older copy of the database would bring it back; a run that is about to blank it is none.
+async fn an_opening_that_stands_though_it_is_listed_is_refused_unless_a_run_is_coming_to_it(
+    mut scene: Scene,
+) {
+    let erased = scene.hand.opening(5);
+    scene.town.decide().await;
+    let listed = [Destroyed::Openings { from: 5, below: 7 }];
+    scene.town.services.destroyed.add(&listed).await.unwrap();
+    let refused = async |scene: &Scene| {
+        let (tenant, store) = (scene.town.services.tenant, &*scene.town.tenant.store);
+        let refused = refuse(&scene.town.destroyed(), tenant, store).await;
+        refused.err().map(|failure| failure.message)
+    };
+    assert_eq!(refused(&scene).await, None);
+    scene.finish().await;
+    assert_eq!(refused(&scene).await, None);
+    scene.hand.put(5, &erased);
+    let why = refused(&scene).await.unwrap();
+    assert!(why.contains("0 persons and 1 openings"), "{why}");
+    assert!(why.contains("erase again"), "{why}");
+    scene.end().await;
+}
+
 async fn what_a_restore_blanked_is_told_by_the_next_erasure(mut scene: Scene) {
     scene.town.decide().await;
     // On the list, and blank although the run hasn't come to them: a backup of the middle of the run came back.
@@ -343,4 +367,5 @@ over_both! {
     an_erasure_that_is_put_back_is_not_run_again,
     no_opening_is_blanked_or_put_back_unseen,
     what_a_restore_blanked_is_told_by_the_next_erasure,
+    an_opening_that_stands_though_it_is_listed_is_refused_unless_a_run_is_coming_to_it,
 }

@@ -64,6 +64,6 @@ pub trait DestroyedList: Send + Sync {
     /// Adds to it, durably: when this returns, a restore leaves these out.
     async fn add(&self, destroyed: &[Destroyed]) -> Result<(), NotListed>;
 
-    /// The tenant's openings on it: from one place in the log to before another, in no order.
+    /// The tenant's openings on it: ranges from one place in the log to before another, in any order.
     async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed>;
 }
