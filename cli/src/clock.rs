@@ -67,6 +67,12 @@ pub(crate) fn show(moment: Option<&WireTimestamp>) -> String {
     shown(moment, "%Y-%m-%d %H:%M:%S")
 }
 
+/// The same of the decimal milliseconds since 1970 that stand in entries; empty for a number that no calendar has.
+pub(crate) fn show_moment(millis: i64) -> String {
+    Timestamp::from_millisecond(millis)
+        .map_or_else(|_| String::new(), |moment| show(Some(&to_wire(moment))))
+}
+
 /// The time in Japan; the earliest there is when there is none.
 pub(crate) fn civil(moment: Option<&WireTimestamp>) -> jiff::civil::DateTime {
     moment

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use tonic_types::StatusExt as _;
 
+use crate::words;
+
 /// Why a command didn't do (all of) its work. The text is for people: Japanese first, then English.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -80,7 +82,8 @@ impl From<tonic::Status> for Failure {
             | tonic::Code::AlreadyExists
             | tonic::Code::Aborted
             | tonic::Code::OutOfRange => {
-                Self::NotDone(format!("実行できませんでした / not done: {text}"))
+                let why = words::sentence(text).map_or_else(String::new, |why| format!(": {why}"));
+                Self::NotDone(format!("実行できませんでした{why} / not done: {text}"))
             }
             tonic::Code::ResourceExhausted => Self::Unavailable(format!(
                 "混み合っています。{retry} / too many requests: {text}"
@@ -100,14 +103,18 @@ impl From<tonic::Status> for Failure {
     }
 }
 
-/// The fields that the node found wrong, by name; it never says their values.
+/// The fields that the node found wrong, in Japanese as far as that is known; it never says their values.
 fn fields(status: &tonic::Status) -> String {
     let names: Vec<String> = status
         .get_details_bad_request()
         .map(|details| details.field_violations)
         .unwrap_or_default()
         .into_iter()
-        .map(|violation| format!("{}: {}", violation.field, violation.description))
+        .map(|violation| {
+            let name = words::field(&violation.field).unwrap_or(&violation.field);
+            let why = words::sentence(&violation.description).unwrap_or(&violation.description);
+            format!("{name}: {why}")
+        })
         .collect();
     if names.is_empty() {
         String::new()
@@ -184,10 +191,30 @@ mod tests {
             "bad request",
             details,
         );
+        let told = Failure::from(status).to_string();
+        assert!(told.contains("同意日"), "{told}");
+    }
+
+    #[test]
+    fn what_the_node_says_stands_in_both_languages() {
+        let mut details = tonic_types::ErrorDetails::new();
+        details.add_bad_request_violation("day", "comes before the log's first entry");
+        let status = <tonic::Status as tonic_types::StatusExt>::with_error_details(
+            tonic::Code::InvalidArgument,
+            "day: comes before the log's first entry",
+            details,
+        );
+        assert_eq!(
+            Failure::from(status).to_string(),
+            "入力に誤りがあります（日: 提供記録が始まる前の日です）。直してからもう一度実行してください / \
+             invalid argument: day: comes before the log's first entry"
+        );
+        let status = tonic::Status::failed_precondition("the entry conceals no counterparty");
+        let told = Failure::from(status).to_string();
+        assert!(told.contains("伏せている相手方の名はありません"), "{told}");
         assert!(
-            Failure::from(status)
-                .to_string()
-                .contains("consent.obtained_on")
+            told.contains("the entry conceals no counterparty"),
+            "{told}"
         );
     }
 

@@ -5,7 +5,7 @@
 //!
 //! - Start reading at [`run`], then `command/inquire.rs`: it has a bit of everything.
 //! - `profile.rs` and `connect.rs` say whom we talk to and what has to hold before the first byte leaves; `failure.rs` says which exit code
-//!   an outcome has, and what to do next.
+//!   an outcome has, and what to do next; `labels.rs` and `words.rs` say what stands in the log, and what a node says, in Japanese.
 //! - To add a command: a file under `command/` with its `Args` and `run`, one variant in `Command`, one arm in `dispatch`.
 //! - The individual number never comes as an argument: other users of the machine can read the process list.
 #![cfg_attr(
@@ -24,11 +24,13 @@ mod connect;
 mod demo;
 mod encoding;
 mod failure;
+mod labels;
 mod output;
 mod paper;
 mod profile;
 mod receipt;
 mod sample;
+mod words;
 
 use std::{ffi::OsString, io::Write as _, process::ExitCode};
 

@@ -19,6 +19,8 @@ on_both_databases! {
     an_entry_that_is_not_disclosed_is_nowhere_in_what_the_person_is_given,
     a_protected_persons_counterparties_are_not_named,
     a_day_is_shown_signed_off_and_reported_in_the_same_bytes_twice,
+    whoever_looks_at_one_entry_stands_in_what_the_person_is_given,
+    what_cannot_be_meant_is_refused_before_anything_is_recorded,
     whoever_is_no_officer_of_the_municipality_learns_nothing,
 }
 
@@ -38,8 +40,20 @@ fn history(demo: &Demo, number: &str, more: &[&str]) -> Value {
     vrx(demo, OFFICER, &arguments, number).done().unwrap()
 }
 
-fn entries(history: &Value) -> &Vec<Value> {
-    history["entries"].as_array().unwrap()
+/// What came, but for the imports that brought the person's rows.
+fn entries(history: &Value) -> Vec<&Value> {
+    let parts = history["entries"].as_array().unwrap().iter();
+    parts.filter(|part| !is_import(part)).collect()
+}
+
+fn imports(history: &Value) -> Vec<&Value> {
+    let parts = history["entries"].as_array().unwrap().iter();
+    parts.filter(|part| is_import(part)).collect()
+}
+
+fn is_import(part: &Value) -> bool {
+    let action = part["action"].as_str();
+    action.is_some_and(|action| action.starts_with("import-"))
 }
 
 fn a_residents_history_is_given_as_json_csv_and_pdf_with_a_proof_of_each_entry(on: On) {
@@ -74,10 +88,16 @@ fn a_residents_history_is_given_as_json_csv_and_pdf_with_a_proof_of_each_entry(o
         );
     }
     assert_eq!(rows[2]["log_index"], given["review_index"]);
+    let brought = imports(&given);
+    assert_eq!(
+        (&brought[0]["action"], &brought[1]["action"]),
+        (&"import-persons".into(), &"import-doses".into())
+    );
+    assert_eq!(brought[1]["dose_count"], rows[0]["dose_count"]);
 
     // Each proof stands alone: another tool needs the log's key and nothing else.
     let key = VerifierKey::parse(&demo.node(FUJISAWA).unwrap().log_vkey).unwrap();
-    for row in rows {
+    for row in imports(&given).iter().chain(&rows) {
         let file = format!("{proofs}/{}.tlog-proof", row["log_index"]);
         let proof = TlogProof::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
         let leaf = proof.extra.clone().unwrap();
@@ -85,7 +105,7 @@ fn a_residents_history_is_given_as_json_csv_and_pdf_with_a_proof_of_each_entry(o
         proof.verify(&leaf_hash(&leaf), &key).unwrap();
     }
     let table = std::fs::read_to_string(&csv).unwrap();
-    assert_eq!(table.lines().count(), 4);
+    assert_eq!(table.lines().count(), 6);
     assert!(
         table.contains("神奈川県横浜市") && table.contains("転入に伴う"),
         "{table}"
@@ -105,6 +125,7 @@ fn a_residents_history_is_given_as_json_csv_and_pdf_with_a_proof_of_each_entry(o
         (&nobody["registered"], entries(&nobody).len()),
         (&false.into(), 0)
     );
+    assert!(nobody["read_at"].is_string(), "{nobody}");
 }
 
 fn an_entry_that_is_not_disclosed_is_nowhere_in_what_the_person_is_given(on: On) {
@@ -227,6 +248,106 @@ fn a_day_is_shown_signed_off_and_reported_in_the_same_bytes_twice(on: On) {
     assert!(made[0] == made[1], "the report changed");
 }
 
+fn whoever_looks_at_one_entry_stands_in_what_the_person_is_given(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
+    let number = &demo.numbers("provided")[35];
+    let index = ask(&demo, number);
+    let place = index.to_string();
+    let shown = vrx(&demo, OFFICER, &["log", "show", &place], "").done();
+    assert_eq!(shown.unwrap()["entry"]["subject_seq"], 1);
+    let told = vrx(&demo, OFFICER, &["officer", "entry", &place], "").done();
+    let told = told.unwrap();
+    let related = told["related"].as_array().unwrap();
+    assert_eq!(related.len(), 1, "{told}");
+    assert_eq!(related[0]["relation"], "look");
+    // A verification of the log asks for proofs, this entry's among them, and looks at nobody.
+    let every = ["log", "verify", "--proofs", "100000"];
+    vrx(&demo, OFFICER, &every, "").done().unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (csv, proofs) = (path("h.csv"), path("proofs"));
+    let files = ["--csv", &csv, "--proofs", &proofs];
+    let given = history(&demo, number, &files);
+    assert_eq!(given["proofs"], "proved");
+    let said: Vec<_> = entries(&given)
+        .iter()
+        .map(|row| (row["action"].as_str().unwrap(), row["looked_at"].as_u64()))
+        .collect();
+    let looks = [("log-show", Some(index)), ("log-story", Some(index))];
+    assert_eq!(said[1..3], looks);
+    assert_eq!(
+        (said[0].0, said[3].0, said.len()),
+        ("query-records", "history", 4)
+    );
+    assert_eq!(entries(&given)[1]["actor"], "officer");
+    assert!(given["read_at"].as_str().unwrap().ends_with("+09:00"));
+    let table = std::fs::read_to_string(&csv).unwrap();
+    assert!(table.contains("提供記録の閲覧（一件の経緯）"), "{table}");
+
+    // Each row of the history offline, the looks among them.
+    let vkey = demo.node(FUJISAWA).unwrap().log_vkey.clone();
+    for row in entries(&given) {
+        let file = format!("{proofs}/{}.tlog-proof", row["log_index"]);
+        let verify = ["verify", "receipt", "--vkey", &vkey, &file];
+        let verified = vrx(&demo, OFFICER, &verify, "").done().unwrap();
+        assert_eq!(
+            (&verified["log_index"], &verified["kind"]),
+            (&row["log_index"], &row["kind"])
+        );
+    }
+
+    // What isn't disclosed isn't disclosed by who looked at it.
+    let withhold = ["officer", "mark", &place, "withhold", "--document", "K-4"];
+    let withhold = [&withhold[..], &["--reason", "1"]].concat();
+    vrx(&demo, OFFICER, &withhold, number).done().unwrap();
+    let given = history(&demo, number, &[]);
+    assert!(
+        entries(&given).iter().all(|row| row["action"] == "history"),
+        "{given}"
+    );
+    assert!(
+        !given
+            .to_string()
+            .contains(&format!("\"looked_at\":{index}"))
+    );
+    assert_eq!(entries(&history(&demo, number, &["--internal"])).len(), 7);
+}
+
+fn what_cannot_be_meant_is_refused_before_anything_is_recorded(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
+    let number = &demo.numbers("provided")[36];
+    let index = ask(&demo, number).to_string();
+    let refused = |arguments: &[&str], input: &str, code, why: &str| {
+        let ended = vrx(&demo, OFFICER, arguments, input);
+        assert_eq!(ended.code, code, "{arguments:?} {}", ended.errors);
+        assert!(ended.errors.contains(why), "{arguments:?} {}", ended.errors);
+        assert_eq!(ended.output, "", "{arguments:?}");
+    };
+    let other = &demo.numbers("provided")[37];
+    let two = format!("{number}\n{other}\n");
+    refused(&["officer", "history"], &two, 2, "2行以上");
+    let review = |date| ["officer", "review", "--date", date];
+    refused(&review("1900-01-01"), "", 2, "提供記録が始まる前の日");
+    refused(&review("2999-01-01"), "", 2, "未来の日付");
+    let day = ["officer", "day", "--date", "1900-01-01"];
+    refused(&day, "", 2, "提供記録が始まる前の日");
+    refused(&["log", "list", "--limit", "0"], "", 2, "1 以上の件数");
+    let name = ["officer", "mark", &index, "name-counterparty"];
+    let name = [&name[..], &["--document", "K-5"]].concat();
+    refused(&name, number, 1, "伏せている相手方の名はありません");
+    let rows = history(&demo, number, &["--internal"]);
+    assert_eq!(entries(&rows).len(), 2, "the provision and this reading");
+    let newest = ["log", "list", "--newest-first", "--limit", "3"];
+    let newest = vrx(&demo, OFFICER, &newest, "").done().unwrap();
+    let indexes: Vec<u64> = entries(&newest)
+        .iter()
+        .map(|entry| entry["log_index"].as_u64().unwrap())
+        .collect();
+    let last = newest["log_size"].as_u64().unwrap() - 1;
+    assert_eq!(indexes, [last, last - 1, last - 2]);
+}
+
 fn whoever_is_no_officer_of_the_municipality_learns_nothing(on: On) {
     let demo = Demo::shared_on(on).unwrap();
     let number = &demo.numbers("provided")[34];
@@ -284,6 +405,12 @@ async fn an_entry_taken_out_of_the_middle_shows_loudly_and_the_rest_is_still_giv
             [i64::try_from(asked[1]).unwrap()],
         );
         assert_eq!(emptied.unwrap(), 1);
+        // And rows can be made to name another entry than the one they came with.
+        let moved = database.execute(
+            "UPDATE dose_revision SET log_index = ?1",
+            [i64::try_from(asked[0]).unwrap()],
+        );
+        assert!(moved.unwrap() > 0);
     }
     demo.restart(FUJISAWA).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -292,12 +419,12 @@ async fn an_entry_taken_out_of_the_middle_shows_loudly_and_the_rest_is_still_giv
     let ended = vrx(&demo, OFFICER, &arguments, &number);
     assert_eq!(ended.code, 1, "{}", ended.errors);
     assert!(
-        ended.errors.contains("1 件欠けています"),
+        ended.errors.contains("2 件欠けています"),
         "{}",
         ended.errors
     );
     let given = ended.json().unwrap();
-    assert_eq!(given["missing"], 1);
+    assert_eq!(given["missing"], 2);
     let told: Vec<_> = entries(&given)
         .iter()
         .map(|part| (part["kind"].as_str().unwrap(), part["log_index"].as_u64()))
@@ -305,16 +432,21 @@ async fn an_entry_taken_out_of_the_middle_shows_loudly_and_the_rest_is_still_giv
     assert_eq!(
         told,
         [
+            ("gap", None),
             ("exchange", Some(asked[0])),
             ("gap", None),
             ("exchange", Some(asked[2])),
             ("desk", given["review_index"].as_u64())
         ]
     );
-    let gap = &entries(&given)[1];
+    let gaps: Vec<_> = entries(&given)
+        .iter()
+        .filter(|part| part["kind"] == "gap")
+        .map(|gap| (gap["last_index"].as_u64(), gap["erased"].as_bool()))
+        .collect();
     assert_eq!(
-        (&gap["last_index"], &gap["erased"]),
-        (&asked[1].into(), &true.into())
+        gaps,
+        [(Some(asked[0]), Some(false)), (Some(asked[1]), Some(true))]
     );
     assert!(std::fs::read_to_string(&csv).unwrap().contains("欠落"));
     let index = asked[2].to_string();

@@ -17,7 +17,8 @@ pub(crate) fn broken(text: &str, most: usize) -> Vec<String> {
         let mut line = String::new();
         let mut used = 0;
         for character in paragraph.chars() {
-            if used + cells(character) > most {
+            // A space at the end of a line isn't seen; at the beginning of the next it would be.
+            if used + cells(character) > most && character != ' ' {
                 let carried = carried(&mut line, character);
                 lines.push(std::mem::replace(&mut line, carried));
                 used = width(&line);
@@ -88,6 +89,7 @@ mod tests {
         assert_eq!(broken("あいうえ。お", 8), ["あいう", "え。お"]);
         assert_eq!(broken("ああ 2021-06-01", 12), ["ああ ", "2021-06-01"]);
         assert_eq!(broken("記録 10 11）", 10), ["記録 10 ", "11）"]);
+        assert_eq!(broken("1日 50 件", 4), ["1日 ", "50 ", "件"]);
         assert_eq!(broken("", 10), [""]);
     }
 }

@@ -10,7 +10,7 @@ use krilla::paint::Fill;
 use krilla::text::{Font, TextDirection};
 use krilla::{Data, SerializeSettings};
 
-use super::break_lines::broken;
+use super::break_lines::{broken, width};
 use super::{Document, Fact, label_width};
 use crate::failure::Failure;
 
@@ -25,6 +25,8 @@ const TITLE: f32 = 16.0;
 const HEADING: f32 = 10.5;
 /// Height of a line, in the size of its letters.
 const LEADING: f32 = 1.5;
+/// A block of at most so many lines stands on one page.
+const WHOLE: usize = 24;
 /// Room between a label and its value, in half-width characters.
 const GAP: usize = 2;
 
@@ -70,16 +72,19 @@ pub(crate) fn pdf(document: &Document) -> Result<Vec<u8>, Failure> {
                 );
             }
         }
+        // Sheets get mixed up: each says what it belongs to.
         let number = format!("{} / {}", nth + 1, pages.len());
-        let start = Point::from_xy(PAGE.0 / 2.0 - 15.0, PAGE.1 - MARGIN / 2.0);
-        surface.draw_text(
-            start,
-            font.clone(),
-            BODY,
-            &number,
-            false,
-            TextDirection::LeftToRight,
-        );
+        let right = PAGE.0 - 2.0 * MARGIN - in_cells(width(&number));
+        for (x, text) in [(0.0, &document.title), (right, &number)] {
+            surface.draw_text(
+                Point::from_xy(MARGIN + x, PAGE.1 - MARGIN / 2.0),
+                font.clone(),
+                BODY,
+                text,
+                false,
+                TextDirection::LeftToRight,
+            );
+        }
         surface.finish();
         page.finish();
     }
@@ -116,6 +121,7 @@ fn lines(document: &Document) -> Vec<Line> {
         sentences(&format!("！{warning}"), HEADING, &mut lines);
     }
     for block in &document.blocks {
+        let begin = lines.len();
         lines.push(Line {
             size: HEADING,
             texts: vec![(0.0, block.heading.clone())],
@@ -124,6 +130,13 @@ fn lines(document: &Document) -> Vec<Line> {
             keep: true,
         });
         facts(&block.facts, 0.0, &mut lines);
+        if let Some([whole @ .., _last]) = lines.get_mut(begin..)
+            && whole.len() < WHOLE
+        {
+            for line in whole {
+                line.keep = true;
+            }
+        }
     }
     for (nth, note) in document.notes.iter().enumerate() {
         if nth == 0 {
@@ -169,15 +182,18 @@ fn sentences(text: &str, size: f32, lines: &mut Vec<Line>) {
     }));
 }
 
-/// Fills page after page; a line that is to be kept with the next goes over with it.
+/// Fills page after page; lines that are to be kept together go over together.
 fn pages(lines: &[Line]) -> Vec<Vec<Placed<'_>>> {
     let bottom = PAGE.1 - MARGIN;
     let (mut pages, mut page, mut y) = (Vec::new(), Vec::new(), MARGIN);
     for (nth, line) in lines.iter().enumerate() {
         let height = |line: &Line| line.above + line.size * LEADING;
         let mut needed = height(line);
-        if line.keep {
-            needed += lines.get(nth + 1).map_or(0.0, height);
+        let goes_on = nth > 0 && lines.get(nth - 1).is_some_and(|before| before.keep);
+        let mut next = nth + 1;
+        while !goes_on && lines.get(next - 1).is_some_and(|before| before.keep) {
+            needed += lines.get(next).map_or(0.0, height);
+            next += 1;
         }
         if y + needed > bottom && !page.is_empty() {
             pages.push(std::mem::take(&mut page));
@@ -242,7 +258,7 @@ fn cannot(what: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::super::tests::sample;
-    use super::{BODY, PAGE, cells, lines, pages, pdf};
+    use super::{BODY, MARGIN, PAGE, cells, lines, pages, pdf};
 
     #[test]
     fn the_same_document_makes_the_same_bytes_and_another_makes_others() {
@@ -254,7 +270,24 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stands_below_the_page_and_no_heading_stands_last() {
+    fn a_long_block_goes_on_over_pages_behind_its_heading() {
+        let mut long = sample(1);
+        let block = &mut long.blocks[0];
+        block.facts = (0..200)
+            .map(|nth| super::super::fact("者", nth.to_string()))
+            .collect();
+        let lines = lines(&long);
+        let pages = pages(&lines);
+        assert!(pages.len() > 3);
+        for page in &pages[..pages.len() - 1] {
+            let last = page.last().map_or(0.0, |placed| placed.y);
+            assert!(last > PAGE.1 - 2.0 * MARGIN, "room is left at {last}");
+        }
+        assert!(pages.iter().flatten().all(|placed| placed.y < PAGE.1));
+    }
+
+    #[test]
+    fn nothing_stands_below_the_page_and_no_block_is_torn() {
         let lines = lines(&sample(40));
         let pages = pages(&lines);
         assert!(pages.len() > 3);

@@ -25,11 +25,21 @@
 //!
 //! | table | fields, in order |
 //! | --- | --- |
-//! | actor | [`DESK_ACTOR`]: caller URI (the node's own for what it does by itself); SHA-256 of its certificate (32 bytes); action, e.g. `inquire`, `adopt`, `import-persons`, `import-doses`, `import-approve`, `log-list`, `log-show`, `log-verify`, `log-story`, `history`, `mark-entry`, `days-summary`, `review-signed`, `erasure-plan`, `erasure-propose`, `erasure-approve`, `erasure-list`, `erasure`, `hold`, `hold-lift`, `list-receipts`, `recover-entry`, `recovery-answered` |
+//! | actor | [`DESK_ACTOR`]: caller URI (the node's own for what it does by itself); SHA-256 of its certificate (32 bytes); action, e.g. `inquire`, `adopt`, `import-persons`, `import-doses`, `import-approve`, `log-list`, `log-show`, `log-prove`, `log-verify`, `log-story`, `history`, `mark-entry`, `days-summary`, `review-signed`, `erasure-plan`, `erasure-propose`, `erasure-approve`, `erasure-list`, `erasure`, `hold`, `hold-lift`, `list-receipts`, `recover-entry`, `recovery-answered` |
 //! | subject, about a person | [`DESK_SUBJECT`]: individual number (12 ASCII digits); action |
+//! | subject, a look at one entry about a person | [`LOOK_SUBJECT`]: index of the entry that was looked at; action (`log-show`, `log-story`) |
 //! | subject, about another member | [`MEMBER_SUBJECT`]: municipality code (6 digits); action (`reconcile`) |
 //! | subject, about none | [`UNKNOWN_SUBJECT`]: 32 random bytes |
 //! | content | name and value in turn, as the use case documents them |
+//!
+//! The last field of a subject, the action, says which of the three tables it is: no action stands in two of them ([`subject_table`]).
+//!
+//! # Looks
+//!
+//! Whoever looks at an entry by its place in the log (`log-show`, `log-story`) doesn't know whom it is about, and can't commit to a number. So
+//! the look commits to that place: it is about the person of the entry there, which is older than itself and may be a look in its turn. It
+//! stands in the same person's list as that entry (the tag in its opening is that entry's), and its content says the place again, as
+//! `index`. A look at an entry about nobody or about a member, or at one whose opening is erased, is about nobody.
 //!
 //! # The content of an erasure entry (kind 5)
 //!
@@ -95,8 +105,31 @@ pub const DESK_ACTOR: &[&str] = &["caller", "caller_certificate_sha256", "action
 pub const DESK_SUBJECT: &[&str] = &["individual_number", "action"];
 /// Names of the subject fields of a control entry about another member, in order.
 pub const MEMBER_SUBJECT: &[&str] = &["member", "action"];
+/// Names of the subject fields of a look at one entry about a person, in order.
+pub const LOOK_SUBJECT: &[&str] = &["entry", "action"];
+/// The action of a look at one entry and what its opening says.
+pub const LOG_SHOW: &str = "log-show";
+/// The action of a look at one entry and what belongs to it.
+pub const LOG_STORY: &str = "log-story";
+/// The actions of looks.
+pub const LOOK_ACTIONS: &[&str] = &[LOG_SHOW, LOG_STORY];
+/// The action of entries about another member.
+pub const MEMBER_ACTION: &str = "reconcile";
 /// The only subject field where there is no person: 32 random bytes.
 pub const UNKNOWN_SUBJECT: &[&str] = &["random"];
+
+/// The table of a subject that isn't random: by the kind in the entry's leaf and, for all but exchange entries, the subject's action.
+pub fn subject_table(kind: u8, action: &str) -> &'static [&'static str] {
+    if kind == EntryKind::Exchange.code() {
+        EXCHANGE_SUBJECT
+    } else if action == MEMBER_ACTION {
+        MEMBER_SUBJECT
+    } else if LOOK_ACTIONS.contains(&action) {
+        LOOK_SUBJECT
+    } else {
+        DESK_SUBJECT
+    }
+}
 
 /// One committed field: its name in the table and its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +172,7 @@ impl Fields {
     }
 }
 
-/// Committed fields of a subject: they begin with the individual number, so they wipe themselves and have no `Debug`.
+/// Committed fields of a subject: most begin with the individual number, so they wipe themselves and have no `Debug`.
 ///
 /// ```compile_fail,E0277
 /// let number = vrx_domain::IndividualNumber::parse("123456789018").unwrap();
@@ -158,13 +191,12 @@ impl SecretFields {
         self.0.iter().map(|secret| secret.value.as_slice())
     }
 
-    /// What an opening keeps: every field but the number (it stands sealed in the person's own row) or the member's code. The verifier
-    /// brings it.
+    /// What an opening keeps: every field but the number (it stands sealed in the person's own row), the member's code or the place of the
+    /// entry that was looked at. The verifier brings it.
     pub fn without_number(&self) -> Fields {
-        let kept = self
-            .0
-            .iter()
-            .filter(|secret| !["individual_number", "member", "random"].contains(&secret.name));
+        let kept = self.0.iter().filter(|secret| {
+            !["individual_number", "member", "entry", "random"].contains(&secret.name)
+        });
         Fields(
             kept.map(|secret| Field {
                 name: secret.name,
@@ -273,13 +305,13 @@ pub fn desk_subject(number: &IndividualNumber, action: &str) -> SecretFields {
 /// The subject of a control entry about another member: its code, and the action. So its entries are linked like a person's.
 pub fn member_subject(member: MunicipalityCode, action: &str) -> SecretFields {
     let values = [member.to_string().into_bytes(), action.as_bytes().to_vec()];
-    SecretFields(
-        MEMBER_SUBJECT
-            .iter()
-            .zip(values)
-            .map(|(name, value)| Secret { name, value })
-            .collect(),
-    )
+    secret(MEMBER_SUBJECT, values)
+}
+
+/// The subject of a look at the entry at `entry`, which is about a person; `action` is one of [`LOOK_ACTIONS`].
+pub fn look_subject(entry: u64, action: &str) -> SecretFields {
+    let values = [entry.to_string().into_bytes(), action.as_bytes().to_vec()];
+    secret(LOOK_SUBJECT, values)
 }
 
 /// The content of an inquiry, desk, control or erasure entry: name and value in turn, both committed.
@@ -312,6 +344,10 @@ fn table<const N: usize>(names: &'static [&'static str], values: [Vec<u8>; N]) -
 fn subject(names: &'static [&'static str], number: &IndividualNumber, word: &str) -> SecretFields {
     // Both vectors are made at their full length: growing would leave a copy of the number behind.
     let values = [number.digits().to_vec(), word.as_bytes().to_vec()];
+    secret(names, values)
+}
+
+fn secret(names: &'static [&'static str], values: [Vec<u8>; 2]) -> SecretFields {
     SecretFields(
         names
             .iter()
@@ -453,6 +489,31 @@ mod tests {
             content.values().collect::<Vec<_>>(),
             [&b"rows"[..], b"500", b"refused", b"2"]
         );
+    }
+
+    #[test]
+    fn a_look_commits_to_the_place_of_the_entry_and_its_opening_keeps_the_action_alone() {
+        let fields = look_subject(1_234, "log-show");
+        assert_eq!(
+            fields.values().collect::<Vec<_>>(),
+            [&b"1234"[..], b"log-show"]
+        );
+        let kept = fields.without_number();
+        assert_eq!(kept.values().collect::<Vec<_>>(), [&b"log-show"[..]]);
+    }
+
+    #[test]
+    fn the_action_alone_says_which_table_a_subject_is() {
+        let desk = EntryKind::Desk.code();
+        for (kind, action, table) in [
+            (EntryKind::Exchange.code(), "provided", EXCHANGE_SUBJECT),
+            (desk, "history", DESK_SUBJECT),
+            (desk, "log-show", LOOK_SUBJECT),
+            (desk, "log-story", LOOK_SUBJECT),
+            (EntryKind::Control.code(), "reconcile", MEMBER_SUBJECT),
+        ] {
+            assert_eq!(subject_table(kind, action), table, "{action}");
+        }
     }
 
     #[test]

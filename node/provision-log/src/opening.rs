@@ -5,17 +5,17 @@
 //! ```text
 //! format u8 = 1 | flags u8 (bit 0: k_subject is kept) | k_subject 32 (zeros when not kept) | k_actor 32 | k_content 32
 //! | subject tag 32 (random when not kept) | subject_seq u64, from 1 | previous_index u64 (2^64 - 1: none)
-//! | actor fields | subject fields without the individual number | content fields | zeros
+//! | actor fields | subject fields without the first | content fields | zeros
 //! fields: count u16, then for each: length u16, bytes
 //! ```
 //!
 //! The zeros bring subject and content together to a multiple of 384 bytes: room for a dozen doses. So the sealed length follows from the
-//! request alone; what was found doesn't show in it. The individual number is never in an opening: whoever checks a subject brings it.
+//! request alone; what was found doesn't show in it. The first field of a subject, mostly the individual number, is never in an opening:
+//! whoever checks a subject brings it.
 
 use vrx_domain::EntryKind;
 use vrx_domain::audit::{
-    DESK_ACTOR, DESK_SUBJECT, EXCHANGE_ACTOR, EXCHANGE_CONTENT, EXCHANGE_SUBJECT, Field, Fields,
-    SecretFields,
+    DESK_ACTOR, EXCHANGE_ACTOR, EXCHANGE_CONTENT, Field, Fields, SecretFields, subject_table,
 };
 use vrx_storage::{SubjectHead, SubjectTag};
 use vrx_tlog::{CommitTo, Leaf, opens};
@@ -39,7 +39,7 @@ pub struct Opening {
     pub previous_index: Option<u64>,
     /// Who asked, and all that it said.
     pub actor: Fields,
-    /// The subject's fields without the number: the true cause of an exchange's outcome, or the action. Empty when not kept.
+    /// The subject's fields without the first: the true cause of an exchange's outcome, or the action. Empty when not kept.
     pub subject: Fields,
     /// What the one who asked was told.
     pub content: Fields,
@@ -48,7 +48,7 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Whether the entry is about the person of these fields (made from the individual number and [`Opening::subject`]).
+    /// Whether the entry's subject is these fields (made from the individual number, or what stands in its place, and [`Opening::subject`]).
     pub fn is_about(&self, fields: &SecretFields) -> bool {
         self.subject_tag.is_some()
             && opens(
@@ -88,11 +88,11 @@ impl Opening {
             return None;
         }
         let exchange = leaf.kind == EntryKind::Exchange.code();
-        let (actor_names, subject_names) = if exchange {
-            (EXCHANGE_ACTOR, EXCHANGE_SUBJECT)
-        } else {
-            (DESK_ACTOR, DESK_SUBJECT)
-        };
+        let actor_names = if exchange { EXCHANGE_ACTOR } else { DESK_ACTOR };
+        // The first field isn't kept; the next one of all but exchange entries is the action.
+        let action = subject.first().map_or(&[][..], Vec::as_slice);
+        let action = std::str::from_utf8(action).unwrap_or_default();
+        let subject_names = subject_table(leaf.kind, action);
         let content_names: &[&'static str] = if exchange {
             EXCHANGE_CONTENT
         } else {

@@ -53,9 +53,9 @@ pub use receipts::{
     KeptReceipt, LostLog, RECEIPT_PLACE, ReceiptStore, RecoveredEntry, RecoveryAnswer,
 };
 pub use registry::{
-    Adoption, CHUNK_ROWS, Counts, DoseRow, ImportCounts, ImportHeader, ImportKind, ImportRecord,
-    ImportState, InquiryRecord, PeerCheckpoint, PersonRow, PreparedChunk, RegistryStore,
-    RowOutcome, RowRefusal,
+    Adoption, CHUNK_ROWS, Counts, DoseRow, EnteredWith, ImportCounts, ImportHeader, ImportKind,
+    ImportRecord, ImportState, InquiryRecord, PeerCheckpoint, PersonRow, PreparedChunk,
+    RegistryStore, RowOutcome, RowRefusal,
 };
 pub use retention::{
     BlankOpenings, Blanks, Claimed, ERASURE_MOST, ERASURE_STEP, ErasedAgain, ErasureCounts,

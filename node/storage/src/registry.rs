@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use vrx_domain::{
     AddresseeNumber, Dose, ImportId, IndividualNumber, InquiryId, MunicipalityCode, Person,
-    UnixMillis,
+    PersonId, UnixMillis,
 };
 use zeroize::Zeroizing;
 
@@ -231,6 +231,18 @@ pub struct Counts {
     pub inquiries: u64,
 }
 
+/// One entry of the log with which rows of a person came. The rows name it in plain: whoever may write to the database can
+/// change that, so the entry itself has to bear it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnteredWith {
+    /// Its place in the log.
+    pub log_index: u64,
+    /// Revisions of the person (宛名基本情報) that came with it.
+    pub revisions: u64,
+    /// Revisions of the person's doses (接種記録) that came with it.
+    pub doses: u64,
+}
+
 /// Preparing changes to a tenant's register, and reading what isn't a resident.
 #[async_trait]
 pub trait RegistryStore: Send + Sync {
@@ -256,6 +268,9 @@ pub trait RegistryStore: Send + Sync {
 
     /// All imports, the newest entered first.
     async fn imports(&self) -> Result<Vec<ImportRecord>, StorageError>;
+
+    /// The entries with which a person's rows came, the oldest first.
+    async fn entered_with(&self, person: PersonId) -> Result<Vec<EnteredWith>, StorageError>;
 
     /// Seals an inquiry for writing: version 1 inserts; any later one replaces the version before it.
     async fn prepare_inquiry(&self, inquiry: &InquiryRecord) -> Result<Change, StorageError>;

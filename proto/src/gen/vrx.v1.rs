@@ -2501,12 +2501,15 @@ pub struct ListEntriesRequest {
     /// Only entries made before this time; absent for all.
     #[prost(message, optional, tag = "6")]
     pub until: ::core::option::Option<::prost_types::Timestamp>,
+    /// Those that were made last come first.
+    #[prost(bool, tag = "7")]
+    pub newest_first: bool,
 }
 /// A page of entries. Personal data.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct ListEntriesResponse {
-    /// Oldest first. A page may be short or empty while more follow: only an empty next_page_token ends the list.
+    /// In the order that was asked for. A page may be short or empty while more follow: only an empty next_page_token ends the list.
     #[prost(message, repeated, tag = "1")]
     pub entries: ::prost::alloc::vec::Vec<LogEntry>,
     /// Empty on the last page.
@@ -2525,6 +2528,9 @@ pub struct GetEntryRequest {
     /// The entry's place in the log.
     #[prost(uint64, tag = "2")]
     pub log_index: u64,
+    /// Only its leaf and its proof, nothing of what it is about.
+    #[prost(bool, tag = "3")]
+    pub proof_only: bool,
 }
 /// One entry with its proof. Personal data.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2670,6 +2676,9 @@ pub struct HistoryStart {
     /// The signed checkpoint that every row's proof leads to.
     #[prost(string, tag = "3")]
     pub checkpoint: ::prost::alloc::string::String,
+    /// When the reading was recorded.
+    #[prost(message, optional, tag = "4")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Entries about the person that are missing: the linked list says that they were there. A fault of the log, or erased openings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2727,10 +2736,11 @@ pub struct HistoryRow {
     /// What it records.
     #[prost(enumeration = "EntryKind", tag = "3")]
     pub kind: i32,
-    /// Which entry about this person it is, from 1; 0 in the view for disclosure, where a number left out would show.
+    /// Which entry about this person it is, from 1; 0 in the view for disclosure, where a number left out would show, and of an import,
+    /// which is about many: the person's rows in the register name it.
     #[prost(uint64, tag = "4")]
     pub subject_seq: u64,
-    /// What was done, e.g. "query-records", "inquire", "adopt", "history".
+    /// What was done, e.g. "query-records", "inquire", "adopt", "history", "import-doses".
     #[prost(string, tag = "5")]
     pub action: ::prost::alloc::string::String,
     /// Of an inquiry: "sent" or "outcome"; else empty.
@@ -2770,7 +2780,7 @@ pub struct HistoryRow {
     /// The doses that left with it.
     #[prost(message, repeated, tag = "17")]
     pub doses: ::prost::alloc::vec::Vec<HistoryDose>,
-    /// How many doses left, came or were adopted, where the entry doesn't say which.
+    /// How many doses left, came, were adopted or were imported, where the entry doesn't say which.
     #[prost(uint32, tag = "18")]
     pub dose_count: u32,
     /// How many doses were held back.
@@ -2785,6 +2795,9 @@ pub struct HistoryRow {
     /// The proof that the entry stands in the log.
     #[prost(message, optional, tag = "22")]
     pub receipt: ::core::option::Option<Receipt>,
+    /// Of a look at one entry by its place in the log ("log-show", "log-story"): that place, never 0.
+    #[prost(uint64, tag = "23")]
+    pub looked_at: u64,
 }
 /// What a mark says.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3351,6 +3364,8 @@ pub enum EntryRelation {
     Mark = 2,
     /// Another entry about the same person.
     SamePerson = 3,
+    /// A look at it.
+    Look = 4,
 }
 impl EntryRelation {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3363,6 +3378,7 @@ impl EntryRelation {
             Self::SameInquiry => "ENTRY_RELATION_SAME_INQUIRY",
             Self::Mark => "ENTRY_RELATION_MARK",
             Self::SamePerson => "ENTRY_RELATION_SAME_PERSON",
+            Self::Look => "ENTRY_RELATION_LOOK",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3372,6 +3388,7 @@ impl EntryRelation {
             "ENTRY_RELATION_SAME_INQUIRY" => Some(Self::SameInquiry),
             "ENTRY_RELATION_MARK" => Some(Self::Mark),
             "ENTRY_RELATION_SAME_PERSON" => Some(Self::SamePerson),
+            "ENTRY_RELATION_LOOK" => Some(Self::Look),
             _ => None,
         }
     }
@@ -3514,7 +3531,7 @@ pub mod audit_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// A page of entries, oldest first.
+        /// A page of entries, oldest or newest first.
         pub async fn list_entries(
             &mut self,
             request: impl tonic::IntoRequest<super::ListEntriesRequest>,
@@ -3539,7 +3556,7 @@ pub mod audit_service_client {
                 .insert(GrpcMethod::new("vrx.v1.AuditService", "ListEntries"));
             self.inner.unary(req, path, codec).await
         }
-        /// One entry with its opening and its proof.
+        /// One entry with its opening and its proof. If it is about a person, the look stands in that person's history.
         pub async fn get_entry(
             &mut self,
             request: impl tonic::IntoRequest<super::GetEntryRequest>,
@@ -3666,7 +3683,8 @@ pub mod audit_service_client {
                 .insert(GrpcMethod::new("vrx.v1.AuditService", "MarkEntry"));
             self.inner.unary(req, path, codec).await
         }
-        /// One entry with all others that belong to it: the same inquiry or request, and the other entries about the same person.
+        /// One entry with all others that belong to it: the same inquiry or request, and the other entries about the same person. If it is
+        /// about a person, the look stands in that person's history.
         pub async fn read_entry_story(
             &mut self,
             request: impl tonic::IntoRequest<super::ReadEntryStoryRequest>,
@@ -3781,7 +3799,7 @@ pub mod audit_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AuditServiceServer.
     #[async_trait]
     pub trait AuditService: std::marker::Send + std::marker::Sync + 'static {
-        /// A page of entries, oldest first.
+        /// A page of entries, oldest or newest first.
         async fn list_entries(
             &self,
             request: tonic::Request<super::ListEntriesRequest>,
@@ -3789,7 +3807,7 @@ pub mod audit_service_server {
             tonic::Response<super::ListEntriesResponse>,
             tonic::Status,
         >;
-        /// One entry with its opening and its proof.
+        /// One entry with its opening and its proof. If it is about a person, the look stands in that person's history.
         async fn get_entry(
             &self,
             request: tonic::Request<super::GetEntryRequest>,
@@ -3840,7 +3858,8 @@ pub mod audit_service_server {
             tonic::Response<super::MarkEntryResponse>,
             tonic::Status,
         >;
-        /// One entry with all others that belong to it: the same inquiry or request, and the other entries about the same person.
+        /// One entry with all others that belong to it: the same inquiry or request, and the other entries about the same person. If it is
+        /// about a person, the look stands in that person's history.
         async fn read_entry_story(
             &self,
             request: tonic::Request<super::ReadEntryStoryRequest>,

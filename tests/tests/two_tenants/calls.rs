@@ -239,6 +239,7 @@ async fn by_officer(callers: &Callers, call: &str, code: &str, about: &About) ->
             let asked = GetEntryRequest {
                 municipality_code,
                 log_index: about.index,
+                proof_only: false,
             };
             said(audit.get_entry(asked).await)
         }

@@ -10,19 +10,24 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// Reads one number and checks its digits.
+/// Reads one number and checks its digits. A second line is refused: whoever wrote two numbers would take the answer for both.
 pub(crate) fn read_number(file: Option<&Path>) -> Result<IndividualNumber, Failure> {
     let text = match file {
-        Some(path) => read_line(
+        Some(path) => read_all(
             &mut std::fs::File::open(path)
                 .map_err(|error| Failure::file("読み込み", path, &error))?,
         )
         .map_err(|error| Failure::file("読み込み", path, &error))?,
         None if std::io::stdin().is_terminal() => prompt().map_err(|error| no_input(&error))?,
-        None => read_line(&mut std::io::stdin().lock()).map_err(|error| no_input(&error))?,
+        None => read_all(&mut std::io::stdin().lock()).map_err(|error| no_input(&error))?,
     };
     // Editors on Windows begin a file with a byte order mark.
     let digits = text.trim_start_matches('\u{feff}').trim();
+    if digits.contains('\n') || text.len() >= MOST {
+        return Err(Failure::Usage(
+            "個人番号が2行以上あります。1人分を1行だけ書いてください / more than one line: write one number alone".to_owned(),
+        ));
+    }
     // What was typed is never repeated, not even a part of it.
     IndividualNumber::parse(digits).map_err(|_| {
         Failure::Usage(
@@ -37,15 +42,15 @@ fn no_input(error: &std::io::Error) -> Failure {
     ))
 }
 
-/// At most a line's worth of bytes, wiped when dropped.
-fn read_line(input: &mut dyn std::io::Read) -> std::io::Result<Zeroizing<String>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(64));
-    input.take(64).read_to_end(&mut bytes)?;
-    let line = bytes
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    Ok(Zeroizing::new(String::from_utf8_lossy(line).into_owned()))
+/// Bytes that are read at most: a line and what an editor leaves around it.
+const MOST: usize = 256;
+
+/// What there is, as far as it matters, wiped when dropped.
+fn read_all(input: &mut dyn std::io::Read) -> std::io::Result<Zeroizing<String>> {
+    // Made at its full length: growing would leave a copy of the number behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(1_024));
+    input.take(MOST as u64).read_to_end(&mut bytes)?;
+    Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Asks on the terminal, with its echo off.
@@ -71,17 +76,38 @@ fn prompt() -> std::io::Result<Zeroizing<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{read_line, read_number};
+    use super::read_number;
 
     #[test]
-    fn the_number_is_the_first_line_of_what_is_read() {
-        assert_eq!(
-            read_line(&mut "123456789018\r\nmore".as_bytes())
-                .unwrap()
-                .trim(),
-            "123456789018"
-        );
-        assert_eq!(read_line(&mut "".as_bytes()).unwrap().as_str(), "");
+    fn a_second_line_is_refused_and_empty_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("number");
+        for one in [
+            "123456789018",
+            "123456789018\r\n\r\n",
+            "\u{feff}123456789018\n",
+            "\n 123456789018 \n",
+        ] {
+            std::fs::write(&path, one).unwrap();
+            assert!(read_number(Some(&path)).is_ok(), "{one:?}");
+        }
+        for two in [
+            "123456789018\n621498320257\n",
+            "123456789018\r\n\r\n#\n",
+            "1\n2",
+        ] {
+            std::fs::write(&path, two).unwrap();
+            let Err(failure) = read_number(Some(&path)) else {
+                unreachable!("two lines")
+            };
+            assert_eq!(failure.exit_code(), 2);
+            assert!(
+                failure.to_string().contains("more than one line"),
+                "{failure}"
+            );
+        }
+        std::fs::write(&path, "").unwrap();
+        assert!(read_number(Some(&path)).is_err());
     }
 
     #[test]

@@ -4,14 +4,18 @@ use serde_json::json;
 use tonic::transport::Channel;
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
 
-use crate::{clock, failure::Failure, output::Output, profile::Profile};
+use super::fields::who;
+use crate::{clock, failure::Failure, labels, output::Output, profile::Profile};
 
 /// Which entries to list.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct ListArgs {
     /// 最大件数 / at most how many
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = limit)]
     pub(crate) limit: usize,
+    /// 新しい順に表示する / newest first
+    #[arg(long)]
+    pub(crate) newest_first: bool,
     /// 種類 / only this kind
     #[arg(long, value_enum)]
     pub(crate) kind: Option<Kind>,
@@ -24,6 +28,14 @@ pub(crate) struct ListArgs {
     /// 前の表示が示した続きの印 / continue where the last list ended
     #[arg(long, value_name = "TOKEN", default_value = "")]
     pub(crate) page_token: String,
+}
+
+/// A number of entries that a person typed.
+fn limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("1 以上の件数 / a number from 1".to_owned()),
+        Ok(limit) => Ok(limit),
+    }
 }
 
 /// What an entry records.
@@ -45,7 +57,7 @@ pub(crate) enum Kind {
 
 /// What a list brought.
 pub(crate) struct Listed {
-    /// Oldest first.
+    /// In the order that was asked for.
     pub(crate) entries: Vec<v1::LogEntry>,
     /// Where to go on; empty at the end.
     pub(crate) next_page_token: String,
@@ -80,6 +92,7 @@ pub(crate) async fn list(
                 .into(),
             from: args.from.map(clock::to_wire),
             until: args.until.map(clock::to_wire),
+            newest_first: args.newest_first,
         };
         let page = client
             .list_entries(profile.request(request))
@@ -114,23 +127,12 @@ pub(crate) fn show_entries(entries: &[v1::LogEntry], output: &Output) -> Result<
                 entry.log_index.to_string(),
                 clock::show(entry.time.as_ref()),
                 kind_label(entry.kind()).0.to_owned(),
-                actor(&entry.actor),
-                entry.action.clone(),
-                entry.outcome.clone(),
+                who(&entry.actor),
+                labels::action(&entry.action).to_owned(),
+                labels::outcome(&entry.action, &entry.outcome).to_owned(),
                 cause_label(&entry.cause).to_owned(),
             ]
         }),
-    )
-}
-
-/// `神奈川県横浜市 exchange` out of the caller's URI.
-fn actor(uri: &str) -> String {
-    vrx_domain::SpiffeId::parse(uri).map_or_else(
-        |_| uri.to_owned(),
-        |id| {
-            let name = id.name.map(|name| format!("/{name}")).unwrap_or_default();
-            format!("{} {}{name}", id.municipality.name(), id.role.as_str())
-        },
     )
 }
 
@@ -175,5 +177,18 @@ pub(crate) fn kind_label(kind: v1::EntryKind) -> (&'static str, &'static str) {
         v1::EntryKind::Erasure => ("消去", "erasure"),
         v1::EntryKind::Genesis => ("開始", "genesis"),
         v1::EntryKind::Unspecified => ("不明", "unknown"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::limit;
+
+    #[test]
+    fn a_list_of_no_entries_is_refused() {
+        assert_eq!(limit("1"), Ok(1));
+        for wrong in ["0", "-1", "many", ""] {
+            assert!(limit(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `vrx log`: what a privacy officer sees of the provision log (提供記録). Each of these reads is itself an entry.
 
 mod entries;
+mod fields;
 mod key;
 mod reconcile;
 mod show;
@@ -21,7 +22,7 @@ pub(crate) use verify::{key, parse_receipt, proved, verify};
 /// 提供記録の確認 / the provision log.
 #[derive(clap::Subcommand, Debug)]
 pub(crate) enum Command {
-    /// 古い順に一覧を表示する / list entries, oldest first
+    /// 古い順（または新しい順）に一覧を表示する / list entries, oldest or newest first
     List(ListArgs),
     /// 1件を、開示内容と証明付きで表示する / show one entry with its opening and proof
     Show {

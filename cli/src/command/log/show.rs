@@ -8,6 +8,7 @@ use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
 
 use super::{
     entries::{entry_json, kind_label},
+    fields,
     verify::{check_receipt, key},
 };
 use crate::{
@@ -25,12 +26,15 @@ pub(super) async fn show(
     if let Some(path) = save {
         receipt::free(path)?;
     }
-    let response = get(
-        &mut AuditServiceClient::new(connect(profile).await?),
-        profile,
-        index,
-    )
-    .await?;
+    let request = v1::GetEntryRequest {
+        municipality_code: profile.municipality.to_string(),
+        log_index: index,
+        proof_only: false,
+    };
+    let response = AuditServiceClient::new(connect(profile).await?)
+        .get_entry(profile.request(request))
+        .await?
+        .into_inner();
     let key = key(profile)?;
     let proved = match (&key, &response.receipt) {
         (Some(key), Some(receipt)) => Some(check_receipt(receipt, key, index).map(|_| ())),
@@ -53,21 +57,18 @@ pub(super) async fn show(
                 kind_label(entry.kind()).0,
                 entry.entry_id
             ))?;
-            output.table(
-                &["区分", "項目", "値"],
-                entry.fields.iter().map(|field| {
-                    vec![
-                        field.commitment.clone(),
-                        field.name.clone(),
-                        field.value.clone(),
-                    ]
-                }),
-            )?;
+            if entry.fields.is_empty() {
+                output.line("内容は消去されています。")?;
+            } else {
+                output.table(&["区分", "項目", "値"], fields::rows(entry))?;
+            }
             if entry.subject_seq > 1 {
                 output.line(&format!(
                     "この人について {} 件目（前は {} 番）",
                     entry.subject_seq, entry.previous_index
                 ))?;
+            } else if entry.subject_seq == 1 {
+                output.line("この人について 1 件目")?;
             }
         }
         let commitments = if response.commitments_verified {
@@ -100,8 +101,8 @@ pub(super) async fn show(
     }
 }
 
-/// Asks the node for one entry.
-pub(super) async fn get(
+/// Asks the node for the proof of one entry, and for nothing that it says.
+pub(super) async fn proof(
     client: &mut AuditServiceClient<Channel>,
     profile: &Profile,
     index: u64,
@@ -109,6 +110,7 @@ pub(super) async fn get(
     let request = v1::GetEntryRequest {
         municipality_code: profile.municipality.to_string(),
         log_index: index,
+        proof_only: true,
     };
     Ok(client
         .get_entry(profile.request(request))

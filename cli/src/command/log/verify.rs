@@ -5,7 +5,7 @@ use tonic::transport::Channel;
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient, verify_log_event::Event};
 use vrx_tlog::{Checkpoint, Receipt, VerifierKey, verify_receipt};
 
-use super::show::get;
+use super::show::proof;
 use crate::{failure::Failure, output::Output, profile::Profile, receipt};
 
 /// What a verification found: the node's own report, and what this program checked by itself.
@@ -124,7 +124,7 @@ pub(crate) async fn verify(
     if let Some(key) = key(profile)? {
         check_report(&mut verified, &key);
         for index in spread(verified.report.size, proofs) {
-            let receipt = get(&mut client, profile, index).await?.receipt;
+            let receipt = proof(&mut client, profile, index).await?.receipt;
             match receipt
                 .ok_or_else(no_receipt)
                 .and_then(|receipt| check_receipt(&receipt, &key, index))

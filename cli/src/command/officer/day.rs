@@ -4,13 +4,10 @@ use jiff::civil::Date;
 use serde_json::json;
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
 
-use super::{
-    labels,
-    summary::{
-        Days, alert, counts, hours, indexes, policy, signatures, summarize, summary_json, who,
-    },
+use super::summary::{
+    Days, alert, counts, hours, indexes, policy, signatures, summarize, summary_json, who,
 };
-use crate::{clock, connect::connect, failure::Failure, output::Output, profile::Profile};
+use crate::{clock, connect::connect, failure::Failure, labels, output::Output, profile::Profile};
 
 /// Shows a day.
 pub(super) async fn day(

@@ -3,12 +3,13 @@
 use serde_json::json;
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
 
-use super::{history::row_json, labels};
+use super::history::row_json;
 use crate::{
     clock,
     command::log::{cause_label, key, kind_label, proved},
     connect::connect,
     failure::Failure,
+    labels,
     output::Output,
     profile::Profile,
 };
@@ -75,12 +76,20 @@ fn show(
     let facts = [
         ("相手方", labels::counterparty(row)),
         ("行った者", labels::actor(&row.actor)),
-        ("結果", labels::outcome(row).to_owned()),
+        ("閲覧した記録", labels::looked_at(row)),
+        (
+            "結果",
+            labels::outcome(&row.action, &row.outcome).to_owned(),
+        ),
         ("理由", cause_label(&row.cause).to_owned()),
         ("利用目的", labels::purpose(row).to_owned()),
         ("法令上の根拠", labels::legal_basis(&row.legal_basis)),
         ("本人同意", labels::consent(row)),
         ("接種記録", labels::doses(row)),
+        (
+            "決定",
+            row.mark.as_ref().map(labels::decision).unwrap_or_default(),
+        ),
         ("不開示", labels::reason(row.withheld()).to_owned()),
     ];
     let facts = facts.into_iter().filter(|(_, value)| !value.is_empty());
@@ -103,7 +112,7 @@ fn show(
                 kind_label(row.kind()).0.to_owned(),
                 labels::heading(row).to_owned(),
                 labels::counterparty(row),
-                labels::outcome(row).to_owned(),
+                labels::outcome(&row.action, &row.outcome).to_owned(),
             ])
         }),
     )?;
@@ -117,6 +126,7 @@ fn relation(relation: v1::EntryRelation) -> (&'static str, &'static str) {
     match relation {
         v1::EntryRelation::SameInquiry => ("同じ照会", "same-inquiry"),
         v1::EntryRelation::Mark => ("開示区分の決定", "mark"),
+        v1::EntryRelation::Look => ("この記録の閲覧", "look"),
         v1::EntryRelation::SamePerson => ("同じ人", "same-person"),
         v1::EntryRelation::Unspecified => ("", ""),
     }

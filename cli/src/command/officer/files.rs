@@ -1,6 +1,7 @@
 //! Files that an officer gets: only the own account can read them, and none of them holds the individual number.
 
 use std::{
+    borrow::Cow,
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
@@ -35,12 +36,14 @@ pub(super) fn save_proofs(folder: &Path, receipts: &[Receipt]) -> Result<(), Fai
     })
 }
 
-/// A table as CSV: UTF-8 with a byte order mark, as spreadsheets in municipal offices expect it.
+/// A table as CSV: UTF-8 with a byte order mark, as spreadsheets in municipal offices expect it. What a spreadsheet would take for a
+/// formula stands behind an apostrophe: another municipality's words calculate nothing here.
 pub(super) fn csv(header: &[&str], rows: &[Vec<String>]) -> Result<Vec<u8>, Failure> {
     let mut writer = csv::Writer::from_writer("\u{feff}".as_bytes().to_vec());
-    let written = writer
-        .write_record(header)
-        .and_then(|()| rows.iter().try_for_each(|row| writer.write_record(row)));
+    let written = writer.write_record(header).and_then(|()| {
+        rows.iter()
+            .try_for_each(|row| writer.write_record(row.iter().map(|cell| inert(cell))))
+    });
     written
         .map_err(std::io::Error::other)
         .and_then(|()| {
@@ -49,4 +52,27 @@ pub(super) fn csv(header: &[&str], rows: &[Vec<String>]) -> Result<Vec<u8>, Fail
                 .map_err(|error| std::io::Error::other(error.to_string()))
         })
         .map_err(|error| Failure::output(&error))
+}
+
+fn inert(cell: &str) -> Cow<'_, [u8]> {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) {
+        Cow::Owned(format!("'{cell}").into_bytes())
+    } else {
+        Cow::Borrowed(cell.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::csv;
+
+    #[test]
+    fn a_table_begins_with_a_mark_of_its_encoding_and_calculates_nothing() {
+        let row = ["=1+1", "-A1", "+81", "@x", "＝1", "2-1", "K-1"].map(str::to_owned);
+        let table = csv(&["a"; 7], &[row.to_vec()]).unwrap();
+        let text = String::from_utf8(table).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("\u{feff}a,"), "{text}");
+        assert_eq!(lines[1], "'=1+1,'-A1,'+81,'@x,'＝1,2-1,K-1");
+    }
 }

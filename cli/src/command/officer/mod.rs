@@ -6,7 +6,6 @@ mod entry;
 mod events;
 mod files;
 mod history;
-mod labels;
 mod mark;
 mod report;
 mod summary;

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use vrx_proto::v1;
 
 use super::{
-    files, labels,
+    files,
     summary::{
         Days, alert, counts, hours, indexes, policy, signatures, summarize, summary_json, who,
     },
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     clock,
     failure::Failure,
+    labels,
     output::Output,
     paper::{Block, Document, fact, pdf, text},
     profile::Profile,

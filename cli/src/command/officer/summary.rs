@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient, summary_event::Event};
 
-use super::labels;
 use crate::{
-    clock, command::log::cause_label, connect::connect, failure::Failure, output::Output,
+    clock, command::log::cause_label, connect::connect, failure::Failure, labels, output::Output,
     profile::Profile,
 };
 
@@ -83,7 +82,13 @@ pub(super) fn who(who: &str) -> String {
 /// Entries to look at.
 pub(super) fn indexes(alert: &v1::Alert) -> String {
     let shown: Vec<String> = alert.log_indexes.iter().map(u64::to_string).collect();
-    shown.join(" ")
+    let all = shown.join(" ");
+    // The node points at the first ten alone.
+    if shown.len() == 10 && alert.count > 10 {
+        format!("{all} など")
+    } else {
+        all
+    }
 }
 
 /// What a count is of, in Japanese.

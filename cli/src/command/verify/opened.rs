@@ -1,4 +1,5 @@
-//! What an entry commits to: values and keys from a file, compared with the leaf. The individual number is asked for, never in the file.
+//! What an entry commits to: values and keys from a file, compared with the leaf. The individual number is asked for, never in the file; of
+//! a look at an entry, and of an entry about another member, the file says which.
 //!
 //! Only positions are committed, so the names shown are those of the tables in `vrx_domain::audit`, never the file's.
 
@@ -6,9 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use vrx_domain::audit::{
-    DESK_ACTOR, DESK_SUBJECT, EXCHANGE_ACTOR, EXCHANGE_CONTENT, EXCHANGE_SUBJECT,
-};
+use vrx_domain::audit::{DESK_ACTOR, EXCHANGE_ACTOR, EXCHANGE_CONTENT, subject_table};
 use vrx_tlog::{CommitTo, Leaf, opens};
 use zeroize::Zeroizing;
 
@@ -55,6 +54,11 @@ pub(super) fn open(text: &str, path: &Path, leaf: &Leaf) -> Result<Opened, Stop>
     let wrong = |why: &dyn std::fmt::Display| malformed(path, "記録の内容のファイル", why);
     let file: OpeningsFile = serde_json::from_str(text).map_err(|error| wrong(&error))?;
     let exchange = leaf.kind == EXCHANGE;
+    // The last of a subject's values says what the first one is.
+    let subject = match file.subject.as_ref().and_then(|part| part.values.last()) {
+        Some(Committed::Text(action)) => subject_table(leaf.kind, action),
+        _ => subject_table(leaf.kind, ""),
+    };
     let parts = [
         (
             file.actor,
@@ -66,11 +70,7 @@ pub(super) fn open(text: &str, path: &Path, leaf: &Leaf) -> Result<Opened, Stop>
             file.subject,
             CommitTo::Subject,
             &leaf.c_subject,
-            Some(if exchange {
-                EXCHANGE_SUBJECT
-            } else {
-                DESK_SUBJECT
-            }),
+            Some(subject),
         ),
         (
             file.content,
@@ -98,7 +98,8 @@ pub(super) fn open(text: &str, path: &Path, leaf: &Leaf) -> Result<Opened, Stop>
             ))
             .into());
         }
-        let values = bytes_of(&part.values, to, &wrong)?;
+        let number = names.is_some_and(|names| names.first() == Some(&"individual_number"));
+        let values = bytes_of(&part.values, number, &wrong)?;
         if !opens(
             commitment,
             &key,
@@ -123,17 +124,17 @@ pub(super) fn open(text: &str, path: &Path, leaf: &Leaf) -> Result<Opened, Stop>
 
 fn bytes_of(
     values: &[Committed],
-    to: CommitTo,
+    begins_with_number: bool,
     wrong: &dyn Fn(&dyn std::fmt::Display) -> Failure,
 ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
     let mut bytes = Vec::with_capacity(values.len());
     for (place, value) in values.iter().enumerate() {
-        let number = to == CommitTo::Subject && place == 0;
+        let number = begins_with_number && place == 0;
         bytes.push(Zeroizing::new(match value {
             Committed::Number(()) if number => read_number(None)?.digits().to_vec(),
             Committed::Number(()) => {
                 return Err(wrong(
-                    &"only the first value of the subject, the individual number, is null",
+                    &"only the individual number, the first value of a person's subject, is null",
                 ));
             }
             _ if number => {
@@ -262,6 +263,45 @@ mod tests {
             open(&changed, Path::new("f"), &leaf(3)),
             Err(Stop::NotProved(..))
         ));
+    }
+
+    #[test]
+    fn a_look_is_opened_with_the_place_that_it_was_at_and_without_a_number() {
+        let key = "07".repeat(32);
+        let file = |values: &str| format!(r#"{{"subject":{{"key":"{key}","values":{values}}}}}"#);
+        let look = |at: &str| {
+            let values = [at.as_bytes(), b"log-show"];
+            let c_subject = commit(&[7; 32], CommitTo::Subject, values).unwrap();
+            Leaf {
+                c_subject,
+                ..leaf(3)
+            }
+        };
+        let opened = open(&file(r#"["12","log-show"]"#), Path::new("f"), &look("12"));
+        assert_eq!(
+            opened.ok().unwrap().rows(),
+            [
+                ["subject", "entry", "12"],
+                ["subject", "action", "log-show"]
+            ]
+        );
+        let other = open(&file(r#"["13","log-show"]"#), Path::new("f"), &look("12"));
+        assert!(matches!(other, Err(Stop::NotProved(..))));
+        let values = [&b"141003"[..], b"reconcile"];
+        let c_subject = commit(&[7; 32], CommitTo::Subject, values).unwrap();
+        let member = Leaf {
+            c_subject,
+            ..leaf(4)
+        };
+        let opened = open(&file(r#"["141003","reconcile"]"#), Path::new("f"), &member);
+        assert_eq!(
+            opened.ok().unwrap().rows()[0],
+            ["subject", "member", "141003"]
+        );
+        for wrong in [r#"[null,"log-show"]"#, r#"["12","adopt"]"#] {
+            let refused = open(&file(wrong), Path::new("f"), &look("12"));
+            assert!(matches!(refused, Err(Stop::Failed(_))), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! A person's entries as a list of places, and the rules that follow from reading them all: marks, and who isn't to be named.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use vrx_domain::{
     Cause, DisclosureReason, EntryKind, EntryMark, IndividualNumber, WithheldCause,
-    audit::{desk_subject, exchange_subject},
+    audit::{desk_subject, exchange_subject, look_subject},
 };
 use vrx_provision_log::{Deadline, Step, SubjectWalk};
 
@@ -42,6 +42,10 @@ pub(crate) struct Chain {
     /// Newest first.
     pub(crate) places: Vec<Place>,
     marks: BTreeMap<u64, DisclosureMark>,
+    /// The entries that make marks.
+    marking: BTreeSet<u64>,
+    /// Looks by their place.
+    looks: BTreeMap<u64, LookAt>,
     named_by: BTreeMap<u64, BTreeSet<String>>,
     /// Inquiries that were sent with the request not to name this municipality.
     concealed_inquiries: BTreeSet<String>,
@@ -51,6 +55,13 @@ pub(crate) struct Chain {
     ever_concealed: bool,
 }
 
+/// What was looked at, and which of the person's entries the look is.
+#[derive(Clone, Copy)]
+struct LookAt {
+    at: u64,
+    seq: u64,
+}
+
 /// The newest mark that says whether an entry is disclosed.
 #[derive(Clone, Copy)]
 struct DisclosureMark {
@@ -58,7 +69,7 @@ struct DisclosureMark {
 }
 
 impl Chain {
-    /// Reads back from the person's `seq`-th entry at `index`. With the number each entry's subject is held against it too.
+    /// Reads back along the links. With the number each entry's subject is held against it too.
     pub(crate) async fn read(
         ctx: &TenantServices,
         walk: SubjectWalk,
@@ -75,7 +86,10 @@ impl Chain {
         loop {
             let step = walk.step(reader, deadline).await;
             match step.map_err(|error| read_error(ctx, &error))? {
-                None => return Ok(chain),
+                None => {
+                    chain.refuse_strange_looks();
+                    return Ok(chain);
+                }
                 Some(Step::Missing {
                     count,
                     first_seq,
@@ -107,6 +121,24 @@ impl Chain {
             .sum()
     }
 
+    /// Whether the entry at `index` is about the person and can be shown.
+    pub(crate) fn has(&self, index: u64) -> bool {
+        self.places.contains(&Place::Entry(index))
+    }
+
+    /// Whether what the person is given has to be without the entry: it isn't disclosed, makes a mark, or is a look at such a one.
+    pub(crate) fn hides(&self, index: u64) -> bool {
+        let mut next = Some(index);
+        while let Some(index) = next {
+            if self.withheld(index).is_some() || self.marking.contains(&index) {
+                return true;
+            }
+            // Always an older one.
+            next = self.looks.get(&index).map(|look| look.at);
+        }
+        false
+    }
+
     /// Why an entry isn't disclosed, if the newest mark says so.
     pub(crate) fn withheld(&self, index: u64) -> Option<DisclosureReason> {
         self.marks.get(&index).and_then(|mark| mark.withheld)
@@ -132,23 +164,64 @@ impl Chain {
         self.protected |= self.ever_concealed;
     }
 
+    /// A look commits to a place, not to a number: it is about the person only if the entry there stands in the person's list, or may have
+    /// stood where entries are missing.
+    fn refuse_strange_looks(&mut self) {
+        let entries: HashSet<u64> = self
+            .places
+            .iter()
+            .filter_map(|place| match place {
+                Place::Entry(index) => Some(*index),
+                Place::Missing(_) => None,
+            })
+            .collect();
+        let strange: HashSet<u64> = self
+            .looks
+            .iter()
+            .filter(|(_, look)| !entries.contains(&look.at) && !self.may_have_had(look.at))
+            .map(|(index, _)| *index)
+            .collect();
+        for place in &mut self.places {
+            if let Place::Entry(index) = *place
+                && strange.contains(&index)
+                && let Some(look) = self.looks.remove(&index)
+            {
+                *place = not_ours(look.seq, index);
+            }
+        }
+    }
+
+    /// Whether the place is one of those where entries are missing.
+    fn may_have_had(&self, index: u64) -> bool {
+        self.places.iter().enumerate().any(|(nth, place)| {
+            let Place::Missing(missing) = place else {
+                return false;
+            };
+            let older = self.places.get(nth + 1).map(|place| match place {
+                Place::Entry(index) => *index,
+                Place::Missing(missing) => missing.last_index,
+            });
+            index <= missing.last_index && older.is_none_or(|older| index > older)
+        })
+    }
+
     fn take(&mut self, said: &Opened<'_>, number: Option<&IndividualNumber>) {
         if number.is_some_and(|number| !is_about(said, number)) {
             // Sealed under the person's tag and committed to another number: nothing this node wrote.
-            self.places.push(Place::Missing(MissingEntries {
-                count: 1,
-                first_seq: said.opening.subject_seq,
-                last_index: said.index,
-                erased: false,
-            }));
+            self.places
+                .push(not_ours(said.opening.subject_seq, said.index));
             return;
         }
         self.places.push(Place::Entry(said.index));
+        let seq = said.opening.subject_seq;
+        let look = said.looked_at().map(|at| (said.index, LookAt { at, seq }));
+        self.looks.extend(look);
         self.ever_concealed |= conceals_by_itself(said);
         if said.is(EntryKind::Inquiry) && said.conceals_requester() {
             self.concealed_inquiries.insert(said.inquiry().to_owned());
         }
         if let Some(mark) = Mark::of(said) {
+            self.marking.insert(said.index);
             match mark.mark {
                 EntryMark::Withhold | EntryMark::Release => {
                     let withheld = mark.reason.filter(|_| mark.mark == EntryMark::Withhold);
@@ -164,6 +237,16 @@ impl Chain {
             }
         }
     }
+}
+
+/// A place in the list that this node didn't write.
+fn not_ours(seq: u64, index: u64) -> Place {
+    Place::Missing(MissingEntries {
+        count: 1,
+        first_seq: seq,
+        last_index: index,
+        erased: false,
+    })
 }
 
 /// What the entry alone says: the requester asked not to be named, or the person was protected when it was written.
@@ -200,16 +283,17 @@ impl Mark {
     }
 }
 
-/// Whether an entry's subject is this person, by its commitment.
-pub(crate) fn is_about(said: &Opened<'_>, number: &IndividualNumber) -> bool {
+/// Whether an entry's subject is this person, by its commitment; of a look, whether it is one at the entry that it names.
+fn is_about(said: &Opened<'_>, number: &IndividualNumber) -> bool {
     let fields = if said.is(EntryKind::Exchange) {
         let Some(cause) = Cause::parse(said.cause()) else {
             return false;
         };
         exchange_subject(number, &cause)
+    } else if let Some(older) = said.looked_at() {
+        look_subject(older, said.subject_action())
     } else {
-        let action = said.opening.subject.get("action").unwrap_or_default();
-        desk_subject(number, std::str::from_utf8(action).unwrap_or_default())
+        desk_subject(number, said.subject_action())
     };
     said.opening.is_about(&fields)
 }

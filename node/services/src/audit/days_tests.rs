@@ -298,8 +298,18 @@ async fn a_day_is_reviewed_once_a_signature_covers_all_of_it() {
     assert!(review(&after).reviewed, "a day before is looked at too");
     assert_eq!(review(&after).signatures[1].officer, "officer/mori");
     assert_eq!(raised(&after, AlertKind::Unreviewed), []);
-    let future = sign_review(tenant, &mori, day("2026-11-27"), deadline()).await;
-    assert_eq!(future.unwrap_err().field(), Some("day"));
+    for wrong in ["2026-11-27", "2026-11-22", "1900-01-01"] {
+        let refused = sign_review(tenant, &mori, day(wrong), deadline()).await;
+        assert_eq!(refused.unwrap_err().field(), Some("day"), "{wrong}");
+    }
+    // A month that the log began in has days before it.
+    assert!(
+        summary_of(tenant, "2026-11-01", "2026-11-23", None)
+            .await
+            .is_ok()
+    );
+    let before = summary_of(tenant, "2026-11-01", "2026-11-22", None).await;
+    assert_eq!(before.unwrap_err().field(), Some("until"));
 }
 
 #[tokio::test]
@@ -355,12 +365,13 @@ async fn days_that_are_not_there_and_callers_that_may_not_are_refused() {
         ("2026-11-23", "2026-11-24", "until"),
         ("2026-11-23", "2026-11-22", "from"),
         ("2026-10-01", "2026-11-01", "from"),
+        ("2026-10-01", "2026-10-31", "until"),
     ] {
         let refused = summary_of(tenant, from, until, None).await;
         assert_eq!(refused.unwrap_err().field(), Some(field));
     }
     assert!(
-        summary_of(tenant, "2026-10-01", "2026-10-31", None)
+        summary_of(tenant, "2026-10-24", "2026-11-23", None)
             .await
             .is_ok()
     );

@@ -2,22 +2,26 @@
 //!
 //! The reading is an entry about that person, durable before the first row is made. It is also where the walk back begins: it links to
 //! the newest entry before it, so what is shown is exactly what was there when it was asked for.
+//!
+//! An import is about many, and in nobody's list: the person's rows in the register say with which entries they came. Whoever takes
+//! such a row away, or changes what it names, hides that; the entry itself stays in the log.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use vrx_domain::{Caller, EntryKind, IndividualNumber, Person, Role};
+use vrx_domain::{Caller, EntryKind, IndividualNumber, Role, UnixMillis};
 use vrx_provision_log::{Deadline, ReadError, SignedCheckpoint, SubjectWalk};
-use vrx_storage::{Lookup, PersonRecord};
+use vrx_storage::EnteredWith;
 
 use super::{
     chain::{Chain, MissingEntries, Place},
     opened::Opened,
-    row::{HistoryRow, HistoryView, KnownDoses, known_doses},
+    register::{Registered, is_adoption, is_import},
+    row::{HistoryRow, HistoryView, KnownDoses},
 };
 use crate::{
     error::ServiceError,
     policy::check_role,
-    record::{Act, NotRecorded, pairs, read_error, storage_error, subject_tag},
+    record::{Act, NotRecorded, pairs, read_error, subject_tag},
     tenants::TenantServices,
 };
 
@@ -35,13 +39,17 @@ pub struct History {
     pub registered: bool,
     /// The entry that records this reading.
     pub review_index: u64,
+    /// When it was recorded.
+    pub read_at: UnixMillis,
     /// What every row's proof leads to.
     checkpoint: Arc<SignedCheckpoint>,
     view: HistoryView,
     chain: Chain,
     doses: KnownDoses,
-    /// Places that are still to come; the last comes next.
-    left: Vec<Place>,
+    /// What is still to come; the last comes next.
+    left: Vec<Next>,
+    /// Entries of the person's list that rows of the register name too: adoptions, and shown once.
+    listed: BTreeSet<u64>,
     rows: u64,
     missing: u64,
 }
@@ -55,12 +63,22 @@ pub enum HistoryPart {
     Missing(MissingEntries),
 }
 
-/// What the register says of the person; personal data, so it comes back out of the log alone.
-#[derive(Default)]
-struct Registered {
-    is: bool,
-    protected: bool,
-    doses: KnownDoses,
+/// Something of a history that is to be read.
+enum Next {
+    /// A place in the person's list.
+    Listed(Place),
+    /// An import, which is in nobody's list.
+    Import(EnteredWith),
+}
+
+impl Next {
+    fn index(&self) -> u64 {
+        match self {
+            Self::Listed(Place::Entry(index)) => *index,
+            Self::Listed(Place::Missing(missing)) => missing.last_index,
+            Self::Import(entered) => entered.log_index,
+        }
+    }
 }
 
 /// Begins a history.
@@ -72,14 +90,14 @@ pub async fn history(
 ) -> Result<History, ServiceError> {
     check_role(ctx, caller, Role::Officer)?;
     let HistoryRequest { number, view } = request;
-    let registered = registered(ctx, &number, deadline).await?;
+    let registered = Registered::look_up(ctx, &number, deadline).await?;
     let tag = subject_tag(ctx, &number);
     let head = ctx.log.reader().subject_head(tag, deadline).await;
     let head = head.map_err(|error| read_error(ctx, &error))?;
-    let known = registered.is || head.is_some();
+    let known = registered.person.is_some() || head.is_some();
     let content = [
         ("view", view.as_str().to_owned()),
-        ("registered", u8::from(registered.is).to_string()),
+        ("registered", u8::from(registered.approved).to_string()),
         ("entries", head.map_or(0, |head| head.seq).to_string()),
     ];
     let act = Act {
@@ -93,6 +111,7 @@ pub async fn history(
     let recorded = act.record(ctx, None, registered, deadline).await;
     let recorded = recorded.map_err(NotRecorded::into_service)?;
     let (review_index, checkpoint) = (recorded.log_index(), Arc::clone(recorded.checkpoint()));
+    let read_at = UnixMillis(recorded.leaf().time);
     let (registered, _, _) = recorded.into_parts();
 
     let mut chain = Chain::default();
@@ -106,16 +125,21 @@ pub async fn history(
         let walk = SubjectWalk::from(tag, own.subject_seq, review_index);
         chain = Chain::read(ctx, walk, Some(&number), registered.protected, deadline).await?;
     }
+    let imports = registered.imports(ctx, review_index, deadline).await?;
     let missing = chain.missing();
     if missing > 0 {
         tracing::error!(alarm = "history-gap", tenant = %ctx.tenant.code, missing, review_index, "a history isn't whole");
     }
+    let listed = imports.iter().map(|entered| entered.log_index);
+    let listed = listed.filter(|index| chain.has(*index)).collect();
     Ok(History {
-        registered: registered.is,
+        registered: registered.approved,
         review_index,
+        read_at,
         checkpoint,
         view,
-        left: std::mem::take(&mut chain.places),
+        left: with_imports(std::mem::take(&mut chain.places), imports),
+        listed,
         chain,
         doses: registered.doses,
         rows: 0,
@@ -152,8 +176,12 @@ impl History {
     ) -> Result<Option<HistoryPart>, ServiceError> {
         while let Some(place) = self.left.pop() {
             let part = match place {
-                Place::Missing(missing) => Some(HistoryPart::Missing(missing)),
-                Place::Entry(index) => self.entry(ctx, index, deadline).await?,
+                Next::Listed(Place::Missing(missing)) => Some(HistoryPart::Missing(missing)),
+                Next::Listed(Place::Entry(index)) => self.entry(ctx, index, None, deadline).await?,
+                Next::Import(entered) => {
+                    let index = entered.log_index;
+                    self.entry(ctx, index, Some(entered), deadline).await?
+                }
             };
             match part {
                 // Not shown in this view.
@@ -182,6 +210,7 @@ impl History {
         &self,
         ctx: &TenantServices,
         index: u64,
+        import: Option<EnteredWith>,
         deadline: Deadline,
     ) -> Result<Option<HistoryPart>, ServiceError> {
         let reader = ctx.log.reader();
@@ -194,8 +223,19 @@ impl History {
             Err(error) => return Err(read_error(ctx, &error)),
         };
         let Some(said) = Opened::of(&proved.entry) else {
-            return Ok(Some(HistoryPart::Missing(one(index))));
+            return Ok(Some(HistoryPart::Missing(MissingEntries {
+                // Nobody's list tells of an import, so only the end of its time explains that it is empty.
+                erased: import.is_some(),
+                ..one(index)
+            })));
         };
+        if import.is_some() && self.listed.contains(&index) && is_adoption(&said) {
+            return Ok(None);
+        }
+        if import.is_some() && !is_import(&said) {
+            tracing::error!(alarm = "history-gap", tenant = %ctx.tenant.code, index, "a person's row names an entry that is no import");
+            return Ok(Some(HistoryPart::Missing(one(index))));
+        }
         let row = HistoryRow::of(
             &said,
             &self.chain,
@@ -203,8 +243,23 @@ impl History {
             self.view,
             Some(proved.receipt),
         );
-        Ok(row.map(|row| HistoryPart::Row(Box::new(row))))
+        Ok(row.map(|mut row| {
+            row.dose_count += import.map_or(0, |entered| entered.doses);
+            HistoryPart::Row(Box::new(row))
+        }))
     }
+}
+
+/// Puts imports between the entries of a list that begins with the newest.
+fn with_imports(places: Vec<Place>, imports: Vec<EnteredWith>) -> Vec<Next> {
+    let imports = imports.into_iter().map(Next::Import);
+    let mut parts: Vec<Next> = places
+        .into_iter()
+        .map(Next::Listed)
+        .chain(imports)
+        .collect();
+    parts.sort_by_key(|part| std::cmp::Reverse(part.index()));
+    parts
 }
 
 fn one(index: u64) -> MissingEntries {
@@ -214,28 +269,4 @@ fn one(index: u64) -> MissingEntries {
         last_index: index,
         erased: false,
     }
-}
-
-async fn registered(
-    ctx: &TenantServices,
-    number: &IndividualNumber,
-    deadline: Deadline,
-) -> Result<Registered, ServiceError> {
-    let found = deadline.wait(ctx.persons.lookup(number)).await;
-    match found.map_err(|_| ServiceError::DeadlineExceeded)? {
-        Ok(Lookup::Unknown) => Ok(Registered::default()),
-        Ok(Lookup::Found(record)) => Ok(Registered {
-            is: record.approved.is_some(),
-            protected: is_protected(&record),
-            doses: known_doses(&record.doses),
-        }),
-        Ok(Lookup::Mismatch { .. }) => {
-            Err(ctx.internal("alarm: a number's tag leads to a row that holds another number"))
-        }
-        Err(error) => Err(storage_error(ctx, &error)),
-    }
-}
-
-fn is_protected(record: &PersonRecord) -> bool {
-    record.entered_protection || record.approved.as_ref().is_some_and(Person::is_protected)
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Two provisions and one *nothing* about a mover, with somebody else's between them.
-async fn asked() -> World {
+pub(super) async fn asked() -> World {
     let world = World::new().await;
     World::register(&world.provider, &[Resident::moved(1), Resident::moved(2)]).await;
     for serial in [1, 2, 1] {
@@ -23,7 +23,7 @@ async fn asked() -> World {
     world
 }
 
-async fn ask(world: &World, serial: u32, conceal: bool) -> u64 {
+pub(super) async fn ask(world: &World, serial: u32, conceal: bool) -> u64 {
     world.clock.advance(1000);
     let (peer, member) = world.peer();
     let mut query = world.query(serial);
@@ -32,7 +32,18 @@ async fn ask(world: &World, serial: u32, conceal: bool) -> u64 {
     recorded.unwrap().log_index()
 }
 
-async fn read(
+/// A history but for the imports that brought the person's rows.
+pub(super) async fn read(
+    tenant: &TenantServices,
+    serial: u32,
+    view: HistoryView,
+) -> (History, Vec<HistoryRow>) {
+    let (begun, mut rows) = read_all(tenant, serial, view).await;
+    rows.retain(|row| !row.action.starts_with("import-"));
+    (begun, rows)
+}
+
+async fn read_all(
     tenant: &TenantServices,
     serial: u32,
     view: HistoryView,
@@ -122,6 +133,7 @@ async fn a_history_has_every_provision_in_order_with_its_reasons_and_the_reading
         (rows[2].index, rows[2].actor.as_str()),
         (begun.review_index, "officer/mori")
     );
+    assert_eq!(rows[2].time, begun.read_at);
 }
 
 #[tokio::test]
@@ -183,6 +195,38 @@ async fn the_requesters_own_history_tells_of_inquiry_outcome_and_adoption() {
     );
     assert_eq!(rows[0].legal_basis, "NBA-19-16");
     assert!(rows[0].consent.is_some());
+}
+
+#[tokio::test]
+async fn a_history_tells_with_which_imports_the_persons_rows_came() {
+    let world = asked().await;
+    let tenant = &world.provider;
+    let (begun, rows) = read_all(tenant, 1, HistoryView::Internal).await;
+    assert_eq!(
+        actions(&rows),
+        [
+            "import-persons",
+            "import-doses",
+            "query-records",
+            "query-records",
+            "history"
+        ]
+    );
+    let (persons, doses) = (&rows[0], &rows[1]);
+    // About many, and linked to nobody.
+    assert_eq!((persons.subject_seq, doses.subject_seq), (0, 0));
+    assert_eq!((persons.dose_count, doses.dose_count), (0, 2));
+    assert_eq!(persons.actor, "staff/sato");
+    let member = tenant.node.members.get(tenant.tenant.code).unwrap();
+    let key = VerifierKey::parse(&member.log_vkey).unwrap();
+    for row in &rows {
+        let receipt = row.receipt.as_ref().unwrap();
+        assert_eq!(receipt.checkpoint, begun.checkpoint());
+        assert!(vrx_tlog::verify_receipt(receipt, &key, None).is_ok());
+    }
+    let (_, rows) = read_all(tenant, 1, HistoryView::Disclosure).await;
+    assert_eq!(actions(&rows)[..2], ["import-persons", "import-doses"]);
+    assert_eq!(rows[1].actor, "staff");
 }
 
 #[tokio::test]

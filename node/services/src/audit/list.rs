@@ -1,6 +1,6 @@
-//! Lists entries of the provision log by page, oldest first.
+//! Lists entries of the provision log by page, oldest or newest first.
 
-use vrx_domain::{Caller, EntryKind, Fields, Role, UnixMillis};
+use vrx_domain::{Caller, Date, EntryKind, Fields, Role, UnixMillis};
 use vrx_provision_log::{Deadline, Recorded, StoredEntry};
 use vrx_tlog::Leaf;
 
@@ -31,6 +31,16 @@ pub struct EntryFilter {
     pub until: Option<UnixMillis>,
 }
 
+/// Which entries come first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Those that were made first.
+    #[default]
+    OldestFirst,
+    /// Those that were made last.
+    NewestFirst,
+}
+
 /// One page is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct ListRequest {
@@ -40,6 +50,8 @@ pub struct ListRequest {
     pub page_token: Vec<u8>,
     /// Which entries.
     pub filter: EntryFilter,
+    /// In which order.
+    pub order: Order,
 }
 
 /// A page of entries. May hold fewer than asked for, even none, while more follow: only an empty token ends the list.
@@ -71,7 +83,7 @@ pub struct EntrySummary {
     pub cause: String,
 }
 
-/// One page of entries. The first page fixes where the list ends: entries made by listing don't lengthen it.
+/// One page of entries. The first page fixes which entries the list goes over: those made by listing don't lengthen it.
 pub async fn list(
     ctx: &TenantServices,
     caller: &Caller,
@@ -80,23 +92,29 @@ pub async fn list(
 ) -> Result<Recorded<EntryPage>, ServiceError> {
     check_role(ctx, caller, Role::Officer)?;
     let now = ctx.node.clock.now();
-    let scope = Scope::new(caller, "log-list", &request.filter.encode());
+    let mut query = request.filter.encode();
+    query.push(request.order as u8);
+    let scope = Scope::new(caller, "log-list", &query);
     let position = page_token::open(&ctx.keyring, &scope, &request.page_token, now)?;
     let log_size = ctx.log.checkpoint().size();
     let mut position = match position {
         Some(position) => position,
         None => first_position(ctx, &request.filter, log_size, deadline).await?,
     };
-    let from = position.next;
+    let before = position;
     let entries = gather(ctx, &request, &mut position, deadline).await?;
     let next_page_token = if position.next < position.end {
         page_token::seal(&ctx.keyring, &*ctx.node.random, &scope, position, now)?
     } else {
         Vec::new()
     };
+    let (from, until) = match request.order {
+        Order::OldestFirst => (before.next, position.next),
+        Order::NewestFirst => (position.end, before.end),
+    };
     let content = [
         ("from", from.to_string()),
-        ("until", position.next.to_string()),
+        ("until", until.to_string()),
         ("entries", entries.len().to_string()),
         (
             "kind",
@@ -159,6 +177,19 @@ async fn first_position(
     Ok(position)
 }
 
+/// The day on which the log began. No earlier one has entries, or could have.
+pub(crate) async fn first_day(
+    ctx: &TenantServices,
+    deadline: Deadline,
+) -> Result<Date, ServiceError> {
+    let first = ctx.log.reader().entries(0, 1, deadline).await;
+    let first = first.map_err(|error| read_error(ctx, &error))?;
+    let first = first
+        .first()
+        .ok_or_else(|| ctx.internal("the provision log has no first entry"))?;
+    Ok(UnixMillis(first.leaf.time).date_jst())
+}
+
 /// The first entry that was made at this time or later, out of the log's first `size`.
 pub(crate) async fn first_not_before(
     ctx: &TenantServices,
@@ -183,7 +214,7 @@ pub(crate) async fn first_not_before(
     Ok(low)
 }
 
-/// Reads on from `position` until the page is full, the list is over or enough was looked at; leaves `position` where it stopped.
+/// Reads on in `position` until the page is full, the list is over or enough was looked at; leaves in `position` what is left.
 async fn gather(
     ctx: &TenantServices,
     request: &ListRequest,
@@ -195,20 +226,27 @@ async fn gather(
     let mut looked_at = 0;
     while found.len() < size && position.next < position.end && looked_at < MAX_LOOKED_AT {
         let left = u32::try_from(position.end - position.next).unwrap_or(u32::MAX);
-        let entries = ctx
-            .log
-            .reader()
-            .entries(position.next, left.min(READ_AT_ONCE), deadline)
-            .await;
-        let entries = entries.map_err(|error| read_error(ctx, &error))?;
-        if entries.is_empty() {
+        let count = left.min(READ_AT_ONCE);
+        let from = match request.order {
+            Order::OldestFirst => position.next,
+            Order::NewestFirst => position.end - u64::from(count),
+        };
+        let entries = ctx.log.reader().entries(from, count, deadline).await;
+        let mut entries = entries.map_err(|error| read_error(ctx, &error))?;
+        if entries.len() != usize::try_from(count).unwrap_or(usize::MAX) {
             return Err(ctx.internal("the provision log is shorter than its checkpoint"));
+        }
+        if request.order == Order::NewestFirst {
+            entries.reverse();
         }
         for entry in entries {
             if found.len() == size {
                 break;
             }
-            position.next = entry.leaf.index.saturating_add(1);
+            match request.order {
+                Order::OldestFirst => position.next = entry.leaf.index.saturating_add(1),
+                Order::NewestFirst => position.end = entry.leaf.index,
+            }
             looked_at += 1;
             if request.filter.wants(&entry.leaf) {
                 found.push(summary(&entry));

@@ -8,8 +8,9 @@ use vrx_domain::{
 use vrx_provision_log::{Deadline, SubjectWalk};
 
 use super::{
-    chain::{Chain, MARK, is_about},
+    chain::{Chain, MARK},
     opened::Opened,
+    register::Registered,
 };
 use crate::{
     error::ServiceError,
@@ -64,22 +65,31 @@ pub async fn mark(
     let reader = ctx.log.reader();
     let proved = reader.entry(request.index, deadline).await;
     let proved = proved.map_err(|error| read_error(ctx, &error))?;
-    let said = Opened::of(&proved.entry);
-    if !said.is_some_and(|said| is_about(&said, &request.number)) {
-        return Err(ServiceError::InvalidArgument {
-            field: "log_index",
-            why: "isn't the place of an entry about this person",
-        });
-    }
     let tag = subject_tag(ctx, &request.number);
     let head = reader.subject_head(tag, deadline).await;
-    let mut officers = std::collections::BTreeSet::new();
-    if let Some(head) = head.map_err(|error| read_error(ctx, &error))? {
-        let walk = SubjectWalk::from(tag, head.seq, head.last_index);
-        let chain = Chain::read(ctx, walk, Some(&request.number), false, deadline).await?;
-        officers = chain.named_by(request.index);
-    }
+    let head = head.map_err(|error| read_error(ctx, &error))?;
+    let protected = Registered::look_up(ctx, &request.number, deadline)
+        .await?
+        .protected;
+    let walk = SubjectWalk::from(
+        tag,
+        head.map_or(0, |head| head.seq),
+        head.map_or(0, |head| head.last_index),
+    );
+    let chain = Chain::read(ctx, walk, Some(&request.number), protected, deadline).await?;
+    let said = Opened::of(&proved.entry).filter(|said| chain.has(said.index));
+    let said = said.ok_or(ServiceError::InvalidArgument {
+        field: "log_index",
+        why: "isn't the place of an entry about this person",
+    })?;
+    let mut officers = chain.named_by(request.index);
     if request.mark == EntryMark::NameCounterparty {
+        // Else it would be recorded, and change nothing.
+        if said.counterparty().is_none() || !chain.conceals(&said) {
+            return Err(ServiceError::FailedPrecondition(
+                "the entry conceals no counterparty",
+            ));
+        }
         officers.insert(caller.id.to_string());
     }
     let content = [

@@ -5,9 +5,11 @@ mod chain;
 pub mod days;
 pub mod history;
 pub mod list;
+mod look;
 pub mod mark;
 mod opened;
 pub(crate) mod page_token;
+mod register;
 mod row;
 pub mod show;
 pub mod story;
@@ -22,10 +24,10 @@ pub use days::{
     summarize,
 };
 pub use history::{History, HistoryPart, HistoryRequest, history};
-pub use list::{EntryFilter, EntryPage, EntrySummary, ListRequest, list};
+pub use list::{EntryFilter, EntryPage, EntrySummary, ListRequest, Order, list};
 pub use mark::{MarkReport, MarkRequest, mark};
 pub use row::{Counterparty, HistoryDose, HistoryRow, HistoryView, KnownDose};
-pub use show::{ShownEntry, ShownField, show};
+pub use show::{ShownEntry, ShownField, prove, show};
 pub use story::{Relation, Story, story};
 pub use verify::{LogVerified, VerifyProgress, verify};
 
@@ -33,5 +35,7 @@ pub use verify::{LogVerified, VerifyProgress, verify};
 mod days_tests;
 #[cfg(test)]
 mod history_tests;
+#[cfg(test)]
+mod look_tests;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,10 @@
 
 use vrx_domain::{
     Consent, ConsentMethod, Date, EntryKind, MunicipalityCode, Reference, Role, SpiffeId,
+    audit::{LOOK_SUBJECT, MEMBER_SUBJECT, subject_table},
 };
 use vrx_provision_log::{Opening, StoredEntry};
+use vrx_storage::SubjectTag;
 
 /// An entry whose opening is there.
 #[derive(Clone, Copy)]
@@ -62,6 +64,28 @@ impl<'a> Opened<'a> {
     /// Whether a privacy officer did it.
     pub(crate) fn is_by_officer(&self) -> bool {
         self.caller_id().is_some_and(|id| id.role == Role::Officer)
+    }
+
+    /// The tag of the person whom it is about; none when it is about nobody known, or about another member.
+    pub(crate) fn person(&self) -> Option<SubjectTag> {
+        let is_member = self.subject_table() == MEMBER_SUBJECT;
+        self.opening.subject_tag.filter(|_| !is_member)
+    }
+
+    /// The place of the entry that it was a look at, where that makes it an entry about a person.
+    pub(crate) fn looked_at(&self) -> Option<u64> {
+        let is_look = self.subject_table() == LOOK_SUBJECT && self.opening.subject_tag.is_some();
+        let place = self.content("index").parse().ok();
+        place.filter(|place| is_look && *place < self.index)
+    }
+
+    /// The subject's action, as it was committed; empty of an exchange and where it is about nobody.
+    pub(crate) fn subject_action(&self) -> &'a str {
+        text(self.opening.subject.get("action"))
+    }
+
+    fn subject_table(&self) -> &'static [&'static str] {
+        subject_table(self.kind, self.subject_action())
     }
 
     /// What came of it, as the caller was told.

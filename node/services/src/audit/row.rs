@@ -61,7 +61,7 @@ pub struct HistoryRow {
     pub time: UnixMillis,
     /// What it records.
     pub kind: u8,
-    /// Which of the person's entries it is; 0 in the view for disclosure.
+    /// Which of the person's entries it is; 0 in the view for disclosure, and of an import, which is about many.
     pub subject_seq: u64,
     /// What was done.
     pub action: String,
@@ -95,6 +95,8 @@ pub struct HistoryRow {
     pub withheld: Option<DisclosureReason>,
     /// The mark that it makes; in the internal view only.
     pub mark: Option<Mark>,
+    /// The entry that was looked at by its place in the log.
+    pub looked_at: Option<u64>,
     /// The proof that it stands in the log.
     pub receipt: Option<Receipt>,
 }
@@ -127,7 +129,7 @@ impl HistoryRow {
     ) -> Option<Self> {
         let internal = view == HistoryView::Internal;
         let (withheld, mark) = (chain.withheld(said.index), Mark::of(said));
-        if !internal && (withheld.is_some() || mark.is_some()) {
+        if !internal && chain.hides(said.index) {
             return None;
         }
         let counterparty = match said.counterparty() {
@@ -141,7 +143,7 @@ impl HistoryRow {
             index: said.index,
             time: UnixMillis(said.time),
             kind: said.kind,
-            subject_seq: if internal {
+            subject_seq: if internal && said.opening.subject_tag.is_some() {
                 said.opening.subject_seq
             } else {
                 0
@@ -166,6 +168,7 @@ impl HistoryRow {
             held_back: said.number("held_back"),
             withheld,
             mark,
+            looked_at: said.looked_at(),
             receipt,
         })
     }

@@ -1,9 +1,10 @@
 //! Shows one entry: its opening's fields and the proof that it stands in the log.
 
-use vrx_domain::{Caller, EntryKind, Fields, Role, UnixMillis};
-use vrx_provision_log::{Deadline, ProvedEntry, Recorded};
-use vrx_tlog::Hash;
+use vrx_domain::{Caller, EntryKind, Fields, Role, UnixMillis, audit::LOG_SHOW};
+use vrx_provision_log::{Deadline, Opening, Recorded, StoredEntry};
+use vrx_tlog::{Hash, Receipt};
 
+use super::{look::Look, opened::Opened};
 use crate::{
     error::ServiceError,
     policy::check_role,
@@ -44,7 +45,7 @@ pub struct ShownField {
     pub value: String,
 }
 
-/// The entry at `index`.
+/// The entry at `index`. If it is about a person, the look is one about that person too.
 pub async fn show(
     ctx: &TenantServices,
     caller: &Caller,
@@ -53,12 +54,34 @@ pub async fn show(
 ) -> Result<Recorded<ShownEntry>, ServiceError> {
     check_role(ctx, caller, Role::Officer)?;
     let proved = ctx.log.reader().entry(index, deadline).await;
-    let shown = shown(proved.map_err(|error| read_error(ctx, &error))?);
+    let proved = proved.map_err(|error| read_error(ctx, &error))?;
+    let shown = shown(&proved.entry, proved.entry.opening.as_ref(), proved.receipt);
+    let look = Look {
+        caller,
+        action: LOG_SHOW,
+        more: &[],
+    };
+    let said = Opened::of(&proved.entry);
+    look.record(ctx, index, said.as_ref(), shown, deadline)
+        .await
+}
+
+/// The leaf at `index` and its proof, without what it is about: nobody is looked at.
+pub async fn prove(
+    ctx: &TenantServices,
+    caller: &Caller,
+    index: u64,
+    deadline: Deadline,
+) -> Result<Recorded<ShownEntry>, ServiceError> {
+    check_role(ctx, caller, Role::Officer)?;
+    let proved = ctx.log.reader().entry(index, deadline).await;
+    let proved = proved.map_err(|error| read_error(ctx, &error))?;
+    let shown = shown(&proved.entry, None, proved.receipt);
     let content = [("index", index.to_string())];
     let act = Act {
         kind: EntryKind::Desk,
         caller,
-        action: "log-show",
+        action: "log-prove",
         about: None,
         content: &pairs(&content),
     };
@@ -67,10 +90,9 @@ pub async fn show(
         .map_err(NotRecorded::into_service)
 }
 
-fn shown(proved: ProvedEntry) -> ShownEntry {
-    let ProvedEntry { entry, receipt } = proved;
+fn shown(entry: &StoredEntry, opening: Option<&Opening>, receipt: Receipt) -> ShownEntry {
     let mut fields = Vec::new();
-    if let Some(opening) = &entry.opening {
+    if let Some(opening) = opening {
         for (part, table) in [
             ("actor", &opening.actor),
             ("subject", &opening.subject),
@@ -79,10 +101,7 @@ fn shown(proved: ProvedEntry) -> ShownEntry {
             fields.extend(shown_fields(part, table));
         }
     }
-    let opening = entry
-        .opening
-        .as_ref()
-        .filter(|opening| opening.subject_tag.is_some());
+    let opening = opening.filter(|opening| opening.subject_tag.is_some());
     ShownEntry {
         index: entry.leaf.index,
         time: UnixMillis(entry.leaf.time),

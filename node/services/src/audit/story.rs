@@ -1,19 +1,16 @@
 //! One entry's whole story: the entry, what belongs to the same inquiry, its marks, and the other entries about the same person.
 
-use vrx_domain::{Caller, EntryKind, Role};
-use vrx_provision_log::{Deadline, Recorded, SubjectWalk};
+use vrx_domain::{Caller, Role, audit::LOG_STORY};
+use vrx_provision_log::{Deadline, ProvedEntry, Recorded, SubjectWalk};
+use vrx_tlog::Receipt;
 
 use super::{
     chain::{Chain, Mark, Place},
+    look::Look,
     opened::Opened,
     row::{HistoryRow, HistoryView, KnownDoses},
 };
-use crate::{
-    error::ServiceError,
-    policy::check_role,
-    record::{Act, NotRecorded, pairs, read_error},
-    tenants::TenantServices,
-};
+use crate::{error::ServiceError, policy::check_role, record::read_error, tenants::TenantServices};
 
 /// Related entries that are shown at most, the newest of them.
 const MOST: usize = 500;
@@ -25,6 +22,8 @@ pub enum Relation {
     SameInquiry,
     /// A mark on it.
     Mark,
+    /// A look at it.
+    Look,
     /// Another entry about the same person.
     SamePerson,
 }
@@ -42,7 +41,7 @@ pub struct Story {
     pub missing: u64,
 }
 
-/// Reads the story of the entry at `index`.
+/// Reads the story of the entry at `index`. If it is about a person, the look is one about that person too.
 ///
 /// Whether the person is protected today isn't known without the number; so counterparties are named only where nothing in the whole
 /// history speaks against it.
@@ -53,32 +52,30 @@ pub async fn story(
     deadline: Deadline,
 ) -> Result<Recorded<Story>, ServiceError> {
     check_role(ctx, caller, Role::Officer)?;
-    let story = read(ctx, index, deadline).await?;
-    let content = [
-        ("index", index.to_string()),
-        ("related", story.related.len().to_string()),
-    ];
-    let act = Act {
-        kind: EntryKind::Desk,
-        caller,
-        action: "log-story",
-        about: None,
-        content: &pairs(&content),
-    };
-    act.record(ctx, None, story, deadline)
-        .await
-        .map_err(NotRecorded::into_service)
-}
-
-async fn read(ctx: &TenantServices, index: u64, deadline: Deadline) -> Result<Story, ServiceError> {
-    let reader = ctx.log.reader();
-    let proved = reader.entry(index, deadline).await;
-    let proved = proved.map_err(|error| read_error(ctx, &error))?;
-    let said = Opened::of(&proved.entry).ok_or(ServiceError::FailedPrecondition(
+    let proved = ctx.log.reader().entry(index, deadline).await;
+    let ProvedEntry { entry, receipt } = proved.map_err(|error| read_error(ctx, &error))?;
+    let said = Opened::of(&entry).ok_or(ServiceError::FailedPrecondition(
         "the entry's opening was erased",
     ))?;
+    let story = read(ctx, &said, receipt, deadline).await?;
+    let related = story.related.len().to_string();
+    let look = Look {
+        caller,
+        action: LOG_STORY,
+        more: &[("related", &related)],
+    };
+    look.record(ctx, index, Some(&said), story, deadline).await
+}
+
+async fn read(
+    ctx: &TenantServices,
+    said: &Opened<'_>,
+    receipt: Receipt,
+    deadline: Deadline,
+) -> Result<Story, ServiceError> {
+    let reader = ctx.log.reader();
     let mut chain = Chain::default();
-    if let Some(tag) = said.opening.subject_tag {
+    if let Some(tag) = said.person() {
         let head = reader.subject_head(tag, deadline).await;
         if let Some(head) = head.map_err(|error| read_error(ctx, &error))? {
             let walk = SubjectWalk::from(tag, head.seq, head.last_index);
@@ -92,7 +89,7 @@ async fn read(ctx: &TenantServices, index: u64, deadline: Deadline) -> Result<St
             .ok_or_else(|| ctx.internal("the internal view leaves an entry out"))
     };
     let others = chain.places.iter().filter_map(|place| match place {
-        Place::Entry(other) if *other != index => Some(*other),
+        Place::Entry(other) if *other != said.index => Some(*other),
         _ => None,
     });
     let (mut related, mut truncated) = (Vec::new(), false);
@@ -104,12 +101,12 @@ async fn read(ctx: &TenantServices, index: u64, deadline: Deadline) -> Result<St
         let entries = reader.entries(other, 1, deadline).await;
         let entries = entries.map_err(|error| read_error(ctx, &error))?;
         if let Some(opened) = entries.first().and_then(Opened::of) {
-            related.push((relation(&said, &opened), row(&opened, None)?));
+            related.push((relation(said, &opened), row(&opened, None)?));
         }
     }
     related.reverse();
     Ok(Story {
-        row: row(&said, Some(proved.receipt))?,
+        row: row(said, Some(receipt))?,
         related,
         truncated,
         missing: chain.missing(),
@@ -123,6 +120,8 @@ fn relation(said: &Opened<'_>, other: &Opened<'_>) -> Relation {
     };
     if Mark::of(other).is_some_and(|mark| mark.index == said.index) {
         Relation::Mark
+    } else if other.looked_at() == Some(said.index) {
+        Relation::Look
     } else if same("inquiry") || same("request_id") {
         Relation::SameInquiry
     } else {

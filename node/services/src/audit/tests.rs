@@ -30,6 +30,15 @@ async fn asked_about() -> World {
 }
 
 async fn all(world: &World, filter: EntryFilter, page_size: u32) -> Vec<EntrySummary> {
+    ordered(world, filter, page_size, Order::OldestFirst).await
+}
+
+async fn ordered(
+    world: &World,
+    filter: EntryFilter,
+    page_size: u32,
+    order: Order,
+) -> Vec<EntrySummary> {
     let caller = officer(&world.provider, "mori");
     let mut entries = Vec::new();
     let mut page_token = Vec::new();
@@ -38,6 +47,7 @@ async fn all(world: &World, filter: EntryFilter, page_size: u32) -> Vec<EntrySum
             page_size,
             page_token,
             filter: filter.clone(),
+            order,
         };
         let page = list(&world.provider, &caller, request, deadline())
             .await
@@ -63,6 +73,25 @@ async fn every_entry_is_listed_once_and_listing_is_an_entry() {
         assert_eq!(indexes, (0..expected).collect::<Vec<_>>());
     }
     assert!(size(&world.provider) > before);
+}
+
+#[tokio::test]
+async fn the_newest_entries_come_first_when_asked_for_and_none_comes_twice() {
+    let world = asked_about().await;
+    for page_size in [1, 2, 0] {
+        let expected = size(&world.provider);
+        let filter = EntryFilter::default();
+        let entries = ordered(&world, filter, page_size, Order::NewestFirst).await;
+        let indexes: Vec<u64> = entries.iter().map(|entry| entry.index).collect();
+        assert_eq!(indexes, (0..expected).rev().collect::<Vec<_>>());
+    }
+    let filter = EntryFilter {
+        kind: Some(EntryKind::Exchange),
+        ..EntryFilter::default()
+    };
+    let mut newest = ordered(&world, filter.clone(), 2, Order::NewestFirst).await;
+    newest.reverse();
+    assert_eq!(newest, all(&world, filter, 0).await);
 }
 
 #[tokio::test]
@@ -132,11 +161,17 @@ async fn a_page_token_is_of_no_use_to_another_officer_or_for_another_query() {
         kind: Some(EntryKind::Desk),
         ..EntryFilter::default()
     };
-    for (name, filter) in [("abe", EntryFilter::default()), ("mori", other_query)] {
+    let same_query = EntryFilter::default;
+    for (name, filter, order) in [
+        ("abe", same_query(), Order::OldestFirst),
+        ("mori", other_query, Order::OldestFirst),
+        ("mori", same_query(), Order::NewestFirst),
+    ] {
         let request = ListRequest {
             page_size: 1,
             page_token: page_token.clone(),
             filter,
+            order,
         };
         let refused = list(
             &world.provider,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The action of these entries.
-pub(super) const RECONCILE: &str = "reconcile";
+pub(super) const RECONCILE: &str = audit::MEMBER_ACTION;
 
 /// Where a pair stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

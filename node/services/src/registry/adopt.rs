@@ -42,6 +42,9 @@ pub struct AdoptReport {
     pub log_index: u64,
 }
 
+/// The action of an adoption's entry.
+pub(crate) const ACTION: &str = "adopt";
+
 /// Adopts; doing it again changes nothing.
 pub async fn adopt(
     ctx: &TenantServices,
@@ -120,7 +123,7 @@ async fn try_adopt(
     let act = Act {
         kind: EntryKind::Desk,
         caller,
-        action: "adopt",
+        action: ACTION,
         about: Some(&kept.number),
         content: &pairs(&content),
     };

@@ -10,7 +10,7 @@ use vrx_storage::{DoseRow, ImportKind, PreparedChunk, RegistryStore, StorageErro
 use zeroize::Zeroizing;
 
 use super::import_chunks::Keys;
-use super::import_stream::{self, ImportEvent, ImportRequest, ImportSummary, Source};
+use super::import_stream::{self, DOSES_ACTION, ImportEvent, ImportRequest, ImportSummary, Source};
 use crate::{
     error::ServiceError,
     import::{CsvImport, Encoding, LedgerLayout, LedgerRow, ledger},
@@ -40,7 +40,7 @@ impl Source for Doses {
     type Layout = LedgerLayout;
     type Row = DoseRow;
     const KIND: ImportKind = ImportKind::Doses;
-    const ACTION: &'static str = "import-doses";
+    const ACTION: &'static str = DOSES_ACTION;
     const PERSON_COLUMN: &'static str = ledger::ADDRESSEE;
 
     fn parser(encoding: Option<Encoding>, _today: Date) -> CsvImport<LedgerLayout> {

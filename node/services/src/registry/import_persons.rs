@@ -11,7 +11,9 @@ use vrx_storage::{ImportKind, PersonRow, PreparedChunk, RegistryStore, StorageEr
 use zeroize::Zeroizing;
 
 use super::import_chunks::Keys;
-use super::import_stream::{self, ImportEvent, ImportRequest, ImportSummary, Source};
+use super::import_stream::{
+    self, ImportEvent, ImportRequest, ImportSummary, PERSONS_ACTION, Source,
+};
 use crate::{
     error::ServiceError,
     import::{CsvImport, Encoding, PersonEntry, PersonsLayout},
@@ -42,7 +44,7 @@ impl Source for Persons {
     type Layout = PersonsLayout;
     type Row = PersonRow;
     const KIND: ImportKind = ImportKind::Persons;
-    const ACTION: &'static str = "import-persons";
+    const ACTION: &'static str = PERSONS_ACTION;
     const PERSON_COLUMN: &'static str = "宛名番号";
 
     fn parser(encoding: Option<Encoding>, today: Date) -> CsvImport<PersonsLayout> {

@@ -81,6 +81,11 @@ pub struct ImportSummary {
     pub entries: u64,
 }
 
+/// The action of the entries of an import of residents, a chunk each.
+pub(crate) const PERSONS_ACTION: &str = "import-persons";
+/// The action of the entries of an import of doses, a chunk each.
+pub(crate) const DOSES_ACTION: &str = "import-doses";
+
 /// What tells a file of residents from a file of doses.
 pub(crate) trait Source: 'static {
     /// The file's layout.

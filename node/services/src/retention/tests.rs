@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     ServiceError, TenantServices,
+    audit::{HistoryPart, HistoryRequest, HistoryView, history, show},
     exchange::{ExchangeAnswer, provide},
     testing::{Resident, World, caller, day, deadline, number, officer, size, staff},
 };
@@ -287,12 +288,58 @@ async fn nothing_is_destroyed_before_it_stands_on_the_list_and_nothing_is_half_v
 }
 
 #[tokio::test]
+async fn a_look_outlives_the_opening_of_the_entry_that_was_looked_at() {
+    let scene = Scene::new().await;
+    assert!(scene.is_provided(4).await);
+    let place = size(&scene.town) - 1;
+    scene.world.clock.advance(EIGHT_YEARS);
+    let mori = officer(&scene.town, "mori");
+    let shown = show(&scene.town, &mori, place, deadline()).await;
+    let look = shown.unwrap().log_index();
+    scene.decide().await;
+    scene.finish().await;
+    let request = HistoryRequest {
+        number: number(4),
+        view: HistoryView::Internal,
+    };
+    let begun = history(&scene.town, &mori, request, deadline()).await;
+    let mut begun = begun.unwrap();
+    let mut told = Vec::new();
+    while let Some(part) = begun.next(&scene.town, deadline()).await.unwrap() {
+        told.push(match part {
+            HistoryPart::Missing(missing) => ("erased", missing.last_index, None),
+            HistoryPart::Row(row) => ("row", row.index, row.looked_at),
+        });
+    }
+    assert_eq!(
+        told,
+        [
+            ("erased", place, None),
+            ("row", look, Some(place)),
+            ("row", begun.review_index, None)
+        ]
+    );
+    // What is erased shows nothing of anybody any more.
+    let again = show(&scene.town, &mori, place, deadline()).await.unwrap();
+    let again = again.log_index();
+    let entries = scene.town.log.reader().entries(again, 1, deadline()).await;
+    let opening = entries.unwrap().remove(0).opening.unwrap();
+    assert!(opening.subject_tag.is_none());
+}
+
+#[tokio::test]
 async fn openings_end_by_their_own_age_but_those_of_a_person_on_hold() {
     let scene = Scene::new().await;
     assert!(scene.is_provided(1).await);
     let about_held = size(&scene.town);
     assert!(scene.is_provided(2).await);
     scene.hold(2, None).await.unwrap();
+    let hold = size(&scene.town) - 1;
+    let mori = officer(&scene.town, "mori");
+    // One look at each of the two.
+    for index in [about_held, about_held - 1] {
+        show(&scene.town, &mori, index, deadline()).await.unwrap();
+    }
     let old = size(&scene.town);
     scene.world.clock.advance(EIGHT_YEARS);
     assert!(scene.is_provided(2).await);
@@ -309,8 +356,8 @@ async fn openings_end_by_their_own_age_but_those_of_a_person_on_hold() {
         let of_people = ![EntryKind::Genesis, EntryKind::Control, EntryKind::Erasure]
             .iter()
             .any(|kind| kind.code() == entry.leaf.kind);
-        // The answer about the held person, and the entry of the hold itself.
-        let is_held = [about_held, old - 1].contains(&entry.leaf.index);
+        // The answer about the held person, the entry of the hold itself, and the look at that answer.
+        let is_held = [about_held, hold, hold + 1].contains(&entry.leaf.index);
         let is_blank = entry.leaf.index < old && of_people && !is_held;
         assert_eq!(entry.opening.is_none(), is_blank, "{}", entry.leaf.index);
     }

@@ -58,6 +58,7 @@ macro_rules! conformance_suite {
             a_dose_finds_its_person_by_addressee_or_voucher,
             adopted_doses_keep_their_origin,
             imports_count_what_they_brought,
+            a_persons_rows_name_the_entries_they_came_with,
             a_chunk_of_500_rows_is_entered_whole_and_no_larger_one,
             any_text_comes_back_as_it_was_entered,
         );

@@ -1,12 +1,12 @@
 //! Promises of [`crate::RegistryStore`] about imports.
 
-use vrx_domain::{Date, DoseOrigin, PersonalText, Protection, UnixMillis};
+use vrx_domain::{Date, DoseOrigin, PersonId, PersonalText, Protection, UnixMillis};
 
 use super::Fixture;
 use super::fixture::{CHIEF, CLERK, addressee, dose, dose_row, number, row};
 use crate::{
-    Adoption, CHUNK_ROWS, Change, ChangeError, DoseRow, ImportCounts, ImportKind, ImportState,
-    RowOutcome, RowRefusal, StorageError,
+    Adoption, CHUNK_ROWS, Change, ChangeError, DoseRow, EnteredWith, ImportCounts, ImportKind,
+    ImportState, RowOutcome, RowRefusal, StorageError,
 };
 
 /// Persons and doses alike.
@@ -337,6 +337,42 @@ pub async fn imports_count_what_they_brought(fixture: &Fixture) {
     let counts = fixture.store.counts().await.unwrap();
     assert_eq!((counts.persons, counts.dose_revisions), (3, 1));
     assert_eq!((counts.imports, counts.inquiries), (1, 0));
+}
+
+/// Approved or not: whoever is asked about sees each entry that brought something of theirs, once, and no other's.
+pub async fn a_persons_rows_name_the_entries_they_came_with(fixture: &Fixture) {
+    let import = fixture.begin(ImportKind::Persons).await;
+    fixture.enter(import, [row(1), row(2)]).await;
+    fixture
+        .enter_doses(import, [dose_row(1, 1), dose_row(1, 2), dose_row(2, 1)])
+        .await;
+    fixture.enter(import, [row(3)]).await;
+    fixture.approve(import).await.unwrap();
+    let mut changed = row(1);
+    changed.person.ceased_resident = None;
+    let later = fixture.begin(ImportKind::Persons).await;
+    fixture.enter(later, [changed]).await;
+    let first = fixture.store.import(import).await.unwrap().unwrap();
+    let (from, _) = first.log_range.unwrap();
+    let again = fixture.store.import(later).await.unwrap().unwrap();
+    let entered = |log_index, revisions, doses| EnteredWith {
+        log_index,
+        revisions,
+        doses,
+    };
+    let of = async |nth| {
+        let person = fixture.found(nth).await.id;
+        fixture.store.entered_with(person).await.unwrap()
+    };
+    let last = entered(again.log_range.unwrap().0, 1, 0);
+    assert_eq!(
+        of(1).await,
+        [entered(from, 1, 0), entered(from + 1, 0, 2), last]
+    );
+    assert_eq!(of(2).await, [entered(from, 1, 0), entered(from + 1, 0, 1)]);
+    assert_eq!(of(3).await, [entered(from + 2, 1, 0)]);
+    let nobody = fixture.store.entered_with(PersonId::from_bytes([0; 16]));
+    assert_eq!(nobody.await, Ok(Vec::new()));
 }
 
 /// The whole of a chunk in one batch; a larger one is turned away before any work.

@@ -11,7 +11,7 @@ use super::session::{Session, statement};
 use crate::StorageError;
 use crate::decoys::DOSES;
 use crate::prepare::{Against, Existing, ExistingPerson, Probe};
-use crate::registry::{Counts, ImportRecord, PeerCheckpoint};
+use crate::registry::{Counts, EnteredWith, ImportRecord, PeerCheckpoint};
 use crate::sealed::{
     DoseRevisionRow, InquiryRow, PersonKeyRow, PersonRevisionRow, inconsistent, open_import,
     open_imports,
@@ -230,6 +230,33 @@ pub(super) async fn imports(
         })
         .await?;
     open_imports(keyring, &rows)
+}
+
+pub(super) async fn entered_with(
+    session: &mut Session,
+    tenant: i32,
+    person: PersonId,
+) -> Result<Vec<EnteredWith>, StorageError> {
+    let entries = statement(
+        "-- entered_with
+         SELECT log_index, count(*) FILTER (WHERE is_person), count(*) FILTER (WHERE NOT is_person) FROM (
+             SELECT log_index, true AS is_person FROM person_revision WHERE tenant = $1 AND person_id = $2
+             UNION ALL
+             SELECT log_index, false FROM dose_revision WHERE tenant = $1 AND person_id = $2
+         ) entered
+         GROUP BY log_index ORDER BY log_index",
+    )
+    .bind(tenant)
+    .bind(*person.as_bytes());
+    session
+        .rows("person_revision", entries, |row| {
+            Ok(EnteredWith {
+                log_index: unsigned(row.try_get::<i64, _>(0)?, 0)?,
+                revisions: unsigned(row.try_get::<i64, _>(1)?, 1)?,
+                doses: unsigned(row.try_get::<i64, _>(2)?, 2)?,
+            })
+        })
+        .await
 }
 
 pub(super) async fn inquiry(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use vrx_crypto::TagKind;
-use vrx_domain::{ImportId, IndividualNumber, InquiryId, MunicipalityCode, UnixMillis};
+use vrx_domain::{ImportId, IndividualNumber, InquiryId, MunicipalityCode, PersonId, UnixMillis};
 
 use super::append::Append;
 use super::failure::failure;
@@ -19,7 +19,7 @@ use crate::prepare::{
     persons_chunk,
 };
 use crate::registry::{
-    Adoption, Counts, DoseRow, ImportRecord, InquiryRecord, PeerCheckpoint, PersonRow,
+    Adoption, Counts, DoseRow, EnteredWith, ImportRecord, InquiryRecord, PeerCheckpoint, PersonRow,
     PreparedChunk,
 };
 use crate::sealed::{SealedLookup, open_lookup};
@@ -126,6 +126,13 @@ impl RegistryStore for PostgresTenant {
         let imports = register::imports(&mut session, self.key, &self.options.keyring).await?;
         session.end().await?;
         Ok(imports)
+    }
+
+    async fn entered_with(&self, person: PersonId) -> Result<Vec<EnteredWith>, StorageError> {
+        let mut session = self.reading().await?;
+        let entered = register::entered_with(&mut session, self.key, person).await?;
+        session.end().await?;
+        Ok(entered)
     }
 
     async fn prepare_inquiry(&self, inquiry: &InquiryRecord) -> Result<Change, StorageError> {

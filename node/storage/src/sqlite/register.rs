@@ -9,7 +9,7 @@ use vrx_domain::{DoseId, ImportId, InquiryId, MunicipalityCode, PersonId, UnixMi
 use super::sql::{Sql, int, reading, unsigned};
 use crate::StorageError;
 use crate::prepare::{Against, Existing, ExistingPerson, Probe};
-use crate::registry::{Counts, ImportRecord, PeerCheckpoint};
+use crate::registry::{Counts, EnteredWith, ImportRecord, PeerCheckpoint};
 use crate::sealed::{
     DoseRevisionRow, InquiryRow, PersonKeyRow, PersonRevisionRow, approved, inconsistent,
     open_import, open_imports,
@@ -167,6 +167,31 @@ pub(super) fn approved_imports(
     keyring: &Keyring,
 ) -> Result<HashSet<ImportId>, StorageError> {
     Ok(approved(&imports(sql, tenant, keyring)?))
+}
+
+pub(super) fn entered_with(
+    sql: &Sql,
+    tenant: i64,
+    person: PersonId,
+) -> Result<Vec<EnteredWith>, StorageError> {
+    sql.rows(
+        "person_revision",
+        "-- entered_with
+         SELECT log_index, sum(is_person), sum(1 - is_person) FROM (
+             SELECT log_index, 1 AS is_person FROM person_revision WHERE tenant = ?1 AND person_id = ?2
+             UNION ALL
+             SELECT log_index, 0 FROM dose_revision WHERE tenant = ?1 AND person_id = ?2
+         )
+         GROUP BY log_index ORDER BY log_index",
+        (tenant, person.as_bytes()),
+        |row| {
+            Ok(EnteredWith {
+                log_index: unsigned(row, 0)?,
+                revisions: unsigned(row, 1)?,
+                doses: unsigned(row, 2)?,
+            })
+        },
+    )
 }
 
 pub(super) fn inquiry(

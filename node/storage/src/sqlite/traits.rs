@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 use vrx_crypto::TagKind;
-use vrx_domain::{ImportId, IndividualNumber, InquiryId, MunicipalityCode, UnixMillis};
+use vrx_domain::{ImportId, IndividualNumber, InquiryId, MunicipalityCode, PersonId, UnixMillis};
 
 use super::heads::subject_head;
 use super::log;
@@ -18,7 +18,7 @@ use crate::prepare::{
     persons_chunk,
 };
 use crate::registry::{
-    Adoption, Counts, DoseRow, ImportRecord, InquiryRecord, PeerCheckpoint, PersonRow,
+    Adoption, Counts, DoseRow, EnteredWith, ImportRecord, InquiryRecord, PeerCheckpoint, PersonRow,
     PreparedChunk,
 };
 use crate::sealed::{SealedLookup, open_lookup};
@@ -115,6 +115,12 @@ impl RegistryStore for SqliteTenant {
     async fn imports(&self) -> Result<Vec<ImportRecord>, StorageError> {
         let (key, keyring) = (self.key, self.options.keyring.clone());
         self.read(move |sql| register::imports(sql, key, &keyring))
+            .await
+    }
+
+    async fn entered_with(&self, person: PersonId) -> Result<Vec<EnteredWith>, StorageError> {
+        let key = self.key;
+        self.read(move |sql| register::entered_with(sql, key, person))
             .await
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use vrx_domain::{DoseNumber, ImportId, InquiryId, UnixMillis};
+use vrx_domain::{DoseNumber, ImportId, InquiryId, PersonId, UnixMillis};
 use vrx_storage::conformance::{Fixture, addressee, dose_row, number, row};
 use vrx_storage::{Adoption, BatchItem, ImportKind, Lookup, SubjectTag};
 use vrx_testkit::Turns;
@@ -23,7 +23,8 @@ const TRAITS: [&str; 5] = [
 ];
 
 /// Functions that take the name of something, which may be another tenant's.
-const ASK: [&str; 15] = [
+const ASK: [&str; 16] = [
+    "entered_with",
     "entries",
     "import",
     "inquiry",
@@ -68,6 +69,7 @@ enum Whose {
 /// What the other tenant has.
 struct Known {
     imports: Vec<ImportId>,
+    persons: Vec<PersonId>,
     subject: SubjectTag,
     nobody: SubjectTag,
 }
@@ -101,8 +103,13 @@ async fn what_the_other_tenant_has_is_asked_for_like_what_nobody_has() {
     };
     theirs.append(vec![item]).await.unwrap();
     let imports = theirs.store.imports().await.unwrap();
+    let mut persons = Vec::new();
+    for nth in 0..20 {
+        persons.push(theirs.found(nth).await.id);
+    }
     let known = Known {
         imports: imports.iter().map(|import| import.header.id).collect(),
+        persons,
         subject,
         nobody: theirs.nobody(),
     };
@@ -140,6 +147,7 @@ async fn one_statement_more_is_seen_in_the_times() {
     let (_scene, theirs, ours, _) = two_tenants().await;
     let known = Known {
         imports: Vec::new(),
+        persons: Vec::new(),
         subject: theirs.subject(1),
         nobody: theirs.nobody(),
     };
@@ -178,6 +186,14 @@ async fn ask(fixture: &Fixture, known: &Known, function: &str, whose: Whose, nth
                 import([9; 16])
             };
             format!("{:?}", store.import(id).await)
+        }
+        "entered_with" => {
+            let id = if theirs {
+                known.persons[usize::try_from(nth).unwrap() % known.persons.len()]
+            } else {
+                PersonId::from_bytes([9; 16])
+            };
+            format!("{:?}", store.entered_with(id).await)
         }
         "inquiry" => {
             let id = InquiryId::from_bytes([if theirs { 5 } else { 6 }; 16]);

@@ -22,7 +22,7 @@ use crate::scene::{Scene, start};
 const OTHER: &str = "141003";
 
 /// Every statement that a serving node runs, by its name.
-const STATEMENTS: [&str; 45] = [
+const STATEMENTS: [&str; 46] = [
     "add_batch",
     "add_dose_revisions",
     "add_inquiry",
@@ -33,6 +33,7 @@ const STATEMENTS: [&str; 45] = [
     "cosigned",
     "counts",
     "create_import",
+    "entered_with",
     "expire_inquiries",
     "first_witnessed",
     "import",
@@ -84,7 +85,8 @@ async fn everything(fixture: &Fixture, round: u8) {
         .collect();
     fixture.enter_doses(import, ledger).await;
     fixture.approve(import).await.unwrap();
-    drop(fixture.found(u64::from(round) * 200 + 7).await);
+    let person = fixture.found(u64::from(round) * 200 + 7).await.id;
+    fixture.store.entered_with(person).await.unwrap();
     drop(fixture.store.lookup(&number(9_999)).await.unwrap());
     let import = fixture.begin(ImportKind::Persons).await;
     fixture.store.import(import).await.unwrap();

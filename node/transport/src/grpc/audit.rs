@@ -1,27 +1,22 @@
 //! `AuditService`: what a tenant's privacy officers read of the provision log. Every read is an entry itself.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use vrx_proto::v1;
 use vrx_proto::v1::audit_service_server::{AuditService, AuditServiceServer};
-use vrx_services::audit::{self, VerifyProgress};
+use vrx_services::audit;
 use vrx_services::reconciliation::reconcile_now;
 use vrx_services::tlog;
 use vrx_services::{Recorded, ServiceError, Tenants};
 
-use super::call::noted;
-use super::days::{self, SummaryEvents};
 use super::history::{self, HistoryEvents};
 use super::own::OwnCall;
+use super::progress::{self, Events};
 use crate::limits::Limits;
 use crate::status::status;
-use crate::wire::days::{parse_summary, signed_message};
+use crate::wire::days::{parse_summary, progress_event, signed_message, summary_event};
 use crate::wire::entries::{list_request, progress_message, report, shown, summary};
 use crate::wire::field;
 use crate::wire::history as wire;
@@ -69,13 +64,11 @@ async fn end<T, M>(
     }
 }
 
-type VerifyEvents = Pin<Box<dyn Stream<Item = Result<v1::VerifyLogEvent, Status>> + Send>>;
-
 #[tonic::async_trait]
 impl AuditService for Audit {
-    type VerifyLogStream = VerifyEvents;
+    type VerifyLogStream = Events<v1::VerifyLogEvent>;
     type ReadHistoryStream = HistoryEvents;
-    type SummarizeDaysStream = SummaryEvents;
+    type SummarizeDaysStream = Events<v1::SummaryEvent>;
 
     async fn list_entries(
         &self,
@@ -111,45 +104,36 @@ impl AuditService for Audit {
                 self.limits.deadline,
             )
             .await?;
-        let result = audit::show(
-            call.tenant,
-            &call.caller,
-            request.get_ref().log_index,
-            call.deadline,
-        )
-        .await;
+        let v1::GetEntryRequest {
+            log_index,
+            proof_only,
+            ..
+        } = *request.get_ref();
+        let result = if proof_only {
+            audit::prove(call.tenant, &call.caller, log_index, call.deadline).await
+        } else {
+            audit::show(call.tenant, &call.caller, log_index, call.deadline).await
+        };
         end(&call, result, shown).await
     }
 
     async fn verify_log(
         &self,
         request: Request<v1::VerifyLogRequest>,
-    ) -> Result<Response<VerifyEvents>, Status> {
+    ) -> Result<Response<Events<v1::VerifyLogEvent>>, Status> {
         let call = self
             .enter(&request, &request.get_ref().municipality_code, VERIFY)
             .await?;
-        let (out, outgoing) = mpsc::channel(16);
-        let (progress, mut incoming) = mpsc::channel::<VerifyProgress>(16);
-        let (tenant, caller, deadline) = (call.tenant.clone(), call.caller, call.deadline);
-        tokio::spawn(async move {
-            let forward = async {
-                while let Some(progress) = incoming.recv().await {
-                    if out.send(Ok(progress_message(progress))).await.is_err() {
-                        return;
-                    }
-                }
-            };
-            let (result, ()) =
-                tokio::join!(audit::verify(&tenant, &caller, progress, deadline), forward);
-            let last = match result {
-                Ok(recorded) => Ok(report(recorded.into_parts().0)),
-                Err(error) => Err(status(&noted(Some(&tenant), &caller, error).await)),
-            };
-            if out.send(last).await.is_err() {
-                tracing::debug!("the caller of a verification left before its end");
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+        let deadline = call.deadline;
+        let events = progress::stream(
+            call,
+            progress_message,
+            move |tenant, caller, progress| async move {
+                let verified = audit::verify(&tenant, &caller, progress, deadline).await?;
+                Ok(report(verified.into_parts().0))
+            },
+        );
+        Ok(Response::new(events))
     }
 
     async fn get_checkpoint(
@@ -230,14 +214,22 @@ impl AuditService for Audit {
     async fn summarize_days(
         &self,
         request: Request<v1::SummarizeDaysRequest>,
-    ) -> Result<Response<SummaryEvents>, Status> {
+    ) -> Result<Response<Events<v1::SummaryEvent>>, Status> {
         let call = self
             .enter(&request, &request.get_ref().municipality_code, VERIFY)
             .await?;
         match parse_summary(request.get_ref()) {
             Ok(asked) => {
-                let tenant = Arc::clone(call.tenant);
-                let events = days::stream(tenant, call.caller, asked, call.deadline);
+                let deadline = call.deadline;
+                let events = progress::stream(
+                    call,
+                    progress_event,
+                    move |tenant, caller, progress| async move {
+                        let made =
+                            audit::summarize(&tenant, &caller, asked, progress, deadline).await?;
+                        Ok(summary_event(made.into_parts().0, tenant.policy.review))
+                    },
+                );
                 Ok(Response::new(events))
             }
             Err(error) => Err(call.refuse(error).await),

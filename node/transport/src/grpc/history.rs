@@ -15,6 +15,7 @@ use vrx_services::{Deadline, ServiceError, TenantServices};
 
 use super::call::noted;
 use crate::status::status;
+use crate::wire::field::timestamp;
 use crate::wire::history::part_message;
 
 /// What a caller reads of a history.
@@ -82,5 +83,6 @@ fn start(history: &History) -> Step {
         registered: history.registered,
         review_index: history.review_index,
         checkpoint: history.checkpoint().to_owned(),
+        time: Some(timestamp(history.read_at)),
     })
 }

@@ -6,13 +6,12 @@
 //! - [`receipts`] and [`reconciliation`]: what another member's node asks for beside an exchange, on tonic's generated servers; [`member`] is
 //!   what both begin with.
 //! - [`own`]: what calls of the tenant's own staff and officers begin with.
-//! - [`import`]: a file on its way in. [`history`] and [`days`]: a privacy officer's reading on its way out.
+//! - [`import`]: a file on its way in. [`history`]: a person's entries on their way out. [`progress`]: work that tells how far it is.
 //! - [`retention`]: what officers plan, propose and approve of erasures, on tonic's generated server.
 //! - [`health`]: readiness, as the app last found it.
 
 pub(crate) mod audit;
 pub(crate) mod call;
-pub(crate) mod days;
 pub(crate) mod dispatch;
 pub(crate) mod exchange;
 pub(crate) mod health;
@@ -20,6 +19,7 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod member;
 pub(crate) mod own;
+pub(crate) mod progress;
 pub(crate) mod receipts;
 pub(crate) mod reconciliation;
 pub(crate) mod registry;

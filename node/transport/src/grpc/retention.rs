@@ -1,12 +1,8 @@
 //! `RetentionService`: what a tenant's privacy officers plan, propose and approve of erasures, and whom they exempt.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use vrx_domain::{Hold, HoldGround, SpiffeId};
 use vrx_proto::v1;
@@ -18,10 +14,9 @@ use vrx_services::retention::{
 use vrx_services::{ServiceError, Tenants};
 use zeroize::Zeroize;
 
-use super::call::noted;
 use super::own::OwnCall;
+use super::progress::{self, Events};
 use crate::limits::Limits;
-use crate::status::status;
 use crate::wire::field::{self, Parsed};
 
 /// No request of an officer comes near this many bytes.
@@ -51,29 +46,19 @@ impl Retention {
     }
 }
 
-/// Surveys in a task of its own; the events go out as they come.
+/// Surveys; the events go out as they come.
 fn survey(call: OwnCall<'_>, what: Survey) -> ErasureEvents {
-    let (out, outgoing) = mpsc::channel(16);
-    let (progress, mut incoming) = mpsc::channel::<SurveyProgress>(16);
-    let (tenant, caller, deadline) = (Arc::clone(call.tenant), call.caller, call.deadline);
-    tokio::spawn(async move {
-        let forward = async {
-            while let Some(progress) = incoming.recv().await {
-                if out.send(Ok(progress_message(progress))).await.is_err() {
-                    return;
-                }
-            }
-        };
-        let work = async {
+    let deadline = call.deadline;
+    progress::stream(
+        call,
+        progress_message,
+        move |tenant, caller, progress| async move {
             match what {
                 Survey::Plan => {
                     let planned = retention::plan(&tenant, &caller, progress, deadline).await?;
                     let log_index = planned.log_index();
-                    Ok(plan_message(
-                        &planned.into_parts().0,
-                        String::new(),
-                        log_index,
-                    ))
+                    let plan = planned.into_parts().0;
+                    Ok(plan_message(&plan, String::new(), log_index))
                 }
                 Survey::Propose(earlier) => {
                     let proposed =
@@ -87,17 +72,8 @@ fn survey(call: OwnCall<'_>, what: Survey) -> ErasureEvents {
                     ))
                 }
             }
-        };
-        let (result, ()) = tokio::join!(work, forward);
-        let last = match result {
-            Ok(event) => Ok(event),
-            Err(error) => Err(status(&noted(Some(&tenant), &caller, error).await)),
-        };
-        if out.send(last).await.is_err() {
-            tracing::debug!("the caller of a survey left before its end");
-        }
-    });
-    Box::pin(ReceiverStream::new(outgoing))
+        },
+    )
 }
 
 /// What a survey is for.
@@ -107,7 +83,7 @@ enum Survey {
     Propose(Earlier),
 }
 
-type ErasureEvents = Pin<Box<dyn Stream<Item = Result<v1::ErasureEvent, Status>> + Send>>;
+type ErasureEvents = Events<v1::ErasureEvent>;
 
 #[tonic::async_trait]
 impl RetentionService for Retention {

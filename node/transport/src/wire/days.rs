@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use vrx_domain::EntryKind;
 use vrx_proto::v1;
+use vrx_proto::v1::summary_event::Event;
 use vrx_services::ReviewPolicy;
 use vrx_services::audit::{
-    Alert, AlertKind, Counts, DayReview, DaysSummary, Signed, SummaryRequest,
+    Alert, AlertKind, Counts, DayReview, DaysSummary, Signed, SummaryRequest, VerifyProgress,
 };
 
 use super::field::{self, Parsed, date, date_message};
@@ -20,8 +21,24 @@ pub(crate) fn parse_summary(request: &v1::SummarizeDaysRequest) -> Parsed<Summar
     })
 }
 
+/// How far a summary is.
+pub(crate) fn progress_event(progress: VerifyProgress) -> v1::SummaryEvent {
+    v1::SummaryEvent {
+        event: Some(Event::Progress(v1::VerifyProgress {
+            entries_checked: progress.checked,
+            entries_total: progress.total,
+        })),
+    }
+}
+
 /// What was found.
-pub(crate) fn summary_message(summary: DaysSummary, policy: ReviewPolicy) -> v1::DaysSummary {
+pub(crate) fn summary_event(summary: DaysSummary, policy: ReviewPolicy) -> v1::SummaryEvent {
+    v1::SummaryEvent {
+        event: Some(Event::Summary(summary_message(summary, policy))),
+    }
+}
+
+fn summary_message(summary: DaysSummary, policy: ReviewPolicy) -> v1::DaysSummary {
     let Counts {
         kinds,
         causes,

@@ -4,7 +4,7 @@ use vrx_domain::EntryKind;
 use vrx_proto::v1;
 use vrx_proto::v1::verify_log_event::Event;
 use vrx_services::audit::{
-    EntryFilter, EntrySummary, ListRequest, LogVerified, ShownEntry, VerifyProgress,
+    EntryFilter, EntrySummary, ListRequest, LogVerified, Order, ShownEntry, VerifyProgress,
 };
 use vrx_tlog::{Checkpoint, SignedNote};
 
@@ -28,6 +28,11 @@ pub(crate) fn list_request(request: &v1::ListEntriesRequest) -> Parsed<ListReque
             kind,
             from: time("from", &request.from)?,
             until: time("until", &request.until)?,
+        },
+        order: if request.newest_first {
+            Order::NewestFirst
+        } else {
+            Order::OldestFirst
         },
     })
 }

@@ -59,6 +59,7 @@ pub(crate) fn story_message(story: Story) -> v1::ReadEntryStoryResponse {
         let relation = match relation {
             Relation::SameInquiry => v1::EntryRelation::SameInquiry,
             Relation::Mark => v1::EntryRelation::Mark,
+            Relation::Look => v1::EntryRelation::Look,
             Relation::SamePerson => v1::EntryRelation::SamePerson,
         };
         v1::RelatedEntry {
@@ -109,6 +110,7 @@ fn row_message(row: HistoryRow) -> v1::HistoryRow {
         held_back: small(row.held_back),
         withheld: row.withheld.map_or(0, |reason| i32::from(reason.code())),
         mark: row.mark.map(mark_message),
+        looked_at: row.looked_at.unwrap_or_default(),
         receipt: row.receipt.as_ref().map(receipt_message),
     }
 }

@@ -2,13 +2,11 @@
 
 use vrx_proto::v1;
 
-use super::super::{
-    events::{Part, Read},
-    labels,
-};
+use super::super::events::{Part, Read};
 use crate::{
     clock,
     command::log::cause_label,
+    labels,
     paper::{Block, Document, Fact, fact},
     profile::Profile,
 };
@@ -18,11 +16,15 @@ pub(super) fn document(read: &Read, profile: &Profile, internal: bool) -> Docume
     let origin = read.start.checkpoint.lines().next().unwrap_or_default();
     let size = read.start.checkpoint.lines().nth(1).unwrap_or_default();
     let root = read.start.checkpoint.lines().nth(2).unwrap_or_default();
-    let made = read
+    // A node of an earlier version says it with the reading's own row alone.
+    let own = read
         .rows()
         .find(|row| row.log_index == read.start.review_index);
+    let made = read.start.time.as_ref();
+    let made = made.or_else(|| own.and_then(|row| row.time.as_ref()));
     let mut facts = vec![
         fact("実施機関", profile.municipality.name()),
+        fact("作成日時", clock::show(made)),
         fact("記録の件数", format!("{} 件", read.rows().count())),
         fact("提供記録の名", origin),
         fact(
@@ -30,9 +32,6 @@ pub(super) fn document(read: &Read, profile: &Profile, internal: bool) -> Docume
             format!("提供記録 {} 番", read.start.review_index),
         ),
     ];
-    if let Some(made) = made {
-        facts.insert(1, fact("作成日時", clock::show(made.time.as_ref())));
-    }
     if !read.start.registered {
         facts.push(fact("住民の台帳", "現在は登録がありません"));
     }
@@ -51,14 +50,11 @@ pub(super) fn document(read: &Read, profile: &Profile, internal: bool) -> Docume
             "提供記録等の開示"
         }
         .to_owned(),
-        dated: clock::civil(
-            made.or(read.rows().last())
-                .and_then(|row| row.time.as_ref()),
-        ),
+        dated: clock::civil(made),
         facts,
         blocks: blocks.collect(),
         warnings: warnings(read),
-        notes: notes(read, (size, root)),
+        notes: notes(read, (size, root), internal),
     }
 }
 
@@ -76,9 +72,14 @@ fn warnings(read: &Read) -> Vec<String> {
     warnings
 }
 
-fn notes(read: &Read, (size, root): (&str, &str)) -> Vec<String> {
+fn notes(read: &Read, (size, root): (&str, &str), internal: bool) -> Vec<String> {
+    let whole = if internal {
+        "この一覧は、追記だけができる提供記録から作りました。不開示とした記録と開示区分の決定も含みます。本人に渡さないでください。"
+    } else {
+        "この一覧は、追記だけができる提供記録から作りました。法令の定めにより、開示しない記録、相手方の名を示さない記録（「他市区町村」）があり得ます。"
+    };
     let mut notes = vec![
-        "この一覧は、追記だけができる提供記録から作りました。法令の定めにより、開示しない記録、相手方の名を示さない記録（「他市区町村」）があり得ます。".to_owned(),
+        whole.to_owned(),
         format!("署名付きの到達点: 全 {size} 件、ルート {root}"),
     ];
     notes.push(
@@ -101,7 +102,11 @@ fn row_block(nth: usize, row: &v1::HistoryRow) -> Block {
         Some(fact("日時", clock::show(row.time.as_ref()))),
         optional("相手方", labels::counterparty(row)),
         optional("行った者", labels::actor(&row.actor)),
-        optional("結果", labels::outcome(row).to_owned()),
+        optional("閲覧した記録", labels::looked_at(row)),
+        optional(
+            "結果",
+            labels::outcome(&row.action, &row.outcome).to_owned(),
+        ),
         optional("理由", cause_label(&row.cause).to_owned()),
         optional("利用目的", labels::purpose(row).to_owned()),
         optional("法令上の根拠", labels::legal_basis(&row.legal_basis)),

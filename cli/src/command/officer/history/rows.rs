@@ -5,15 +5,19 @@ use vrx_proto::v1;
 
 use super::super::{
     events::{Part, Read},
-    files, labels,
+    files,
 };
 use crate::{
     clock,
-    command::{inquire::receipt_json, log::kind_label},
+    command::{
+        inquire::receipt_json,
+        log::{cause_label, kind_label},
+    },
     failure::Failure,
+    labels,
 };
 
-const CSV_HEADER: [&str; 18] = [
+const CSV_HEADER: [&str; 20] = [
     "連番",
     "日時",
     "種類",
@@ -30,11 +34,13 @@ const CSV_HEADER: [&str; 18] = [
     "届出日",
     "接種記録",
     "提供記録番号",
+    "閲覧した記録の番号",
+    "理由",
     "不開示",
     "決定",
 ];
 /// What only the internal view says stands behind the others.
-const INTERNAL_COLUMNS: usize = 2;
+const INTERNAL_COLUMNS: usize = 3;
 
 /// The history as CSV.
 pub(super) fn csv(read: &Read, internal: bool) -> Result<Vec<u8>, Failure> {
@@ -78,7 +84,7 @@ fn csv_row(nth: usize, row: &v1::HistoryRow) -> Vec<String> {
         labels::heading(row).to_owned(),
         labels::counterparty(row),
         labels::actor(&row.actor),
-        labels::outcome(row).to_owned(),
+        labels::outcome(&row.action, &row.outcome).to_owned(),
         labels::purpose(row).to_owned(),
         row.legal_basis.clone(),
         labels::consent_method(&consent).to_owned(),
@@ -88,6 +94,11 @@ fn csv_row(nth: usize, row: &v1::HistoryRow) -> Vec<String> {
         clock::show_date(row.event_date.as_ref()),
         labels::doses(row),
         row.log_index.to_string(),
+        match row.looked_at {
+            0 => String::new(),
+            place => place.to_string(),
+        },
+        cause_label(&row.cause).to_owned(),
         labels::reason(row.withheld()).to_owned(),
         row.mark.as_ref().map(labels::decision).unwrap_or_default(),
     ]
@@ -99,6 +110,7 @@ pub(super) fn history_json(read: &Read, internal: bool) -> Value {
         "view": if internal { "internal" } else { "disclosure" },
         "registered": read.start.registered,
         "review_index": read.start.review_index,
+        "read_at": clock::show_rfc3339(read.start.time.as_ref()),
         "checkpoint": read.start.checkpoint,
         "missing": read.missing,
         "proofs": match read.proved { Some(true) => "proved", Some(false) => "wrong", None => "not-checked" },
@@ -154,6 +166,7 @@ pub(in crate::command::officer) fn row_json(row: &v1::HistoryRow) -> Value {
             "reason": (mark.reason != 0).then_some(mark.reason),
             "document": mark.document,
         })),
+        "looked_at": (row.looked_at > 0).then_some(row.looked_at),
         "receipt": row.receipt.as_ref().map(receipt_json),
     })
 }
@@ -189,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_gap_is_a_row_of_its_own_and_a_disclosure_has_no_column_for_what_it_leaves_out() {
-        for (internal, columns) in [(false, 16), (true, 18)] {
+        for (internal, columns) in [(false, 17), (true, 20)] {
             let table = String::from_utf8(csv(&read(), internal).unwrap()).unwrap();
             let lines: Vec<&str> = table.lines().collect();
             assert_eq!(lines.len(), 3, "{table}");

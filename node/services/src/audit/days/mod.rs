@@ -19,7 +19,10 @@ pub use reviews::{DayReview, ReviewSignature};
 pub use tally::{CounterpartyCounts, Counts, OperatorCounts};
 
 use self::scan::Scan;
-use super::{list::first_not_before, verify::VerifyProgress};
+use super::{
+    list::{first_day, first_not_before},
+    verify::VerifyProgress,
+};
 use crate::{
     error::ServiceError,
     policy::check_role,
@@ -27,6 +30,8 @@ use crate::{
     tenants::TenantServices,
 };
 
+/// A day on which there was no log has nothing to look at.
+const BEFORE_THE_LOG: &str = "comes before the log's first entry";
 /// Days of one summary at most.
 const MOST_DAYS: i64 = 31;
 
@@ -84,6 +89,12 @@ pub async fn summarize(
     check_role(ctx, caller, Role::Officer)?;
     let today = ctx.node.clock.today();
     check_days(request, today)?;
+    if request.until < first_day(ctx, deadline).await? {
+        return Err(ServiceError::InvalidArgument {
+            field: "until",
+            why: BEFORE_THE_LOG,
+        });
+    }
     let checkpoint = ctx.log.checkpoint();
     let size = request.log_size.unwrap_or(checkpoint.size());
     if size > checkpoint.size() {

@@ -4,7 +4,11 @@ use vrx_domain::{Caller, Date, EntryKind, Role};
 use vrx_provision_log::Deadline;
 use vrx_tlog::Hash;
 
-use super::{super::list::first_not_before, reviews::SIGNED};
+use super::{
+    super::list::{first_day, first_not_before},
+    BEFORE_THE_LOG,
+    reviews::SIGNED,
+};
 use crate::{
     error::ServiceError,
     policy::check_role,
@@ -40,6 +44,12 @@ pub async fn sign_review(
         return Err(ServiceError::InvalidArgument {
             field: "day",
             why: "lies in the future",
+        });
+    }
+    if day < first_day(ctx, deadline).await? {
+        return Err(ServiceError::InvalidArgument {
+            field: "day",
+            why: BEFORE_THE_LOG,
         });
     }
     let checkpoint = ctx.log.checkpoint();

@@ -238,7 +238,7 @@ impl Day {
 
     fn person(&mut self, said: &Opened<'_>, who: &str) {
         // An officer's own reading is no asking.
-        let Some(tag) = said.opening.subject_tag.filter(|_| !said.is_by_officer()) else {
+        let Some(tag) = said.person().filter(|_| !said.is_by_officer()) else {
             return;
         };
         if self.persons.len() >= MOST_PERSONS && !self.persons.contains_key(&tag) {

@@ -6,19 +6,21 @@ use vrx_proto::v1;
 use crate::clock;
 
 /// What an entry is, as a heading.
-pub(super) fn heading(row: &v1::HistoryRow) -> &str {
+pub(crate) fn heading(row: &v1::HistoryRow) -> &str {
     match (row.action.as_str(), row.phase.as_str()) {
         ("query-records", _) => "提供（他市区町村からの照会への回答）",
         ("inquire", "sent") => "照会（他市区町村への照会の送信）",
         ("inquire", _) => "照会の結果（他市区町村からの回答）",
         ("adopt", _) => "取り込み（他市区町村の回答を台帳へ）",
         ("history", _) => "提供記録の閲覧（この人についての記録の一覧）",
+        ("log-show", _) => "提供記録の閲覧（一件の内容）",
+        ("log-story", _) => "提供記録の閲覧（一件の経緯）",
         (other, _) => action(other),
     }
 }
 
 /// What was done, in a few words.
-pub(super) fn action(action: &str) -> &str {
+pub(crate) fn action(action: &str) -> &str {
     match action {
         "query-records" => "照会（当自治体への）",
         "inquire" => "照会",
@@ -29,6 +31,7 @@ pub(super) fn action(action: &str) -> &str {
         "import-list" => "取込の一覧",
         "log-list" => "提供記録の一覧",
         "log-show" => "提供記録の閲覧",
+        "log-prove" => "提供記録の証明",
         "log-story" => "提供記録の経緯",
         "log-verify" => "提供記録の検証",
         "log-reconcile" => "他市区町村との照合",
@@ -49,12 +52,17 @@ pub(super) fn action(action: &str) -> &str {
         "days-summary" => "日・月の集計",
         "review-signed" => "確認の署名",
         "refused" => "拒否された呼び出し",
+        "recover-entry" => "失われた記録の復元",
+        "recovery-answered" => "復元への回答",
+        "new-epoch" => "新しい系列の開始",
+        "genesis" => "記録の開始",
+        "gap" => "記録の中断",
         other => other,
     }
 }
 
 /// The other municipality; empty when there is none.
-pub(super) fn counterparty(row: &v1::HistoryRow) -> String {
+pub(crate) fn counterparty(row: &v1::HistoryRow) -> String {
     if row.counterparty_concealed {
         return "他市区町村".to_owned();
     }
@@ -62,26 +70,27 @@ pub(super) fn counterparty(row: &v1::HistoryRow) -> String {
 }
 
 /// The name of a code; the code itself when it is no municipality's.
-pub(super) fn municipality(code: &str) -> String {
+pub(crate) fn municipality(code: &str) -> String {
     code.parse::<MunicipalityCode>()
         .map_or_else(|_| code.to_owned(), |code| code.name().to_owned())
 }
 
 /// Who of the own municipality did it: the role, and the name where it is shown.
-pub(super) fn actor(actor: &str) -> String {
+pub(crate) fn actor(actor: &str) -> String {
     let (role, name) = actor.split_once('/').unwrap_or((actor, ""));
     let role = match role {
         "staff" => "職員",
         "officer" => "個人情報保護担当",
         "operator" => "運用者",
+        "exchange" => "ノード",
         other => other,
     };
     [role, name].join(" ").trim().to_owned()
 }
 
-/// What came of it.
-pub(super) fn outcome(row: &v1::HistoryRow) -> &str {
-    match (row.action.as_str(), row.outcome.as_str()) {
+/// What came of an action.
+pub(crate) fn outcome<'a>(action: &str, outcome: &'a str) -> &'a str {
+    match (action, outcome) {
         ("query-records", "found") => "接種記録を提供した",
         ("query-records", "nothing") => "該当なしと回答した",
         ("inquire", "found") => "接種記録を受け取った",
@@ -92,16 +101,29 @@ pub(super) fn outcome(row: &v1::HistoryRow) -> &str {
     }
 }
 
+/// The place that a look was at; empty of all else.
+pub(crate) fn looked_at(row: &v1::HistoryRow) -> String {
+    match row.looked_at {
+        0 => String::new(),
+        place => format!("提供記録 {place} 番"),
+    }
+}
+
 /// 利用目的
-pub(super) fn purpose(row: &v1::HistoryRow) -> &'static str {
-    match row.purpose() {
+pub(crate) fn purpose(row: &v1::HistoryRow) -> &'static str {
+    purpose_of(row.purpose())
+}
+
+/// The same of the purpose itself.
+pub(crate) fn purpose_of(purpose: v1::Purpose) -> &'static str {
+    match purpose {
         v1::Purpose::MoveIn => "転入に伴う接種記録の確認",
         v1::Purpose::Unspecified => "",
     }
 }
 
 /// 法令上の根拠, spelled out where the code is known.
-pub(super) fn legal_basis(code: &str) -> String {
+pub(crate) fn legal_basis(code: &str) -> String {
     match code {
         "NBA-19-16" => "番号法第19条第16号（NBA-19-16）".to_owned(),
         other => other.to_owned(),
@@ -109,7 +131,7 @@ pub(super) fn legal_basis(code: &str) -> String {
 }
 
 /// 本人同意 in one line.
-pub(super) fn consent(row: &v1::HistoryRow) -> String {
+pub(crate) fn consent(row: &v1::HistoryRow) -> String {
     row.consent.as_ref().map_or_else(String::new, |consent| {
         format!(
             "{} {} {}",
@@ -121,8 +143,13 @@ pub(super) fn consent(row: &v1::HistoryRow) -> String {
 }
 
 /// How consent was obtained.
-pub(super) fn consent_method(consent: &v1::Consent) -> &'static str {
-    match consent.method() {
+pub(crate) fn consent_method(consent: &v1::Consent) -> &'static str {
+    method(consent.method())
+}
+
+/// The same of the method itself.
+pub(crate) fn method(method: v1::ConsentMethod) -> &'static str {
+    match method {
         v1::ConsentMethod::Written => "書面",
         v1::ConsentMethod::App => "アプリ",
         v1::ConsentMethod::Kiosk => "端末",
@@ -131,8 +158,17 @@ pub(super) fn consent_method(consent: &v1::Consent) -> &'static str {
     }
 }
 
+/// By which document the person was identified.
+pub(crate) fn document(document: v1::IdentityDocument) -> &'static str {
+    match document {
+        v1::IdentityDocument::NumberCard => "個人番号カード",
+        v1::IdentityDocument::NotificationCardAndPhotoId => "通知カードと写真付きの身分証明書",
+        v1::IdentityDocument::Unspecified => "",
+    }
+}
+
 /// The doses that left, or how many came.
-pub(super) fn doses(row: &v1::HistoryRow) -> String {
+pub(crate) fn doses(row: &v1::HistoryRow) -> String {
     let mut parts: Vec<String> = row.doses.iter().map(dose).collect();
     if parts.is_empty() && row.dose_count > 0 {
         parts.push(format!("{} 件", row.dose_count));
@@ -156,7 +192,7 @@ fn dose(dose: &v1::HistoryDose) -> String {
 }
 
 /// Why an entry isn't disclosed.
-pub(super) fn reason(reason: v1::DisclosureReason) -> &'static str {
+pub(crate) fn reason(reason: v1::DisclosureReason) -> &'static str {
     match reason {
         v1::DisclosureReason::Unspecified => "",
         v1::DisclosureReason::HarmToPerson => "第1号 本人の生命・健康・生活・財産を害するおそれ",
@@ -170,7 +206,7 @@ pub(super) fn reason(reason: v1::DisclosureReason) -> &'static str {
 }
 
 /// What a mark decides about which entry, on which decision.
-pub(super) fn decision(mark: &v1::HistoryMark) -> String {
+pub(crate) fn decision(mark: &v1::HistoryMark) -> String {
     let parts = [
         format!("{} 番を「{}」", mark.log_index, self::mark(mark.mark())),
         reason(mark.reason()).to_owned(),
@@ -181,7 +217,7 @@ pub(super) fn decision(mark: &v1::HistoryMark) -> String {
 }
 
 /// What a mark says.
-pub(super) fn mark(mark: v1::EntryMark) -> &'static str {
+pub(crate) fn mark(mark: v1::EntryMark) -> &'static str {
     match mark {
         v1::EntryMark::Unspecified => "",
         v1::EntryMark::Withhold => "不開示",

@@ -1,0 +1,127 @@
+//! What a node says in English, in Japanese for staff. The English text stays beside it: operators search for it.
+
+/// What is wrong with a field, or why something can't be done; none for a sentence that isn't known here.
+pub(crate) fn sentence(english: &str) -> Option<&'static str> {
+    Some(match english {
+        // A field.
+        "is missing" => "ありません",
+        "is unspecified" | "is unspecified or unknown" => {
+            "指定がないか、決められた値ではありません"
+        }
+        "lies in the future" => "未来の日付または日時です",
+        "is over" => "過ぎています",
+        "comes before the log's first entry" => "提供記録が始まる前の日です",
+        "comes after the last day" => "終わりの日より後です",
+        "is more than 31 days before the last day" => "終わりの日より31日以上前です",
+        "is larger than the log" => "提供記録の件数を超えています",
+        "isn't a day of the calendar" => "暦にない日付です",
+        "has a year before 1868 or after 9999" => "年が1868年より前か9999年より後です",
+        "isn't a time" => "日時ではありません",
+        "isn't a hyphenated UUID" => "番号の形（ハイフン入りの UUID）ではありません",
+        "isn't 6 digits" => "6桁の数字ではありません",
+        "isn't 12 digits" => "12桁の数字ではありません",
+        "has a wrong check digit" => "検査数字が違います",
+        "is all zeros" => "すべて0です",
+        "is no local government's code" => "その自治体コードは存在しません",
+        "is a prefecture's code" => "都道府県のコードです。市区町村のコードを使ってください",
+        "is a ward's code" => "区のコードです。市のコードを使ってください",
+        "is this municipality's own" => "自団体のコードです",
+        "isn't a member of the exchange" | "isn't another member of the exchange" => {
+            "連携に参加している他の市区町村ではありません"
+        }
+        "has more than 11 digits" => "数字が11桁を超えています（個人番号を書かないため）",
+        "isn't 1 to 64 of A-Z a-z 0-9 . _ -" => "英数字と . _ - の1〜64文字ではありません",
+        "isn't a legal basis such as NBA-19-16" => {
+            "法令上の根拠の記号（NBA-19-16 など）ではありません"
+        }
+        "isn't the caller's own staff id" => "この証明書の職員の ID ではありません",
+        "isn't a current token of this caller and query"
+        | "isn't a token that was given out here" => {
+            "この条件の続きの印ではないか、15分の期限が過ぎています。初めから表示してください"
+        }
+        "isn't the place of an entry about this person" => {
+            "この人についての記録の番号ではありません"
+        }
+        "belongs to a mark as not to be disclosed alone" => "不開示とするときだけ指定します",
+        "has a header that isn't the layout's" => "見出し行が決められたものと違います",
+        // A state.
+        "the entry conceals no counterparty" => {
+            "この記録に、伏せている相手方の名はありません（決定は記録していません）"
+        }
+        "the entry's opening was erased" => "この記録の内容は消去されています",
+        "whoever entered an import can't approve it" => "取り込んだ人とは別の人が承認してください",
+        "the import is approved already" => "この取込は承認済みです",
+        "nothing can be added to an approved import" => "承認済みの取込には追加できません",
+        "whoever proposed an erasure can't approve it" => {
+            "消去を提案した人とは別の担当が承認してください"
+        }
+        "the erasure is approved already" => "この消去は承認済みです",
+        "an erasure is under way" => {
+            "ほかの消去が進んでいます。終わってからもう一度実行してください"
+        }
+        "nothing is due" => "期限が来た記録はありません",
+        "the answer holds no dose to adopt" => "取り込める接種記録のない回答です",
+        "a dose of the answer can't be taken" => "回答に、取り込めない接種記録があります",
+        "the person isn't in the own register yet" => {
+            "この人はまだ住民の台帳にありません。先に住民を取り込み、承認してください"
+        }
+        "the person's own entry isn't approved yet" => {
+            "この人の台帳への取込がまだ承認されていません。先に承認してください"
+        }
+        "the birth dates differ: it must be confirmed that it is the same person" => {
+            "生年月日が違います。同じ人であることを確かめ、その旨を指定してください"
+        }
+        "the birth dates differ: a member of staff other than the inquirer must adopt" => {
+            "生年月日が違います。照会した人とは別の職員が取り込んでください"
+        }
+        "this municipality isn't in the member directory" => "自団体が参加団体の一覧にありません",
+        _ => return None,
+    })
+}
+
+/// What a field of a request is called at the desk; none for one that staff don't fill in.
+pub(crate) fn field(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "individual_number" => "個人番号",
+        "municipality_code" | "provider_code" => "自治体コード",
+        "consent.reference" => "同意書番号",
+        "consent.obtained_on" => "同意日",
+        "consent.method" => "同意の方法",
+        "identity.resident_register_checked_at" => "住民基本台帳の確認日時",
+        "identity.document" => "本人確認書類",
+        "identity.document_checked_at" => "本人確認書類の確認日時",
+        "event_reference" => "届出番号",
+        "event_date" => "届出日",
+        "legal_basis" => "法令上の根拠",
+        "purpose" => "利用目的",
+        "operator_ref" => "担当者の ID",
+        "log_index" => "提供記録の番号",
+        "log_size" => "提供記録の件数",
+        "mark" => "決定の内容",
+        "reason" => "不開示の理由",
+        "document" => "決裁番号",
+        "reference" => "決裁番号など",
+        "ground" => "保留の理由",
+        "day" => "日",
+        "from" => "始め",
+        "until" => "終わり",
+        "page_token" => "続きの印",
+        "import_id" => "取込の番号",
+        "inquiry_id" => "照会の番号",
+        "erasure_id" => "消去の番号",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{field, sentence};
+
+    #[test]
+    fn a_known_sentence_is_said_in_japanese_and_an_unknown_one_is_left_to_its_own_words() {
+        assert_eq!(sentence("is missing"), Some("ありません"));
+        assert_eq!(sentence("is something new"), None);
+        assert_eq!(field("event_date"), Some("届出日"));
+        assert_eq!(field("new.field"), None);
+    }
+}
