@@ -288,6 +288,24 @@ async fn no_opening_is_blanked_or_put_back_unseen(mut scene: Scene) {
     scene.end().await;
 }
 
+/// Nothing leads to the person any more, as if nobody had ever asked.
+async fn somebody_whose_every_entry_was_blanked_doesnt_go_unnoticed(scene: Scene) {
+    let (hand, of) = (&scene.hand, format!("tenant = {CODE} AND idx = 8"));
+    let (empty, nobody) = (hand.bytes(""), hand.bytes(&"ff".repeat(32)));
+    hand.change(&format!(
+        "UPDATE vrx.log_entry SET opening_key = {empty}, opening = {empty}, subject = {nobody} WHERE {of}"
+    ));
+    if matches!(hand, Hand::Sqlite(_)) {
+        hand.change("DELETE FROM subject_head");
+    }
+    let fault = Fault::Blanks {
+        blank: 1,
+        explained: 0,
+    };
+    assert_eq!(scene.faults().await, [Some(fault.clone()), Some(fault)]);
+    scene.end().await;
+}
+
 /// An older copy of the database would bring it back; a run that is about to blank it is none.
 async fn an_opening_that_stands_though_it_is_listed_is_refused_unless_a_run_is_coming_to_it(
     mut scene: Scene,
@@ -367,5 +385,6 @@ over_both! {
     an_erasure_that_is_put_back_is_not_run_again,
     no_opening_is_blanked_or_put_back_unseen,
     what_a_restore_blanked_is_told_by_the_next_erasure,
+    somebody_whose_every_entry_was_blanked_doesnt_go_unnoticed,
     an_opening_that_stands_though_it_is_listed_is_refused_unless_a_run_is_coming_to_it,
 }
