@@ -96,6 +96,11 @@ impl Process {
         Ok(address)
     }
 
+    /// Its next start accepts that no checkpoint is kept for the database.
+    pub fn accept_missing_checkpoint(&mut self) {
+        self.is_new = true;
+    }
+
     /// Where it listens.
     pub fn address(&self) -> &str {
         &self.address

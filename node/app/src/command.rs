@@ -11,8 +11,8 @@ use vrx_storage::postgres::PostgresUrl;
 use crate::config::{Config, MEMBERS_SAMPLE, SAMPLE, TenantConfig};
 use crate::failure::Failure;
 use crate::{
-    backup, erase, hardening, init, local_log, migrate, recovered, restore, serve, telemetry,
-    tenant_move, trial,
+    backup, erase, hardening, init, local_log, migrate, recovered, restore, returned, serve,
+    telemetry, tenant_move, trial,
 };
 
 /// The node with which a municipality keeps its residents' vaccination records and exchanges them with other
@@ -218,6 +218,16 @@ enum EraseCommand {
         #[arg(long, value_name = "POSTGRES_URL")]
         owner: Option<String>,
     },
+    /// Erases again what stands on the list of what was destroyed (destroyed.list in `keyring_dir` and `backup_dir`) and is in the
+    /// database all the same, because an older copy of it was put back by hand: a node doesn't serve that. On SQLite with the node
+    /// stopped, on PostgreSQL as the owner. The database's files are rewritten at the end. A restore does this by itself.
+    Again {
+        #[command(flatten)]
+        which: Which,
+        /// On PostgreSQL, the address of the role that owns the database.
+        #[arg(long, value_name = "POSTGRES_URL")]
+        owner: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -334,15 +344,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             failed.map_or(Ok(()), Err)
         }
         Command::Restore(arguments) => restore_data(arguments),
-        Command::Erase(EraseCommand::Finish { which, owner }) => {
-            let config = Config::load(&which.config)?;
-            let owner = match &owner {
-                Some(text) => Some(address("--owner", text)?),
-                None => None,
-            };
-            let finishing = erase::finish(&config, which.of(&config)?, owner.as_ref());
-            print(&runtime()?.block_on(finishing)?.to_string())
-        }
+        Command::Erase(command) => erase(&command),
         Command::Tenant(command) => move_tenant(command),
         Command::TrialDatabase(TrialCommand::Make {
             trial,
@@ -356,6 +358,26 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             runtime()?.block_on(trial::remove(&admin, &trial.name))
         }
         Command::Config { members } => print(if members { MEMBERS_SAMPLE } else { SAMPLE }),
+    }
+}
+
+fn erase(command: &EraseCommand) -> Result<(), Failure> {
+    let (EraseCommand::Finish { which, owner } | EraseCommand::Again { which, owner }) = command;
+    let config = Config::load(&which.config)?;
+    let owner = match owner {
+        Some(text) => Some(address("--owner", text)?),
+        None => None,
+    };
+    let tenant = which.of(&config)?;
+    match command {
+        EraseCommand::Finish { .. } => {
+            let finishing = erase::finish(&config, tenant, owner.as_ref());
+            print(&runtime()?.block_on(finishing)?.to_string())
+        }
+        EraseCommand::Again { .. } => {
+            let erasing = returned::erase_again(&config, tenant, owner.as_ref());
+            print(&runtime()?.block_on(erasing)?.to_string())
+        }
     }
 }
 

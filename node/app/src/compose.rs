@@ -25,6 +25,7 @@ use crate::backup::DestroyedFile;
 use crate::clock::SystemClock;
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
+use crate::returned;
 use crate::stores::{Access, Clusters, storage_failure};
 use crate::tenant_id;
 use crate::unwitnessed;
@@ -175,6 +176,7 @@ impl OpenTenant {
         let store = clusters
             .open(config, tenant, &keyring, world, Access::Serve)
             .await?;
+        returned::check(config, tenant, &*store).await?;
         let mut options = log_options(config, tenant, world);
         options.missing_kept = missing_kept;
         options.epoch = epoch_of(&*store).await?;

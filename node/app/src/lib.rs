@@ -73,6 +73,7 @@ mod progress;
 pub mod recovered;
 pub mod recovery;
 pub mod restore;
+pub mod returned;
 pub mod serve;
 pub mod stores;
 pub mod telemetry;

@@ -4,20 +4,26 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use vrx_provision_log::{
-    Bundles, Depth, LogReader, ReadError, StartError, VerifyReport, kept_before,
+    Bundles, Deadline, Depth, LogReader, ReadError, StartError, VerifyReport, kept_before,
 };
 use vrx_storage::{LogStore, TenantStore};
 use vrx_tlog::{VerifierKey, WitnessKey};
 
+use crate::backup::{CutOff, Destroyed};
 use crate::compose::{self, World, epoch_of, log_options, named, open_keys, start_failure};
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
 use crate::stores::{Access, Clusters, storage_failure};
+use crate::tenant_id;
 
 /// How often the log is looked at again when the kept checkpoint ran ahead of the look at the database.
 const LOOKS: usize = 5;
+
+/// How long it may take to read which openings are blank.
+const PATIENCE: Duration = Duration::from_mins(30);
 
 /// A log that was found whole.
 pub struct Whole(VerifyReport);
@@ -45,11 +51,21 @@ impl fmt::Display for Whole {
 /// Checks the whole log of a tenant, with the openings.
 pub async fn verify(config: &Config, tenant: &TenantConfig) -> Result<Whole, Failure> {
     let opened = Opened::open(config, tenant).await?;
-    let report = opened
+    let mut report = opened
         .reader
         .verify_all(Depth::Openings, &mut |_, _| ())
         .await
         .map_err(read_failure)?;
+    if report.fault.is_none() {
+        let lists = Destroyed::paths(&config.keyring_dir, config.backup.dir.as_deref());
+        let id = tenant_id::read(config, tenant.code)?;
+        let listed = Destroyed::read_all(&lists, &id, CutOff::LeaveOut)?;
+        let deadline = Deadline::after(PATIENCE);
+        let checked = opened
+            .reader
+            .verify_blanks(&*opened.store, listed.openings(), deadline);
+        report.fault = checked.await.map_err(read_failure)?;
+    }
     opened.close().await?;
     match &report.fault {
         None => Ok(Whole(report)),

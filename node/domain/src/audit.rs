@@ -40,6 +40,15 @@
 //! the look commits to that place: it is about the person of the entry there, which is older than itself and may be a look in its turn. It
 //! stands in the same person's list as that entry (the tag in its opening is that entry's), and its content says the place again, as
 //! `index`. A look at an entry about nobody or about a member, or at one whose opening is erased, is about nobody.
+//!
+//! # The content of an erasure entry (kind 5)
+//!
+//! `erasure` (its id); `persons`, `doses`, `openings` (what it erased); `stayed`; `method`; `proposed_by`, `proposed_at`; `approved_by`,
+//! `approved_at`; `live`; `final`; `certificate_sha256`, hex. Then which openings are blank, of the entries before `openings_below`:
+//! `blanked_before` and `blanked` (how many before the run and after it), `blanked_before_sha256` and `blanked_sha256` (which, hex: a chain
+//! over their places in ascending order, each link SHA-256 of the link before it, 32 zeros first, and the place as a u64, big-endian),
+//! `blanked_again` (how many a restore had blanked since the record before this one). `blanked` is `blanked_before`, `openings` and
+//! `blanked_again` together, and each record's *before* is what the one before it left. Records of earlier versions have none of these six.
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 

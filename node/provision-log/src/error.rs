@@ -159,6 +159,9 @@ pub enum ReadError {
     /// An opening doesn't open, doesn't parse, or isn't what the leaf committed to.
     #[error("the opening of entry {0} isn't the one its leaf commits to")]
     Opening(u64),
+    /// The stored leaves don't lead to the signed root.
+    #[error("the stored leaves don't lead to the root that was signed")]
+    Astray,
     /// The deadline passed.
     #[error("the deadline passed")]
     DeadlineExceeded,
@@ -185,6 +188,29 @@ pub enum Fault {
     /// The entries of one subject aren't a gapless chain.
     #[error("entry {0} doesn't link to the entry before it of the same subject")]
     Chain(u64),
+    /// An opening of a kind that no erasure takes is blank.
+    #[error("the opening of entry {0} is blank, and no erasure blanks one of its kind")]
+    Blank(u64),
+    /// The openings that are blank aren't those that erasures blanked.
+    #[error(
+        "{blank} openings are blank, the erasures explain {explained}; they aren't the same ones: somebody blanked an opening, or put one back"
+    )]
+    Blanks {
+        /// How many are blank.
+        blank: u64,
+        /// How many are to be.
+        explained: u64,
+    },
+    /// An erasure found other openings blank than those before it had left.
+    #[error(
+        "the erasure recorded at entry {0} found other openings blank than the erasures before it had blanked: somebody blanked an opening, or put one back"
+    )]
+    ErasureEntry(u64),
+    /// An erasure that is recorded stands in the database as one that isn't.
+    #[error(
+        "the erasure recorded at entry {0} stands in the database as one that isn't at its end: somebody put it back"
+    )]
+    Replayed(u64),
 }
 
 /// Why an export didn't come to its end.

@@ -20,12 +20,14 @@
 )]
 
 mod batch;
+mod blanks;
 mod checkpoint;
 mod commit;
 mod copied;
 mod deadline;
 mod entry;
 mod epoch;
+mod erasures;
 mod error;
 mod export;
 mod gap;
@@ -45,11 +47,13 @@ mod tiles;
 mod verify;
 mod writer;
 
+pub use blanks::{ExpectedBlanks, are_listed, with_places};
 pub use checkpoint::SignedCheckpoint;
 pub use copied::{CheckedLog, CopiedFault, CopiedLog};
 pub use deadline::{Deadline, Passed};
 pub use entry::{Entry, Subject};
 pub use epoch::{KeptBefore, NewEpoch, Standing, kept_before};
+pub use erasures::{ErasureEntry, RecordedErasures};
 pub use error::{ExportError, Fault, ReadError, RecordError, StartError, Unavailable};
 pub use export::{Bundles, Exported};
 pub use history::{Step, SubjectWalk};
@@ -60,4 +64,4 @@ pub use options::{LogOptions, MissingKept};
 pub use reader::{LogReader, Outline, ProvedEntry, StoredEntry};
 pub use recorded::{Openings, Recorded};
 pub use shared::{Health, LogState};
-pub use verify::{Depth, VerifyReport};
+pub use verify::{Depth, VerifyReport, is_erasable};

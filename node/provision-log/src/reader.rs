@@ -11,6 +11,7 @@ use vrx_tlog::{Hash, Leaf, Receipt, VerifierKey};
 
 use crate::checkpoint::SignedCheckpoint;
 use crate::deadline::Deadline;
+use crate::erasures::ErasuresSoFar;
 use crate::error::{ReadError, StartError};
 use crate::opening::Opening;
 use crate::options::LogOptions;
@@ -56,6 +57,7 @@ pub struct LogReader {
     tiles: Arc<Tiles>,
     newest: watch::Receiver<Arc<SignedCheckpoint>>,
     patience: Duration,
+    erasures: ErasuresSoFar,
 }
 
 impl LogReader {
@@ -101,6 +103,7 @@ impl LogReader {
             tiles,
             newest,
             patience,
+            erasures: ErasuresSoFar::default(),
         }
     }
 
@@ -332,6 +335,10 @@ impl LogReader {
 
     pub(crate) fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
+    }
+
+    pub(crate) fn erasures_so_far(&self) -> &ErasuresSoFar {
+        &self.erasures
     }
 
     pub(crate) fn patience(&self) -> Duration {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use vrx_domain::EntryKind;
 use vrx_storage::{EntryRow, LogStore, SubjectTag};
 use vrx_tlog::{Checkpoint, Fsck, Hash, Leaf, TileId};
 
@@ -163,6 +164,7 @@ impl Walk {
         }
         match open(row, &leaf, keyring) {
             Err(_) => self.fault = Some(Fault::Opening(leaf.index)),
+            Ok(None) if !is_erasable(leaf.kind) => self.fault = Some(Fault::Blank(leaf.index)),
             Ok(None) => self.erased += 1,
             Ok(Some(opening)) => {
                 let Some(tag) = opening.subject_tag else {
@@ -225,6 +227,13 @@ impl Walk {
             fault,
         }
     }
+}
+
+/// Whether erasures take the openings of a kind: those about people.
+pub fn is_erasable(kind: u8) -> bool {
+    [EntryKind::Exchange, EntryKind::Inquiry, EntryKind::Desk]
+        .iter()
+        .any(|of_people| of_people.code() == kind)
 }
 
 /// Hashing and opening thousands of entries would hold up the runtime's threads.

@@ -120,6 +120,7 @@ pub(crate) fn read_error(ctx: &TenantServices, error: &ReadError) -> ServiceErro
         ReadError::DeadlineExceeded => ServiceError::DeadlineExceeded,
         ReadError::Storage(error) => storage_error(ctx, error),
         ReadError::TileMissing(_)
+        | ReadError::Astray
         | ReadError::Proof(_)
         | ReadError::Leaf(_)
         | ReadError::Opening(_) => {

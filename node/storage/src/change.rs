@@ -45,11 +45,17 @@ impl Change {
         Self(Op::RecoveryAnswered(answer))
     }
 
-    /// Proposes an erasure of these persons, in the place of one that nobody approved; conflicts while an approved one is open.
-    pub fn propose_erasure(run: ErasureRun, persons: Vec<PersonId>) -> Self {
+    /// Proposes an erasure of these persons, in the place of the proposal named, which nobody has approved. Refused while another one
+    /// is open.
+    pub fn propose_erasure(
+        run: ErasureRun,
+        persons: Vec<PersonId>,
+        replaces: Option<ErasureId>,
+    ) -> Self {
         Self(Op::ProposeErasure {
             run: Box::new(run),
             persons,
+            replaces,
         })
     }
 
@@ -61,6 +67,11 @@ impl Change {
     /// Ends an erasure with its certificate; the entry that carries this change is its record.
     pub fn record_erasure(run: ErasureId, certificate: String) -> Self {
         Self(Op::RecordErasure { run, certificate })
+    }
+
+    /// Puts an erasure that the log records, and that stands open in the database, back to its end. Refused where it isn't open.
+    pub fn settle_erasure(recorded: ErasureRun) -> Self {
+        Self(Op::SettleErasure(Box::new(recorded)))
     }
 
     /// Places a hold, or another in its place; refused once an erasure has taken the person or is at the openings.
@@ -95,6 +106,7 @@ pub(crate) enum Op {
     ProposeErasure {
         run: Box<ErasureRun>,
         persons: Vec<PersonId>,
+        replaces: Option<ErasureId>,
     },
     ApproveErasure {
         run: ErasureId,
@@ -105,6 +117,7 @@ pub(crate) enum Op {
         run: ErasureId,
         certificate: String,
     },
+    SettleErasure(Box<ErasureRun>),
     PlaceHold(Box<HoldRecord>),
     LiftHold(PersonId),
     All(Vec<Op>),

@@ -78,6 +78,49 @@ impl ErasureStage {
     }
 }
 
+/// Blank openings in a few words: how many, and a chain over their places in ascending order, of which each link is the SHA-256
+/// of the link before it (32 zeros first) and the next place, a u64, big-endian. One place more, fewer or elsewhere makes another chain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Blanks {
+    /// How many.
+    pub count: u64,
+    /// The last link.
+    pub chain: [u8; 32],
+}
+
+/// The blank openings of the entries that a run has looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunBlanks {
+    /// Those that it found blank.
+    pub before: Blanks,
+    /// Those and the ones that it blanked.
+    pub after: Blanks,
+}
+
+/// A run's step over openings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpeningsStep {
+    /// The first entry that was looked at: where the run stands. If it stands elsewhere by now, another process took the step.
+    pub from: u64,
+    /// What is to be blanked, each with the random bytes that take the place of its subject's tag.
+    pub places: Vec<(u64, [u8; 32])>,
+    /// The first entry that wasn't looked at.
+    pub next: u64,
+    /// Where the run's openings end: from there on it goes to its next stage.
+    pub until: u64,
+    /// All that is blank before `next` once the step is taken; nothing for a run that began without counting.
+    pub blanks: Option<RunBlanks>,
+}
+
+/// The blank openings of one state of the database, and its runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlankOpenings {
+    /// Their places, ascending.
+    pub places: Vec<u64>,
+    /// All runs, the newest proposed first.
+    pub runs: Vec<ErasureRun>,
+}
+
 /// One erasure, from its proposal on (消去記録).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErasureRun {
@@ -107,6 +150,8 @@ pub struct ErasureRun {
     pub certificate: String,
     /// The entry that records the run.
     pub entry: Option<u64>,
+    /// What is blank before `openings_next`; nothing in a run that was begun without counting.
+    pub blanks: Option<RunBlanks>,
 }
 
 /// # A run's life, the same in every database
@@ -139,6 +184,64 @@ impl ErasureRun {
         self.stage = ErasureStage::Recorded;
         Ok(())
     }
+
+    /// Whether the run stands where a step over openings begins.
+    pub(crate) fn stands_at(&self, step: &OpeningsStep) -> bool {
+        self.stage == ErasureStage::Openings && self.openings_next == step.from
+    }
+
+    /// Goes on by a step that has blanked so many openings.
+    pub(crate) fn went_on(&mut self, step: &OpeningsStep, blanked: u64) {
+        self.done.openings += blanked;
+        self.openings_next = step.next;
+        self.blanks = step.blanks;
+        if self.openings_next >= step.until {
+            self.stage = ErasureStage::Rewriting;
+        }
+    }
+
+    /// Which of these is the proposal that another one takes the place of; refused while an erasure is under way, or over a proposal
+    /// that whoever proposes didn't mean.
+    pub(crate) fn gives_way(
+        runs: &[Self],
+        replaces: Option<ErasureId>,
+    ) -> Result<Option<ErasureId>, ChangeError> {
+        let mut open = runs.iter().filter(|run| run.is_open());
+        let Some(first) = open.next() else {
+            return match replaces {
+                None => Ok(None),
+                Some(_) => Err(ChangeError::NotFound("the proposal")),
+            };
+        };
+        if first.stage != ErasureStage::Proposed || open.next().is_some() {
+            return Err(ChangeError::State("an erasure is under way"));
+        }
+        match replaces {
+            Some(id) if id == first.id => Ok(Some(id)),
+            _ => Err(ChangeError::State(PROPOSED)),
+        }
+    }
+
+    /// Once more what the log says that it is: at its end.
+    pub(crate) fn settle(&mut self, recorded: &Self) -> Result<(), ChangeError> {
+        if !self.is_open() || recorded.is_open() {
+            return Err(ChangeError::State("the erasure is at its end"));
+        }
+        *self = Self {
+            rewritten_at: self.rewritten_at,
+            ..recorded.clone()
+        };
+        Ok(())
+    }
+}
+
+/// What was erased again of what had come back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ErasedAgain {
+    /// Rows of persons.
+    pub rows: u64,
+    /// Openings of log entries.
+    pub openings: u64,
 }
 
 /// A hold with the tags of the person's log entries: the one to be placed, or one that stands.
@@ -193,14 +296,17 @@ pub trait RetentionStore: Send + Sync {
     /// Deletes the rows of up to [`ERASURE_STEP`] persons whose keys are destroyed; says whether any may be left.
     async fn delete_rows(&self, run: ErasureId) -> Result<bool, StorageError>;
 
-    /// Blanks openings, each with the random bytes that take the place of its subject's tag; `next` is the first entry that
-    /// hasn't been looked at. At the run's end of openings it goes on to its next stage.
-    async fn blank_openings(
-        &self,
-        run: ErasureId,
-        places: &[(u64, [u8; 32])],
-        next: u64,
-    ) -> Result<(), StorageError>;
+    /// Blanks openings, and goes on to the run's next stage at their end. Does nothing where the run doesn't stand at the step.
+    async fn blank_openings(&self, run: ErasureId, step: OpeningsStep) -> Result<(), StorageError>;
+
+    /// All openings that are blank, and the runs, in one state. Reads the whole log once, without its openings.
+    async fn blanks(&self) -> Result<BlankOpenings, StorageError>;
+
+    /// Those of these persons who have a key here. Whoever an open run has claimed isn't among them: it is about to destroy it.
+    async fn standing(&self, persons: Vec<PersonId>) -> Result<Vec<PersonId>, StorageError>;
+
+    /// The places of openings in these ranges, each from one place to before another, that aren't blank.
+    async fn standing_openings(&self, ranges: Vec<(u64, u64)>) -> Result<Vec<u64>, StorageError>;
 
     /// Rewrites the files without what was erased, where this process may. `false`: they are larger than a serving node
     /// rewrites, or another role owns them; the operator's verb does it.
@@ -251,6 +357,8 @@ pub(crate) fn newest_first(mut runs: Vec<ErasureRun>) -> Vec<ErasureRun> {
 pub(crate) const TAKEN: &str = "a person";
 /// What a hold comes too late for.
 pub(crate) const TOO_LATE: &str = "an erasure has taken this person's records already";
+/// What a second proposal comes too early for.
+pub(crate) const PROPOSED: &str = "another proposal waits for approval";
 /// What a hold has to wait for.
 pub(crate) const AT_OPENINGS: &str =
     "openings are being erased just now; place the hold when that is over";

@@ -14,4 +14,8 @@ impl DestroyedList for ListedInMemory {
         self.0.lock().extend(destroyed);
         Ok(())
     }
+
+    async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed> {
+        Ok(Destroyed::openings(&self.0.lock()))
+    }
 }

@@ -28,6 +28,14 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     sha.finalize().into()
 }
 
+/// `SHA-256(chain ‖ place)`, the place a u64, big-endian: the next link of a chain over places in a log, which begins with 32 zeros.
+pub fn place_link(chain: &Hash, place: u64) -> Hash {
+    let mut sha = Sha256::new();
+    sha.update(chain);
+    sha.update(place.to_be_bytes());
+    sha.finalize().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

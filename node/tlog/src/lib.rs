@@ -46,7 +46,7 @@ pub use error::{
     TlogError, WitnessRefusal,
 };
 pub use fsck::{Fsck, FsckReport};
-pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
+pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash, place_link};
 pub use leaf::Leaf;
 pub use note::{NoteSignature, SignedNote, sign_note};
 pub use proof::{refutes_full_tree, verify_consistency, verify_inclusion};

@@ -4877,6 +4877,9 @@ pub struct ProposeErasureRequest {
     /// The caller's own municipality.
     #[prost(string, tag = "1")]
     pub municipality_code: ::prost::alloc::string::String,
+    /// A proposal that nobody approved yet gives way to this one.
+    #[prost(bool, tag = "2")]
+    pub replace: bool,
 }
 /// What happens while persons and entries are looked at.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5281,7 +5284,8 @@ pub mod retention_service_client {
                 .insert(GrpcMethod::new("vrx.v1.RetentionService", "PlanErasure"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// The same, and proposes it. A proposal that nobody approved yet gives way to it.
+        /// The same, and proposes it. Refused while another proposal waits for approval, unless it says that that one gives way, and
+        /// while an approved erasure runs.
         pub async fn propose_erasure(
             &mut self,
             request: impl tonic::IntoRequest<super::ProposeErasureRequest>,
@@ -5441,7 +5445,8 @@ pub mod retention_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// The same, and proposes it. A proposal that nobody approved yet gives way to it.
+        /// The same, and proposes it. Refused while another proposal waits for approval, unless it says that that one gives way, and
+        /// while an approved erasure runs.
         async fn propose_erasure(
             &self,
             request: tonic::Request<super::ProposeErasureRequest>,

@@ -82,7 +82,10 @@ pub(super) async fn retention(callers: &Callers, call: &str, code: &str, about: 
             of_refused_stream(retention.plan_erasure(asked).await).await
         }
         "RetentionService/ProposeErasure" => {
-            let asked = ProposeErasureRequest { municipality_code };
+            let asked = ProposeErasureRequest {
+                municipality_code,
+                replace: false,
+            };
             of_refused_stream(retention.propose_erasure(asked).await).await
         }
         "RetentionService/ApproveErasure" => {

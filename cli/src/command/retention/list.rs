@@ -46,7 +46,7 @@ pub(super) async fn list(profile: &Profile, output: &Output) -> Result<(), Failu
             let done = erasure.done.unwrap_or_default();
             vec![
                 erasure.erasure_id.clone(),
-                stage_label(erasure.stage()).0.to_owned(),
+                stage(erasure).to_owned(),
                 erasure.proposed_by.clone(),
                 erasure.approved_by.clone(),
                 clock::show(erasure.proposed_at.as_ref()),
@@ -76,13 +76,23 @@ pub(super) async fn list(profile: &Profile, output: &Output) -> Result<(), Failu
             }),
         )?;
     }
-    let waits = |erasure: &v1::Erasure| erasure.stage() == v1::ErasureStage::Rewriting;
+    let waits = |erasure: &v1::Erasure| {
+        erasure.stage() == v1::ErasureStage::Rewriting && erasure.live_at.is_none()
+    };
     if list.erasures.iter().any(waits) {
         output.hint(
             "ファイルの書き直しを待っています。長く続くときは運用担当者に vrx-node erase finish を依頼してください / waits for the operator",
         )?;
     }
     Ok(())
+}
+
+/// The stage as it is shown. Between the operator's rewriting and the entry there are seconds in which neither is waited for.
+fn stage(erasure: &v1::Erasure) -> &'static str {
+    match erasure.stage() {
+        v1::ErasureStage::Rewriting if erasure.live_at.is_some() => "記録中",
+        stage => stage_label(stage).0,
+    }
 }
 
 fn erasure_json(erasure: &v1::Erasure) -> serde_json::Value {

@@ -24,7 +24,11 @@ pub(crate) enum Command {
     /// 今日消去の対象となる件数を数える（変更しない、氏名は出ない）/ count what an erasure would take; changes nothing
     Plan,
     /// 消去を提案する。別の個人情報保護担当の承認を待つ / propose an erasure; another officer approves
-    Propose,
+    Propose {
+        /// 承認待ちの提案があるとき、それを取り下げて代わりに提案する / in the place of the proposal that waits for approval
+        #[arg(long)]
+        replace: bool,
+    },
     /// 他の個人情報保護担当が提案した消去を承認する。消去は取り消せない / approve what another officer proposed; it can't be undone
     Approve {
         /// 消去番号 (vrx retention propose が表示したもの) / the erasure's id
@@ -60,7 +64,7 @@ pub(crate) async fn run(
     let profile = Profile::resolve(connection)?;
     match command {
         Command::Plan => plan::plan(&profile, output).await,
-        Command::Propose => plan::propose(&profile, output).await,
+        Command::Propose { replace } => plan::propose(&profile, replace, output).await,
         Command::Approve { erasure, .. } => approve(&profile, erasure, output).await,
         Command::List => list::list(&profile, output).await,
         Command::Certificate {

@@ -22,18 +22,27 @@ pub(super) async fn plan(profile: &Profile, output: &Output) -> Result<(), Failu
         return Ok(());
     }
     show(&plan, output)?;
+    let counts = plan.counts.unwrap_or_default();
+    if counts.persons == 0 && counts.openings == 0 {
+        return output.hint("消去の対象はありません / nothing is due");
+    }
     output.hint("次に: 提案する → vrx retention propose / propose it next")
 }
 
 /// Counts, and proposes it.
-pub(super) async fn propose(profile: &Profile, output: &Output) -> Result<(), Failure> {
+pub(super) async fn propose(
+    profile: &Profile,
+    replace: bool,
+    output: &Output,
+) -> Result<(), Failure> {
     let mut request = tonic::Request::new(v1::ProposeErasureRequest {
         municipality_code: profile.municipality.to_string(),
+        replace,
     });
     request.set_timeout(PATIENCE);
     let mut client = RetentionServiceClient::new(connect(profile).await?);
     let events = client.propose_erasure(request).await?.into_inner();
-    let plan = last(events, output).await?;
+    let plan = last(events, output).await.map_err(explained)?;
     if output.json(|| plan_json(&plan))? {
         return Ok(());
     }
@@ -43,6 +52,18 @@ pub(super) async fn propose(profile: &Profile, output: &Output) -> Result<(), Fa
         "次に: 別の個人情報保護担当が承認すると消去が始まります → vrx retention approve {} --irrevocably / another officer approves next",
         plan.erasure_id
     ))
+}
+
+/// What to do about a proposal that waits.
+fn explained(failure: Failure) -> Failure {
+    match failure {
+        Failure::NotDone(text) if text.contains("another proposal waits") => Failure::NotDone(
+            "承認待ちの提案があります。vrx retention list で確かめて承認するか、--replace を付けて置き換えてください / another \
+             proposal waits for approval: approve it, or give --replace"
+                .to_owned(),
+        ),
+        other => other,
+    }
 }
 
 /// Follows a survey to its end.

@@ -19,8 +19,18 @@ use vrx_storage::copy::{LOG_ENTRY, Row, Table, Value};
 
 use crate::failure::Failure;
 
+/// What becomes of a last line without its end. Whoever appends writes whole lines and acts on them only then: a crash or a full disk
+/// leaves such a line, and so does a copy that was cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutOff {
+    /// It was never acted upon: for the list as the node itself wrote it.
+    LeaveOut,
+    /// A person could be behind it: for a list that may have been copied.
+    Refuse,
+}
+
 /// What was destroyed of one tenant.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Destroyed {
     persons: HashSet<[u8; 16]>,
     /// Places in the log, from one to before another.
@@ -40,23 +50,29 @@ impl Destroyed {
     }
 
     /// Reads one tenant's part of both lists: what stands on either was destroyed.
-    pub fn read_all(paths: &[PathBuf], tenant: &Tenant) -> Result<Self, Failure> {
+    pub fn read_all(paths: &[PathBuf], tenant: &Tenant, cut_off: CutOff) -> Result<Self, Failure> {
         let mut all = Self::default();
         for path in paths {
-            let one = Self::read(path, tenant)?;
+            let one = Self::read(path, tenant, cut_off)?;
             all.persons.extend(one.persons);
             all.openings.extend(one.openings);
         }
+        all.openings = merged(all.openings);
         Ok(all)
     }
 
     /// Reads one tenant's part of the list; no list is an empty one. A line that isn't one is refused: a person could be behind it.
-    pub fn read(path: &Path, tenant: &Tenant) -> Result<Self, Failure> {
+    pub fn read(path: &Path, tenant: &Tenant, cut_off: CutOff) -> Result<Self, Failure> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(Failure::io("read", path, &error)),
         };
+        let whole = match cut_off {
+            CutOff::LeaveOut => text.rfind('\n').map_or(0, |end| end + 1),
+            CutOff::Refuse => text.len(),
+        };
+        let text = text.get(..whole).unwrap_or_default();
         let mut destroyed = Self::default();
         for (nth, line) in text.lines().enumerate() {
             let Some((id, what)) = parse(line) else {
@@ -77,7 +93,24 @@ impl Destroyed {
                 }
             }
         }
+        destroyed.openings = merged(destroyed.openings);
         Ok(destroyed)
+    }
+
+    /// The erased openings: from one place in the log to before another, ascending, no place twice.
+    pub fn openings(&self) -> &[(u64, u64)] {
+        &self.openings
+    }
+
+    /// The persons whose keys were destroyed.
+    pub fn persons(&self) -> Vec<PersonId> {
+        let ids = self.persons.iter().copied();
+        ids.map(PersonId::from_bytes).collect()
+    }
+
+    /// Whether nothing was ever destroyed.
+    pub fn is_empty(&self) -> bool {
+        self.persons.is_empty() && self.openings.is_empty()
     }
 
     /// Takes the rows of destroyed persons out; gives how many went.
@@ -115,6 +148,19 @@ impl Destroyed {
         }
         blanked
     }
+}
+
+/// The same places, each once, in ascending ranges.
+fn merged(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(u64, u64)> = Vec::new();
+    for (from, below) in ranges.into_iter().filter(|(from, below)| from < below) {
+        match merged.last_mut() {
+            Some((_, end)) if from <= *end => *end = below.max(*end),
+            _ => merged.push((from, below)),
+        }
+    }
+    merged
 }
 
 fn parse(line: &str) -> Option<(TenantId, retention::Destroyed)> {
@@ -167,6 +213,15 @@ impl DestroyedList for DestroyedFile {
         }
         Ok(())
     }
+
+    async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed> {
+        let (paths, tenant) = (self.paths.clone(), self.tenant);
+        tokio::task::spawn_blocking(move || Destroyed::read_all(&paths, &tenant, CutOff::LeaveOut))
+            .await
+            .map_err(|_| NotListed("a thread that waits for a disk panicked".to_owned()))?
+            .map(|destroyed| destroyed.openings)
+            .map_err(|failure| NotListed(failure.message))
+    }
 }
 
 /// Adds whole lines, durably. Who adds holds the file's lock: other processes and tenants write to it too. The end of a line that
@@ -214,13 +269,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_place_is_told_once_however_often_it_is_listed() {
+        let ranges = vec![(4, 6), (9, 12), (1, 4), (3, 5), (9, 12), (7, 7)];
+        assert_eq!(merged(ranges), [(1, 6), (9, 12)]);
+    }
+
     #[tokio::test]
     async fn a_list_is_read_for_its_tenant_and_a_torn_line_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = Destroyed::path(folder.path());
         let person = |byte| retention::Destroyed::Person(PersonId::from_bytes([byte; 16]));
         assert!(
-            Destroyed::read(&path, &tenant(1))
+            Destroyed::read(&path, &tenant(1), CutOff::Refuse)
                 .unwrap()
                 .persons
                 .is_empty()
@@ -231,14 +292,17 @@ mod tests {
         list(2).add(&[person(6)]).await.unwrap();
         let openings = retention::Destroyed::Openings { from: 3, below: 9 };
         list(1).add(&[openings, person(7)]).await.unwrap();
-        let read = Destroyed::read(&path, &tenant(1)).unwrap();
+        let read = Destroyed::read(&path, &tenant(1), CutOff::Refuse).unwrap();
         assert_eq!(read.persons, HashSet::from([[5; 16], [7; 16]]));
         assert_eq!(read.openings, [(3, 9)]);
 
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
-        let refused = Destroyed::read(&path, &tenant(1)).err().unwrap();
+        let refused = Destroyed::read(&path, &tenant(1), CutOff::Refuse);
+        let refused = refused.err().unwrap();
         assert!(refused.message.contains("line 4"), "{refused}");
+        let own = Destroyed::read(&path, &tenant(1), CutOff::LeaveOut).unwrap();
+        assert_eq!(own.persons, HashSet::from([[5; 16]]));
         // Erasure goes on where its last whole line ended.
         list(1).add(&[person(7)]).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), whole);
@@ -246,7 +310,7 @@ mod tests {
         // The machine is lost, its keyrings with it.
         std::fs::remove_file(&path).unwrap();
         let paths = Destroyed::paths(folder.path(), Some(&backups));
-        let read = Destroyed::read_all(&paths, &tenant(1)).unwrap();
+        let read = Destroyed::read_all(&paths, &tenant(1), CutOff::Refuse).unwrap();
         assert_eq!(read.persons, HashSet::from([[5; 16], [7; 16]]));
     }
 }

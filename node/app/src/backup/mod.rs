@@ -29,7 +29,7 @@ use crate::failure::Failure;
 use crate::progress;
 use crate::stores::storage_failure;
 
-pub use destroyed::{Destroyed, DestroyedFile};
+pub use destroyed::{CutOff, Destroyed, DestroyedFile};
 use file::Chunk;
 use generations::Generations;
 pub use manifest::{Manifest, ManifestLog};

@@ -15,7 +15,7 @@ use vrx_storage::postgres::{
 use vrx_storage::{SqliteMoving, SqliteReplacement, SqliteSource};
 
 use super::restore::{Epoch, Restored, Restoring, check_tenant, identity, restore};
-use super::{BackedUp, BackupPlan, Destroyed, Manifest, back_up};
+use super::{BackedUp, BackupPlan, CutOff, Destroyed, Manifest, back_up};
 use crate::compose::{World, log_options, named, open_keyring};
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
@@ -188,7 +188,7 @@ pub async fn restore_backup(
     let mut lists = Destroyed::paths(&config.keyring_dir, config.backup.dir.as_deref());
     // The backup may come from elsewhere, and the list with it.
     lists.extend(wanted.backup.parent().map(Destroyed::path));
-    let destroyed = Destroyed::read_all(&lists, &tenant)?;
+    let destroyed = Destroyed::read_all(&lists, &tenant, CutOff::Refuse)?;
     let log = log_options(config, tenant, &World::real());
     let restoring = Restoring {
         manifest,

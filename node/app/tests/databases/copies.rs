@@ -90,7 +90,7 @@ impl Filled {
         let persons = store.spans(None, 2).await.unwrap();
         let listed = persons.iter().map(|person| person.id).collect();
         for change in [
-            Change::propose_erasure(retention::run(0), listed),
+            Change::propose_erasure(retention::run(0), listed, None),
             Change::place_hold(retention::hold(persons[0].id)),
         ] {
             fixture.commit(change).await.unwrap();

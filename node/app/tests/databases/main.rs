@@ -9,6 +9,7 @@
 
 mod copies;
 mod nowhere;
+mod tampered;
 mod verbs;
 
 use std::sync::Arc;

@@ -17,42 +17,44 @@ use vrx_domain::{
     UnixMillis,
 };
 use vrx_node::backup::{
-    BackupPlan, Destroyed, DestroyedFile, Epoch, Manifest, Restoring, back_up, restore,
+    BackupPlan, CutOff, Destroyed, DestroyedFile, Epoch, Manifest, Restoring, back_up, restore,
 };
-use vrx_provision_log::{Deadline, Depth, Entry, LogOptions, Subject};
+use vrx_provision_log::{
+    Deadline, Depth, Entry, Fault, LogOptions, LogReader, MissingKept, Subject,
+};
 use vrx_services::TenantServices;
-use vrx_services::retention::{Advanced, ErasureStage, advance, approve, list, propose};
+use vrx_services::retention::{Advanced, Earlier, ErasureStage, advance, approve, list, propose};
 use vrx_storage::conformance::{CHIEF, CLERK, dose_row, number, row};
 use vrx_storage::copy::{TABLES, TenantSource};
 use vrx_storage::postgres::{PostgresSource, Rewritten};
 use vrx_storage::{
-    Change, ImportHeader, ImportKind, Lookup, SqliteReplacement, SqliteSource, SubjectTag,
-    waits_for_rewriting,
+    Change, ImportHeader, ImportKind, Lookup, SqliteOptions, SqliteReplacement, SqliteSource,
+    SqliteTenant, SubjectTag, waits_for_rewriting,
 };
 use vrx_testkit::TestTenant;
 use vrx_testkit::postgres::{PostgresServer, ServerOptions, TestDatabase};
 
 use crate::{cluster, owner};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Residents 0 to 2 are over by then; resident 9 lives here.
-const GONE: [u64; 3] = [0, 1, 2];
-const STAYS: u64 = 9;
+pub(crate) const GONE: [u64; 3] = [0, 1, 2];
+pub(crate) const STAYS: u64 = 9;
 /// The first of January 2030 in Japan.
-const THEN: u64 = 1_893_423_600_000;
-const DAY: u64 = 24 * 3_600_000;
+pub(crate) const THEN: u64 = 1_893_423_600_000;
+pub(crate) const DAY: u64 = 24 * 3_600_000;
 
 /// A tenant with residents and an answer about each, its list of what was destroyed, and a folder for backups.
-struct Town {
-    tenant: TestTenant,
-    services: Arc<TenantServices>,
+pub(crate) struct Town {
+    pub(crate) tenant: TestTenant,
+    pub(crate) services: Arc<TenantServices>,
     keyrings: tempfile::TempDir,
     backups: tempfile::TempDir,
     identity: Identity,
 }
 
 impl Town {
-    async fn new(tenant: TestTenant) -> Self {
+    pub(crate) async fn new(tenant: TestTenant) -> Self {
         let keyrings = tempfile::tempdir().unwrap();
         let own = &tenant.services;
         let services = Arc::new(TenantServices {
@@ -73,7 +75,7 @@ impl Town {
         town
     }
 
-    async fn record(&self, kind: EntryKind, subject: Subject, change: Option<Change>) {
+    pub(crate) async fn record(&self, kind: EntryKind, subject: Subject, change: Option<Change>) {
         let entry = Entry {
             kind,
             actor: desk_content(&[]),
@@ -125,7 +127,7 @@ impl Town {
         self.record(EntryKind::Exchange, subject, None).await;
     }
 
-    async fn person(&self, nth: u64) -> Option<PersonId> {
+    pub(crate) async fn person(&self, nth: u64) -> Option<PersonId> {
         match self.tenant.store.lookup(&number(nth)).await.unwrap() {
             Lookup::Found(record) => Some(record.id),
             Lookup::Unknown => None,
@@ -133,7 +135,7 @@ impl Town {
         }
     }
 
-    fn officer(&self, name: &str) -> Caller {
+    pub(crate) fn officer(&self, name: &str) -> Caller {
         let code = self.services.tenant.code;
         Caller {
             id: SpiffeId::new("vrx.test", code, Role::Officer, Some(name)).unwrap(),
@@ -143,12 +145,12 @@ impl Town {
     }
 
     /// Both clocks end, two officers decide.
-    async fn decide(&self) {
+    pub(crate) async fn decide(&self) {
         self.tenant.clock.set(UnixMillis(THEN));
         let (progress, _) = mpsc::channel(1);
         let (mori, kato) = (self.officer("mori"), self.officer("kato"));
         let deadline = || Deadline::after(PATIENCE);
-        let proposed = propose(&self.services, &mori, progress, deadline()).await;
+        let proposed = propose(&self.services, &mori, Earlier::Stands, progress, deadline()).await;
         let proposed = proposed.unwrap().into_parts().0;
         assert_eq!(
             (proposed.plan.counts.persons, proposed.plan.counts.doses),
@@ -159,7 +161,7 @@ impl Town {
             .unwrap();
     }
 
-    async fn work(&self) -> Advanced {
+    pub(crate) async fn work(&self) -> Advanced {
         loop {
             match advance(&self.services).await.unwrap() {
                 Advanced::Step => {}
@@ -221,6 +223,11 @@ impl Town {
         back_up(source, &plan, UnixMillis(now)).await.unwrap().file
     }
 
+    pub(crate) fn destroyed(&self) -> Destroyed {
+        let list = Destroyed::path(self.keyrings.path());
+        Destroyed::read(&list, &self.services.tenant, CutOff::Refuse).unwrap()
+    }
+
     /// Brings an older backup back, elsewhere.
     async fn restore(&self, backup: PathBuf) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -229,7 +236,7 @@ impl Town {
             (self.tenant.clock.clone(), self.tenant.random.clone());
         let kept = folder.path().join("kept.checkpoint");
         let log = LogOptions::new(tenant, "vrx.test", kept, clock, random);
-        let destroyed = Destroyed::read(&Destroyed::path(self.keyrings.path()), &tenant).unwrap();
+        let destroyed = self.destroyed();
         let restoring = Restoring {
             manifest: Manifest::read(&backup).unwrap(),
             backup,
@@ -245,7 +252,39 @@ impl Town {
         let restored = restore(restoring, &mut sink).await.unwrap();
         assert!(restored.to_string().contains("8 openings"), "{restored}");
         sink.put_in_place().await.unwrap();
+        self.assert_list_explains(&folder, log, &destroyed).await;
         folder
+    }
+
+    /// The log there doesn't say what was erased after it; the list does.
+    async fn assert_list_explains(
+        &self,
+        folder: &tempfile::TempDir,
+        mut log: LogOptions,
+        destroyed: &Destroyed,
+    ) {
+        let keyring = &self.services.keyring;
+        let options = SqliteOptions {
+            state_dir: folder.path().join("state"),
+            tenant: self.services.tenant,
+            keyring: Arc::clone(keyring),
+            random: self.tenant.random.clone(),
+        };
+        let store = Arc::new(SqliteTenant::open_read_only(options).await.unwrap());
+        log.missing_kept = MissingKept::Accept;
+        let reader = LogReader::open(store.clone(), Arc::clone(keyring), &log).await;
+        let reader = reader.unwrap();
+        let fault = async |listed| {
+            let deadline = Deadline::after(PATIENCE);
+            reader
+                .verify_blanks(&*store, listed, deadline)
+                .await
+                .unwrap()
+        };
+        assert_eq!(fault(destroyed.openings()).await, None);
+        assert!(matches!(fault(&[]).await, Some(Fault::Blanks { .. })));
+        drop(reader);
+        store.close().await.unwrap();
     }
 
     /// Everything after the erasure, but the files of the database itself.

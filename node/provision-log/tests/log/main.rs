@@ -13,6 +13,7 @@
 )]
 mod faulty_log_store;
 
+mod erasures;
 mod faults;
 mod history;
 mod looking;

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 use vrx_domain::{Caller, EntryKind, Role};
-use vrx_provision_log::{Deadline, Depth, Recorded};
+use vrx_provision_log::{Deadline, Depth, Fault, Recorded};
 
 use crate::{
     error::ServiceError,
@@ -45,18 +45,21 @@ pub async fn verify(
         // A full channel only means that the last figure wasn't read yet.
         let _ = progress.try_send(VerifyProgress { checked, total });
     };
-    let report = deadline
+    let mut report = deadline
         .wait(ctx.log.reader().verify_all(Depth::Openings, &mut told))
         .await
         .map_err(|_| ServiceError::DeadlineExceeded)?
         .map_err(|error| read_error(ctx, &error))?;
+    if report.fault.is_none() {
+        report.fault = blanks(ctx, deadline).await?;
+    }
     if let Some(fault) = &report.fault {
         tracing::error!(alarm = "log-fault", tenant = %ctx.tenant.code, %fault, "the provision log isn't whole");
     }
     let verified = LogVerified {
         entries: report.entries,
         erased: report.erased,
-        faults: report.fault.iter().map(ToString::to_string).collect(),
+        faults: report.fault.iter().map(text).collect(),
         checkpoint: report.checkpoint,
     };
     let content = [
@@ -73,4 +76,35 @@ pub async fn verify(
     act.record(ctx, None, verified, deadline)
         .await
         .map_err(NotRecorded::into_service)
+}
+
+/// Whether erasures explain every blank opening.
+async fn blanks(ctx: &TenantServices, deadline: Deadline) -> Result<Option<Fault>, ServiceError> {
+    // Without the list the entries still explain what is blank, unless a restore blanked it.
+    let listed = ctx.destroyed.openings().await.unwrap_or_else(|error| {
+        tracing::warn!(tenant = %ctx.tenant.code, %error, "the log is verified without it");
+        Vec::new()
+    });
+    let reader = ctx.log.reader();
+    let checked = reader.verify_blanks(&*ctx.retention, &listed, deadline);
+    checked.await.map_err(|error| read_error(ctx, &error))
+}
+
+/// A fault as the officer reads it.
+fn text(fault: &Fault) -> String {
+    match fault {
+        Fault::Blank(index) => format!(
+            "提供記録 {index} 番の内容が空です。この種類の記録は消去の対象になりません / {fault}"
+        ),
+        Fault::Blanks { blank, explained } => format!(
+            "内容が空の提供記録が {blank} 件あり、消去記録で説明できる {explained} 件と一致しません。何者かが内容を消したか、元に戻しました / {fault}"
+        ),
+        Fault::ErasureEntry(index) => format!(
+            "提供記録 {index} 番の消去の前に、消去によらず内容が空にされたか、元に戻された記録があります / {fault}"
+        ),
+        Fault::Replayed(index) => format!(
+            "提供記録 {index} 番で完了した消去が、データベースでは完了前に戻されています / {fault}"
+        ),
+        other => other.to_string(),
+    }
 }

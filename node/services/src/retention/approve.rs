@@ -4,6 +4,7 @@ use vrx_domain::{Caller, EntryKind, ErasureId, Role};
 use vrx_provision_log::Deadline;
 use vrx_storage::{Change, ChangeError, ErasureCounts};
 
+use super::replay::settle_replayed;
 use crate::{
     error::ServiceError,
     policy::check_role,
@@ -13,6 +14,10 @@ use crate::{
 
 const OWN: ServiceError =
     ServiceError::FailedPrecondition("whoever proposed an erasure can't approve it");
+
+const OVER: ServiceError = ServiceError::FailedPrecondition(
+    "the log records this erasure already; it was put back in the database",
+);
 
 /// An approval that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,9 @@ pub async fn approve(
         .into_iter()
         .find(|run| run.id == id)
         .ok_or(ServiceError::NotFound)?;
+    if settle_replayed(ctx, &run).await? {
+        return Err(OVER);
+    }
     let by = caller.id.to_string();
     if run.proposed_by == by {
         return Err(OWN);

@@ -12,6 +12,8 @@ use crate::{
 
 /// How often it is looked whether there's something to do.
 const TICK: Duration = Duration::from_secs(5);
+/// How often it is looked whether the operator has rewritten the files.
+const TICK_WAITING: Duration = Duration::from_secs(1);
 /// How many tenants are looked at in one tick.
 const A_TICK: usize = 64;
 /// Between two steps: the exchange goes first.
@@ -37,7 +39,11 @@ async fn work(tenants: Arc<Tenants>, stop: CancellationToken) {
     // Whose erasure waits for the operator, who is told once.
     let mut told = BTreeSet::new();
     while stop
-        .run_until_cancelled(tokio::time::sleep(TICK))
+        .run_until_cancelled(tokio::time::sleep(if told.is_empty() {
+            TICK
+        } else {
+            TICK_WAITING
+        }))
         .await
         .is_some()
     {

@@ -1,7 +1,7 @@
 //! 保管期間と消去: what is due, who proposes and approves its erasure, what exempts a person, and the work itself.
 //!
 //! Start reading at [`plan()`] (what a run would erase), then [`propose()`] and [`approve()`] (four eyes), then [`advance()`] (one
-//! bounded step of the work). All of it is the privacy officers'; each call is an entry of the log.
+//! bounded step of the work), `replay.rs` (what the log says is over stays over). All of it is the privacy officers'; each call is an entry of the log.
 
 mod approve;
 mod certificate;
@@ -10,6 +10,7 @@ mod jobs;
 mod list;
 mod plan;
 mod propose;
+mod replay;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ pub use hold::{HoldReport, HoldRequest, lift_hold, place_hold};
 pub use jobs::Erasures;
 pub use list::{ErasureList, list};
 pub use plan::{ErasurePlan, SurveyProgress, plan};
-pub use propose::{ErasureProposal, propose};
+pub use propose::{Earlier, ErasureProposal, propose};
 pub use run::{Advanced, advance};
 /// What `transport` needs of the store, which is below this room.
 pub use vrx_storage::{ErasureCounts, ErasureRun, ErasureStage};
@@ -41,9 +42,20 @@ pub enum Destroyed {
     },
 }
 
-/// The list of what was destroyed couldn't be written; the text is for the node's own log.
+impl Destroyed {
+    /// The ranges of openings among these.
+    pub fn openings(destroyed: &[Self]) -> Vec<(u64, u64)> {
+        let range = |what: &Self| match what {
+            Self::Person(_) => None,
+            Self::Openings { from, below } => Some((*from, *below)),
+        };
+        destroyed.iter().filter_map(range).collect()
+    }
+}
+
+/// The list of what was destroyed couldn't be written or read; the text is for the node's own log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the list of what was destroyed can't be written: {0}")]
+#[error("the list of what was destroyed can't be used: {0}")]
 pub struct NotListed(pub String);
 
 /// The tenant's list of what was destroyed, outside of every database and every backup. A restore reads it before it serves.
@@ -51,4 +63,7 @@ pub struct NotListed(pub String);
 pub trait DestroyedList: Send + Sync {
     /// Adds to it, durably: when this returns, a restore leaves these out.
     async fn add(&self, destroyed: &[Destroyed]) -> Result<(), NotListed>;
+
+    /// The tenant's openings on it: ranges from one place in the log to before another, in any order.
+    async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed>;
 }

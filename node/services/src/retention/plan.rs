@@ -147,9 +147,8 @@ pub(super) fn in_force(holds: &[HoldRecord], today: Date) -> impl Iterator<Item 
 /// Whether an entry's opening is one that an erasure takes. What the node says about itself stays, and so do the records of
 /// erasures: they are about nobody.
 pub(super) fn is_erasable(outline: &Outline, exempt: &HashSet<[u8; 32]>) -> bool {
-    let of_people = [EntryKind::Exchange, EntryKind::Inquiry, EntryKind::Desk];
     outline.has_opening
-        && of_people.iter().any(|kind| kind.code() == outline.kind)
+        && vrx_provision_log::is_erasable(outline.kind)
         && !exempt.contains(&outline.subject.0)
 }
 

@@ -2,10 +2,14 @@
 
 use sha2::{Digest, Sha256};
 use vrx_domain::EntryKind;
-use vrx_storage::{Change, Claimed, ErasureRun, ErasureStage, OPENINGS_STEP};
+use vrx_provision_log::{ErasureEntry, are_listed, with_places};
+use vrx_storage::{
+    Blanks, Change, Claimed, ErasureRun, ErasureStage, OPENINGS_STEP, OpeningsStep, RunBlanks,
+};
 
 use super::certificate::{Dates, METHOD, approval, certificate};
 use super::plan::{exempt, is_erasable};
+use super::replay::{alarm, recorded, settle_replayed};
 use super::{Destroyed, NotListed};
 use crate::{
     error::ServiceError,
@@ -28,6 +32,11 @@ pub enum Advanced {
 pub async fn advance(ctx: &TenantServices) -> Result<Advanced, ServiceError> {
     let stored = |error| storage_error(ctx, &error);
     let runs = ctx.retention.erasures().await.map_err(stored)?;
+    for run in &runs {
+        if settle_replayed(ctx, run).await? {
+            return Ok(Advanced::Step);
+        }
+    }
     let Some(run) = runs
         .iter()
         .find(|run| run.is_open() && run.stage != ErasureStage::Proposed)
@@ -72,7 +81,13 @@ async fn blank_openings(ctx: &TenantServices, run: &ErasureRun) -> Result<(), Se
     let stored = |error| storage_error(ctx, &error);
     let today = ctx.node.clock.today();
     let from = run.openings_next;
-    let left = run.openings_below.saturating_sub(from);
+    let earlier = recorded(ctx).await?.entries;
+    // What is blank is told as far as any erasure before this one has told it.
+    let until = earlier
+        .iter()
+        .map(ErasureEntry::openings_below)
+        .fold(run.openings_below, u64::max);
+    let left = until.saturating_sub(from);
     let wanted = u32::try_from(left).unwrap_or(u32::MAX).min(OPENINGS_STEP);
     let outlines = match wanted {
         0 => Vec::new(),
@@ -82,12 +97,18 @@ async fn blank_openings(ctx: &TenantServices, run: &ErasureRun) -> Result<(), Se
         }
     };
     let exempt = exempt(&ctx.retention.holds().await.map_err(stored)?, today);
-    let erasable = outlines
-        .iter()
-        .filter(|outline| is_erasable(outline, &exempt));
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     let mut places = Vec::new();
-    for outline in erasable {
+    let (mut found, mut all) = (Vec::new(), Vec::new());
+    for outline in &outlines {
+        if !outline.has_opening {
+            found.push(outline.index);
+            all.push(outline.index);
+        }
+        if outline.index >= run.openings_below || !is_erasable(outline, &exempt) {
+            continue;
+        }
+        all.push(outline.index);
         match ranges.last_mut() {
             Some((_, below)) if *below == outline.index => *below += 1,
             _ => ranges.push((outline.index, outline.index + 1)),
@@ -96,30 +117,87 @@ async fn blank_openings(ctx: &TenantServices, run: &ErasureRun) -> Result<(), Se
         ctx.node.random.fill(&mut nobody);
         places.push((outline.index, nobody));
     }
-    let next = outlines
-        .last()
-        .map_or(run.openings_below, |last| last.index + 1);
+    let next = outlines.last().map_or(until, |last| last.index + 1);
+    // A run that had begun without counting ends so.
+    let begun = run.blanks.or_else(|| (from == 0).then(RunBlanks::default));
+    let blanks = begun.map(|blanks| RunBlanks {
+        before: with_places(blanks.before, &found),
+        after: with_places(blanks.after, &all),
+    });
     let listed = ranges
         .into_iter()
         .map(|(from, below)| Destroyed::Openings { from, below });
     list(ctx, &listed.collect::<Vec<_>>()).await?;
+    let step = OpeningsStep {
+        from,
+        places,
+        next,
+        until,
+        blanks,
+    };
     ctx.retention
-        .blank_openings(run.id, &places, next)
+        .blank_openings(run.id, step)
         .await
         .map_err(stored)
+}
+
+/// What the entry says of blank openings: how many are blank that this run didn't blank and no erasure before it either, because a
+/// restore did; which were blank before, and which are now.
+struct Told {
+    again: u64,
+    blanks: RunBlanks,
+}
+
+/// Holds what the run found blank against what the erasures before it have blanked. Where that differs, and the list of what was
+/// destroyed doesn't explain it, it is an alarm; the entry says what was found, so that it shows for ever.
+async fn told(ctx: &TenantServices, run: &ErasureRun) -> Result<Option<Told>, ServiceError> {
+    let Some(blanks) = run.blanks else {
+        return Ok(None);
+    };
+    let recorded = recorded(ctx).await?;
+    let (expected, _) = recorded.expected();
+    let unchanged = Told { again: 0, blanks };
+    if expected.are(&blanks.before) {
+        return Ok(Some(unchanged));
+    }
+    let found = ctx.retention.blanks().await;
+    let found = found.map_err(|error| storage_error(ctx, &error))?;
+    let listed = ctx.destroyed.openings().await.map_err(not_listed(ctx))?;
+    let after = with_places(Blanks::default(), &found.places);
+    let own = expected.count + run.done.openings;
+    if are_listed(&found.places, &listed, recorded.size) && after.count >= own {
+        let before = Blanks {
+            count: expected.count,
+            chain: expected.chain.unwrap_or(blanks.before.chain),
+        };
+        return Ok(Some(Told {
+            again: after.count - own,
+            blanks: RunBlanks { before, after },
+        }));
+    }
+    tracing::error!(alarm = "blank-openings", tenant = %ctx.tenant.code, erasure = %run.id, "openings are blank that no erasure blanked, or some were put back");
+    let particulars = [
+        ("erasure", run.id.to_string()),
+        ("found", blanks.before.count.to_string()),
+        ("expected", expected.count.to_string()),
+    ];
+    alarm(ctx, "blank-openings", &particulars, None).await?;
+    Ok(Some(unchanged))
 }
 
 async fn list(ctx: &TenantServices, destroyed: &[Destroyed]) -> Result<(), ServiceError> {
     if destroyed.is_empty() {
         return Ok(());
     }
-    ctx.destroyed
-        .add(destroyed)
-        .await
-        .map_err(|error: NotListed| {
-            tracing::error!(tenant = %ctx.tenant.code, %error, "an erasure waits");
-            ServiceError::unavailable()
-        })
+    let added = ctx.destroyed.add(destroyed).await;
+    added.map_err(not_listed(ctx))
+}
+
+fn not_listed(ctx: &TenantServices) -> impl FnOnce(NotListed) -> ServiceError {
+    |error| {
+        tracing::error!(tenant = %ctx.tenant.code, %error, "an erasure waits");
+        ServiceError::unavailable()
+    }
 }
 
 /// 消去記録: the one entry of a run, with its certificate.
@@ -130,7 +208,7 @@ async fn record(ctx: &TenantServices, run: &ErasureRun) -> Result<(), ServiceErr
     let dates = Dates::of(rewritten_at);
     let certificate = certificate(ctx, run, &dates);
     let (approved_by, approved_at) = approval(run);
-    let content = [
+    let mut content = vec![
         ("erasure", run.id.to_string()),
         ("persons", run.done.persons.to_string()),
         ("doses", run.done.doses.to_string()),
@@ -148,6 +226,16 @@ async fn record(ctx: &TenantServices, run: &ErasureRun) -> Result<(), ServiceErr
             hex(&Sha256::digest(certificate.as_bytes())),
         ),
     ];
+    if let Some(Told { again, blanks }) = told(ctx, run).await? {
+        content.extend([
+            ("openings_below", run.openings_next.to_string()),
+            ("blanked_before", blanks.before.count.to_string()),
+            ("blanked_before_sha256", hex(&blanks.before.chain)),
+            ("blanked", blanks.after.count.to_string()),
+            ("blanked_sha256", hex(&blanks.after.chain)),
+            ("blanked_again", again.to_string()),
+        ]);
+    }
     let own = ctx.node.peers.identity(&ctx.tenant);
     let own = own.map_err(|_| ctx.internal("the tenant has no certificate"))?;
     let act = Act {

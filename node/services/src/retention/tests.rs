@@ -12,8 +12,8 @@ use vrx_storage::{ErasureCounts, ErasureRun, ErasureStage};
 use vrx_tlog::SignedNote;
 
 use super::{
-    Advanced, Destroyed, DestroyedList, ErasurePlan, ErasureProposal, HoldReport, HoldRequest,
-    NotListed, advance, approve, lift_hold, list, place_hold, plan, propose,
+    Advanced, Destroyed, DestroyedList, Earlier, ErasurePlan, ErasureProposal, HoldReport,
+    HoldRequest, NotListed, advance, approve, lift_hold, list, place_hold, plan, propose,
 };
 use crate::{
     ServiceError, TenantServices,
@@ -47,6 +47,10 @@ impl DestroyedList for Moody {
         }
         self.listed.lock().extend(destroyed);
         Ok(())
+    }
+
+    async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed> {
+        Ok(Destroyed::openings(&self.listed.lock()))
     }
 }
 
@@ -82,7 +86,7 @@ impl Scene {
     async fn propose(&self) -> Result<ErasureProposal, ServiceError> {
         let (progress, _) = mpsc::channel(1);
         let mori = officer(&self.town, "mori");
-        let proposed = propose(&self.town, &mori, progress, deadline()).await?;
+        let proposed = propose(&self.town, &mori, Earlier::Stands, progress, deadline()).await?;
         Ok(proposed.into_parts().0)
     }
 
@@ -171,7 +175,7 @@ async fn only_the_own_officers_decide_and_never_one_alone() {
         let refused = approve(town, &stranger, id, deadline()).await;
         assert_eq!(refused, Err(ServiceError::PermissionDenied));
         let (progress, _) = mpsc::channel(1);
-        let refused = propose(town, &stranger, progress, deadline()).await;
+        let refused = propose(town, &stranger, Earlier::Stands, progress, deadline()).await;
         assert_eq!(refused.err(), Some(ServiceError::PermissionDenied));
         let refused = lift_hold(town, &stranger, &number(1), deadline()).await;
         assert_eq!(refused, Err(ServiceError::PermissionDenied));

@@ -252,6 +252,10 @@ impl DestroyedList for Listed {
         self.0.lock().extend(destroyed);
         Ok(())
     }
+
+    async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed> {
+        Ok(Destroyed::openings(&self.0.lock()))
+    }
 }
 
 struct Parts {

@@ -4,10 +4,11 @@ use vrx_domain::{ErasureId, Hold, HoldGround, PersonId, Reference, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::{Malformed, Reader, Writer};
-use crate::retention::{ErasureCounts, ErasureRun, ErasureStage, HoldRecord};
+use crate::retention::{Blanks, ErasureCounts, ErasureRun, ErasureStage, HoldRecord, RunBlanks};
 
 /// stage u8 | proposed by | at u64 | persons, doses, openings u64 | openings below u64 | (approved by, at u64)? | done: persons,
-/// doses, openings u64 | stayed u64 | openings next u64 | certificate | entry u64?
+/// doses, openings u64 | stayed u64 | openings next u64 | certificate | entry u64? | (blank before, blank after: count u64, chain
+/// 32 bytes each), or nothing in a run that was begun without counting
 pub(crate) fn encode_erasure(run: &ErasureRun) -> Result<Zeroizing<Vec<u8>>, Malformed> {
     let mut out = Writer::new();
     out.u8(run.stage as u8);
@@ -28,6 +29,12 @@ pub(crate) fn encode_erasure(run: &ErasureRun) -> Result<Zeroizing<Vec<u8>>, Mal
         out.u64(entry);
         Ok(())
     })?;
+    if let Some(RunBlanks { before, after }) = &run.blanks {
+        for blanks in [before, after] {
+            out.u64(blanks.count);
+            out.raw(&blanks.chain);
+        }
+    }
     Ok(out.finish())
 }
 
@@ -39,7 +46,7 @@ pub(crate) fn decode_erasure(
 ) -> Result<ErasureRun, Malformed> {
     let mut body = Reader::new(bytes);
     let stage = ErasureStage::of(body.u8()?).ok_or(Malformed)?;
-    let run = ErasureRun {
+    let mut run = ErasureRun {
         id,
         stage,
         proposed_by: body.text()?.to_owned(),
@@ -53,7 +60,12 @@ pub(crate) fn decode_erasure(
         rewritten_at,
         certificate: body.text()?.to_owned(),
         entry: body.option(Reader::u64)?,
+        blanks: None,
     };
+    if !body.is_at_end() {
+        let (before, after) = (read_blanks(&mut body)?, read_blanks(&mut body)?);
+        run.blanks = Some(RunBlanks { before, after });
+    }
     body.end()?;
     Ok(run)
 }
@@ -69,6 +81,13 @@ fn read_counts(body: &mut Reader<'_>) -> Result<ErasureCounts, Malformed> {
         persons: body.u64()?,
         doses: body.u64()?,
         openings: body.u64()?,
+    })
+}
+
+fn read_blanks(body: &mut Reader<'_>) -> Result<Blanks, Malformed> {
+    Ok(Blanks {
+        count: body.u64()?,
+        chain: body.array()?,
     })
 }
 
@@ -140,8 +159,9 @@ mod tests {
             rewritten_at: None,
             certificate: String::new(),
             entry: None,
+            blanks: None,
         };
-        for _ in 0..2 {
+        for _ in 0..3 {
             let bytes = encode_erasure(&run).unwrap();
             let read = decode_erasure(id, run.rewritten_at, &bytes);
             assert_eq!(read.as_ref(), Ok(&run));
@@ -150,7 +170,17 @@ mod tests {
             run.rewritten_at = Some(UnixMillis(7));
             run.certificate = "消去証明書\n".to_owned();
             run.entry = Some(8);
+            let (count, chain) = (run.blanks.map_or(1, |_| 10), [11; 32]);
+            run.blanks = Some(RunBlanks {
+                before: Blanks::default(),
+                after: Blanks { count, chain },
+            });
         }
+        let cut = encode_erasure(&run).unwrap();
+        assert_eq!(
+            decode_erasure(id, None, &cut[..cut.len() - 1]),
+            Err(Malformed)
+        );
         let person = PersonId::from_bytes([5; 16]);
         let hold = HoldRecord {
             person,

@@ -111,6 +111,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether nothing is left: what came with a later version may be missing.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }

@@ -97,6 +97,8 @@ macro_rules! conformance_suite {
             what_was_prepared_before_a_person_was_taken_conflicts,
             whoever_came_back_before_their_turn_stays,
             a_blanked_opening_leaves_its_leaf_and_nobodys_history,
+            an_erasure_that_was_put_back_is_settled_once,
+            whoever_has_a_key_here_is_told_but_the_claimed,
         );
         $crate::conformance_suite!($fresh, sharing:
             two_handles_append_to_one_order,

@@ -9,8 +9,8 @@ use vrx_domain::{
 use super::Fixture;
 use super::fixture::{CHIEF, CLERK, dose_row, number, row};
 use crate::{
-    BatchItem, Change, ChangeError, Claimed, DoseRow, ErasureCounts, ErasureRun, ErasureStage,
-    HoldRecord, ImportKind, Lookup, PersonRow,
+    BatchItem, Blanks, Change, ChangeError, Claimed, DoseRow, ErasureCounts, ErasureRun,
+    ErasureStage, HoldRecord, ImportKind, Lookup, OpeningsStep, PersonRow, RunBlanks,
 };
 
 /// A day on which the sample persons' records are over, and one on which they aren't.
@@ -37,6 +37,18 @@ pub fn run(openings_below: u64) -> ErasureRun {
         rewritten_at: None,
         certificate: String::new(),
         entry: None,
+        blanks: Some(RunBlanks::default()),
+    }
+}
+
+/// A step that blanks these openings and ends the run's openings at a place.
+pub fn step(from: u64, places: &[(u64, [u8; 32])], next: u64, until: u64) -> OpeningsStep {
+    OpeningsStep {
+        from,
+        places: places.to_vec(),
+        next,
+        until,
+        blanks: None,
     }
 }
 
@@ -66,7 +78,7 @@ async fn approved(fixture: &Fixture, run: ErasureRun) -> ErasureId {
         .collect();
     let id = run.id;
     fixture
-        .commit(Change::propose_erasure(run, due))
+        .commit(Change::propose_erasure(run, due, None))
         .await
         .unwrap();
     fixture
@@ -93,7 +105,8 @@ pub async fn erase_all_that_is_due(fixture: &Fixture) {
     let id = approved(fixture, run(1)).await;
     erase_persons(fixture, id).await;
     let places = [(0, [1; 32])];
-    fixture.store.blank_openings(id, &places, 1).await.unwrap();
+    let step = step(0, &places, 1, 1);
+    fixture.store.blank_openings(id, step).await.unwrap();
 }
 
 /// Claims, destroys and deletes until only openings are left.
@@ -190,18 +203,25 @@ pub async fn whoever_is_on_hold_stays_and_a_hold_can_come_too_late(fixture: &Fix
 pub async fn an_erasure_is_approved_once_and_by_another_officer(fixture: &Fixture) {
     fixture.residents(1, 1).await;
     let person = fixture.found(0).await.id;
-    let propose = |byte| {
+    let propose = |byte, replaces: Option<u8>| {
         let mut run = run(0);
         run.id = ErasureId::from_bytes([byte; 16]);
-        fixture.commit(Change::propose_erasure(run, vec![person]))
+        let replaces = replaces.map(|byte| ErasureId::from_bytes([byte; 16]));
+        fixture.commit(Change::propose_erasure(run, vec![person], replaces))
     };
     let approve = |byte, by: &str| {
         let id = ErasureId::from_bytes([byte; 16]);
         fixture.commit(Change::approve_erasure(id, by.to_owned(), UnixMillis(5)))
     };
-    propose(1).await.unwrap();
-    // Another proposal takes the place of one that nobody approved.
-    propose(2).await.unwrap();
+    let nothing = propose(1, Some(9)).await;
+    assert_eq!(nothing, Err(ChangeError::NotFound("the proposal")));
+    propose(1, None).await.unwrap();
+    for other in [None, Some(9)] {
+        let second = propose(2, other).await;
+        assert!(matches!(second, Err(ChangeError::State(_))), "{second:?}");
+    }
+    // Another proposal takes the place of one that nobody approved, when it says so.
+    propose(2, Some(1)).await.unwrap();
     assert_eq!(
         approve(1, CHIEF).await,
         Err(ChangeError::NotFound("the erasure"))
@@ -213,7 +233,10 @@ pub async fn an_erasure_is_approved_once_and_by_another_officer(fixture: &Fixtur
         approve(2, CHIEF).await,
         Err(ChangeError::State(_))
     ));
-    assert!(matches!(propose(3).await, Err(ChangeError::State(_))));
+    assert!(matches!(
+        propose(3, Some(2)).await,
+        Err(ChangeError::State(_))
+    ));
     let early = Change::record_erasure(ErasureId::from_bytes([2; 16]), "note".to_owned());
     assert!(matches!(
         fixture.commit(early).await,
@@ -315,9 +338,28 @@ pub async fn a_blanked_opening_leaves_its_leaf_and_nobodys_history(fixture: &Fix
     let id = approved(fixture, run(3)).await;
     erase_persons(fixture, id).await;
     let places = [(0, [1; 32]), (2, [2; 32])];
-    fixture.store.blank_openings(id, &places, 2).await.unwrap();
-    fixture.store.blank_openings(id, &places, 3).await.unwrap();
-    fixture.store.blank_openings(id, &[], 3).await.unwrap();
+    let store = &fixture.store;
+    let mut first = step(0, &places, 2, 3);
+    first.blanks = Some(RunBlanks {
+        before: Blanks::default(),
+        after: Blanks {
+            count: 2,
+            chain: [5; 32],
+        },
+    });
+    store.blank_openings(id, first.clone()).await.unwrap();
+    let stands = stage(fixture).await;
+    assert_eq!((stands.openings_next, stands.blanks), (2, first.blanks));
+    // Another process took it meanwhile.
+    store.blank_openings(id, first).await.unwrap();
+    assert_eq!(stage(fixture).await, stands);
+    let last = step(2, &places, 3, 3);
+    store.blank_openings(id, last).await.unwrap();
+    let blanks = store.blanks().await.unwrap();
+    assert_eq!(blanks.places, [0, 2]);
+    let ranges = vec![(0, 1), (1, 3), (900, 901)];
+    assert_eq!(store.standing_openings(ranges).await.unwrap(), [1]);
+    assert_eq!(blanks.runs, store.erasures().await.unwrap());
     let after = fixture.store.entries(0, 3).await.unwrap();
     for (before, after) in before.iter().zip(&after) {
         assert_eq!((before.leaf, before.entry_id), (after.leaf, after.entry_id));
@@ -342,4 +384,52 @@ pub async fn a_blanked_opening_leaves_its_leaf_and_nobodys_history(fixture: &Fix
     assert!(fixture.store.head().await.unwrap().size > head.size);
     let prepared = fixture.append(vec![about(1)]).await.unwrap();
     assert_eq!(prepared.heads, [None]);
+}
+
+/// Back at its beginning by another hand; it ends as the log says, and nobody else's list is touched meanwhile.
+pub async fn an_erasure_that_was_put_back_is_settled_once(fixture: &Fixture) {
+    fixture.residents(2, 1).await;
+    let person = fixture.found(0).await.id;
+    let id = approved(fixture, run(0)).await;
+    let mut recorded = stage(fixture).await;
+    let settle = |run: &ErasureRun| fixture.commit(Change::settle_erasure(run.clone()));
+    assert!(matches!(
+        settle(&recorded).await,
+        Err(ChangeError::State(_))
+    ));
+    recorded.stage = ErasureStage::Recorded;
+    recorded.entry = Some(7);
+    "note".clone_into(&mut recorded.certificate);
+    settle(&recorded).await.unwrap();
+    assert_eq!(stage(fixture).await, recorded);
+    assert_eq!(claim(fixture, id).await, None);
+    assert!(matches!(
+        settle(&recorded).await,
+        Err(ChangeError::State(_))
+    ));
+    assert_eq!(fixture.found(0).await.id, person);
+}
+
+/// Claimed is about to go; back by another hand is not.
+pub async fn whoever_has_a_key_here_is_told_but_the_claimed(fixture: &Fixture) {
+    fixture.residents(3, 1).await;
+    let mut ids = Vec::new();
+    for nth in 0..3 {
+        ids.push(fixture.found(nth).await.id);
+    }
+    ids.sort_unstable();
+    let mut asked = ids.clone();
+    asked.push(PersonId::from_bytes([9; 16]));
+    let standing = async || {
+        let mut found = fixture.store.standing(asked.clone()).await.unwrap();
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(standing().await, ids);
+    let id = approved(fixture, run(0)).await;
+    assert_eq!(standing().await, ids, "their turn hasn't come");
+    let claimed = claim(fixture, id).await.unwrap();
+    assert_eq!(standing().await, []);
+    fixture.store.destroy_keys(&claimed).await.unwrap();
+    assert_eq!(standing().await, []);
 }

@@ -60,15 +60,18 @@ impl Applier<'_> {
             Op::RecoveryAnswered(answer) => {
                 receipts::answered(session, self.tenant, answer, log_index).await
             }
-            Op::ProposeErasure { run, persons } => {
-                retention::propose(self, session, run, persons).await
-            }
+            Op::ProposeErasure {
+                run,
+                persons,
+                replaces,
+            } => retention::propose(self, session, run, persons, *replaces).await,
             Op::ApproveErasure { run, by, at } => {
                 retention::approve(self, session, *run, by, *at).await
             }
             Op::RecordErasure { run, certificate } => {
                 retention::record(self, session, *run, certificate, log_index).await
             }
+            Op::SettleErasure(recorded) => retention::settle(self, session, recorded).await,
             Op::PlaceHold(record) => retention::place_hold(self, session, record).await,
             Op::LiftHold(person) => retention::lift_hold(self, session, *person).await,
         }

@@ -56,11 +56,16 @@ impl Applier {
             Op::KeepReceipt(receipt) => receipts::keep(sql, self.tenant, receipt),
             Op::RecoverEntry(entry) => receipts::recover(sql, self.tenant, entry, log_index),
             Op::RecoveryAnswered(answer) => receipts::answered(sql, self.tenant, answer, log_index),
-            Op::ProposeErasure { run, persons } => retention::propose(self, sql, run, persons),
+            Op::ProposeErasure {
+                run,
+                persons,
+                replaces,
+            } => retention::propose(self, sql, run, persons, *replaces),
             Op::ApproveErasure { run, by, at } => retention::approve(self, sql, *run, by, *at),
             Op::RecordErasure { run, certificate } => {
                 retention::record(self, sql, *run, certificate, log_index)
             }
+            Op::SettleErasure(recorded) => retention::settle(self, sql, recorded),
             Op::PlaceHold(record) => retention::place_hold(self, sql, record),
             Op::LiftHold(person) => retention::lift_hold(self, sql, *person),
             Op::All(ops) => ops

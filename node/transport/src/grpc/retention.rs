@@ -9,7 +9,7 @@ use vrx_proto::v1;
 use vrx_proto::v1::erasure_event::Event;
 use vrx_proto::v1::retention_service_server::{RetentionService, RetentionServiceServer};
 use vrx_services::retention::{
-    self, ErasureCounts, ErasureList, ErasurePlan, ErasureRun, HoldRequest, SurveyProgress,
+    self, Earlier, ErasureCounts, ErasureList, ErasurePlan, ErasureRun, HoldRequest, SurveyProgress,
 };
 use vrx_services::{ServiceError, Tenants};
 use zeroize::Zeroize;
@@ -60,8 +60,9 @@ fn survey(call: OwnCall<'_>, what: Survey) -> ErasureEvents {
                     let plan = planned.into_parts().0;
                     Ok(plan_message(&plan, String::new(), log_index))
                 }
-                Survey::Propose => {
-                    let proposed = retention::propose(&tenant, &caller, progress, deadline).await?;
+                Survey::Propose(earlier) => {
+                    let proposed =
+                        retention::propose(&tenant, &caller, earlier, progress, deadline).await?;
                     let log_index = proposed.log_index();
                     let proposal = proposed.into_parts().0;
                     Ok(plan_message(
@@ -79,7 +80,7 @@ fn survey(call: OwnCall<'_>, what: Survey) -> ErasureEvents {
 #[derive(Clone, Copy)]
 enum Survey {
     Plan,
-    Propose,
+    Propose(Earlier),
 }
 
 type ErasureEvents = Events<v1::ErasureEvent>;
@@ -104,7 +105,12 @@ impl RetentionService for Retention {
     ) -> Result<Response<ErasureEvents>, Status> {
         let named = &request.get_ref().municipality_code;
         let call = self.enter(&request, named, SURVEY).await?;
-        Ok(Response::new(survey(call, Survey::Propose)))
+        let earlier = if request.get_ref().replace {
+            Earlier::GivesWay
+        } else {
+            Earlier::Stands
+        };
+        Ok(Response::new(survey(call, Survey::Propose(earlier))))
     }
 
     async fn approve_erasure(

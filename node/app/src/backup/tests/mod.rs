@@ -413,7 +413,7 @@ async fn a_person_whose_keys_were_destroyed_does_not_come_back() {
 
     let list = world.backups.path().join("destroyed.list");
     std::fs::write(&list, format!("{} {}\n", world.tenant.tenant().id, gone.id)).unwrap();
-    let destroyed = Destroyed::read(&list, &world.tenant.tenant()).unwrap();
+    let destroyed = Destroyed::read(&list, &world.tenant.tenant(), CutOff::Refuse).unwrap();
     let log = world.log();
     for _ in 0..2 {
         let folder = tempfile::tempdir().unwrap();

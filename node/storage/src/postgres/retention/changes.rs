@@ -53,23 +53,18 @@ pub(in crate::postgres) async fn propose(
     session: &mut Session,
     run: &ErasureRun,
     persons: &[PersonId],
+    replaces: Option<ErasureId>,
 ) -> Result<(), NotApplied> {
     let tenant = applier.tenant;
-    for open in runs(session, tenant, applier.keyring)
-        .await?
-        .iter()
-        .filter(|run| run.is_open())
-    {
-        if open.stage != ErasureStage::Proposed {
-            let under_way = ChangeError::State("an erasure is under way");
-            return Err(NotApplied::Refused(under_way));
-        }
+    let runs = runs(session, tenant, applier.keyring).await?;
+    let gives_way = ErasureRun::gives_way(&runs, replaces).map_err(NotApplied::Refused)?;
+    if let Some(withdrawn) = gives_way {
         let withdraw = statement(
             "-- withdraw_erasure
              DELETE FROM erasure_run WHERE tenant = $1 AND run_id = $2",
         )
         .bind(tenant)
-        .bind(*open.id.as_bytes());
+        .bind(*withdrawn.as_bytes());
         session.run_one("erasure_run", withdraw).await?;
     }
     let clear = statement(
@@ -127,6 +122,32 @@ pub(in crate::postgres) async fn record(
         .map_err(NotApplied::Refused)?;
     put_run(session, applier, &run).await?;
     Ok(())
+}
+
+pub(in crate::postgres) async fn settle(
+    applier: &Applier<'_>,
+    session: &mut Session,
+    recorded: &ErasureRun,
+) -> Result<(), NotApplied> {
+    let tenant = applier.tenant;
+    let mut run = run(session, tenant, applier.keyring, recorded.id)
+        .await?
+        .ok_or(NotApplied::Refused(ChangeError::NotFound("the erasure")))?;
+    run.settle(recorded).map_err(NotApplied::Refused)?;
+    put_run(session, applier, &run).await?;
+    let runs = runs(session, tenant, applier.keyring).await?;
+    if runs.iter().any(ErasureRun::is_open) {
+        return Ok(());
+    }
+    let clear = statement(
+        "-- clear_erasure_list
+         DELETE FROM erasure_person WHERE tenant = $1",
+    )
+    .bind(tenant);
+    let cleared = session.run(clear).await;
+    cleared
+        .map(drop)
+        .map_err(|error| NotApplied::Failed(failure(&error)))
 }
 
 pub(in crate::postgres) async fn place_hold(

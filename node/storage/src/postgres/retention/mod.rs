@@ -20,13 +20,19 @@ use super::tenant::{PostgresTenant, TenantState};
 use crate::StorageError;
 use crate::decoys::DECOY_IMPORT;
 use crate::retention::{
-    Claimed, ErasureRun, ErasureStage, HoldRecord, PersonSpan, RetentionStore, in_force,
+    BlankOpenings, Claimed, ErasureRun, ErasureStage, HoldRecord, OpeningsStep, PersonSpan,
+    RetentionStore, in_force,
 };
 use crate::sealed::{approved, open_span};
 
-pub(super) use changes::{approve, check_unclaimed, lift_hold, place_hold, propose, record};
+pub(super) use changes::{
+    approve, check_unclaimed, lift_hold, place_hold, propose, record, settle,
+};
 pub use owner::Rewritten;
-use read::{bytes, holds, listed, persons, persons_after, put_run, run, runs};
+use read::{
+    blank_places, bytes, holds, listed, persons, persons_after, put_run, run, runs, standing,
+    standing_openings,
+};
 
 impl PostgresTenant {
     fn applier(&self) -> Applier<'_> {
@@ -179,14 +185,14 @@ impl PostgresTenant {
         &self,
         session: &mut Session,
         id: ErasureId,
-        places: &[(u64, [u8; 32])],
-        next: u64,
+        step: &OpeningsStep,
     ) -> Result<(), StorageError> {
         let mut run = self.open_run(session, id).await?;
-        if run.stage != ErasureStage::Openings {
+        if !run.stands_at(step) {
             return Ok(());
         }
-        let (indexes, subjects): (Vec<i64>, Vec<[u8; 32]>) = places
+        let (indexes, subjects): (Vec<i64>, Vec<[u8; 32]>) = step
+            .places
             .iter()
             .map(|(index, subject)| (int(*index), *subject))
             .unzip();
@@ -196,13 +202,8 @@ impl PostgresTenant {
         let blanked: Option<i64> = session
             .row("log_entry", blank, |row| sqlx::Row::try_get(row, 0))
             .await?;
-        run.done.openings += blanked
-            .and_then(|count| u64::try_from(count).ok())
-            .unwrap_or(0);
-        run.openings_next = run.openings_next.max(next);
-        if run.openings_next >= run.openings_below {
-            run.stage = ErasureStage::Rewriting;
-        }
+        let blanked = blanked.and_then(|count| u64::try_from(count).ok());
+        run.went_on(step, blanked.unwrap_or(0));
         put_run(session, &self.applier(), &run).await
     }
 }
@@ -301,15 +302,32 @@ impl RetentionStore for PostgresTenant {
         Ok(more)
     }
 
-    async fn blank_openings(
-        &self,
-        run: ErasureId,
-        places: &[(u64, [u8; 32])],
-        next: u64,
-    ) -> Result<(), StorageError> {
+    async fn blank_openings(&self, run: ErasureId, step: OpeningsStep) -> Result<(), StorageError> {
         let mut session = self.erasing().await?;
-        self.blank_in(&mut session, run, places, next).await?;
+        self.blank_in(&mut session, run, &step).await?;
         commit(session).await
+    }
+
+    async fn blanks(&self) -> Result<BlankOpenings, StorageError> {
+        let mut session = self.reading().await?;
+        let places = blank_places(&mut session, self.key).await?;
+        let runs = runs(&mut session, self.key, &self.options.keyring).await?;
+        session.end().await?;
+        Ok(BlankOpenings { places, runs })
+    }
+
+    async fn standing(&self, persons: Vec<PersonId>) -> Result<Vec<PersonId>, StorageError> {
+        let mut session = self.reading().await?;
+        let found = standing(&mut session, self.key, &self.options.keyring, &persons).await?;
+        session.end().await?;
+        Ok(found)
+    }
+
+    async fn standing_openings(&self, ranges: Vec<(u64, u64)>) -> Result<Vec<u64>, StorageError> {
+        let mut session = self.reading().await?;
+        let found = standing_openings(&mut session, self.key, &ranges).await?;
+        session.end().await?;
+        Ok(found)
     }
 
     /// The files are the owner's.

@@ -1,15 +1,17 @@
 //! The owner's part of an erasure: files without what was deleted. A deleted row stays in its page until the table is vacuumed, and
 //! its bytes stay in the page's hole after that; only rewriting the tables takes them off the disk.
 
-use sqlx::Row as _;
-use vrx_domain::{Tenant, UnixMillis};
+use sqlx::{AssertSqlSafe, Row as _};
+use vrx_domain::{PersonId, Random, Tenant, UnixMillis};
 
 use crate::StorageError;
+use crate::copy::TABLES;
 use crate::postgres::failure::failure;
 use crate::postgres::log::int;
 use crate::postgres::owner::PostgresOwner;
 use crate::postgres::partitions::partition;
 use crate::postgres::tenant::key_of;
+use crate::retention::ErasedAgain;
 
 /// What was rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,103 @@ impl PostgresOwner {
         if waiting.is_empty() {
             return Ok(Rewritten::Nothing);
         }
+        let checkpointed = self.rewrite_tables(code).await?;
+        self.begin(code).await?;
+        let set = sqlx::query(
+            "-- erasure_rewritten
+             UPDATE erasure_run SET rewritten_at = $3 WHERE tenant = $1 AND run_id = ANY ($2)",
+        )
+        .bind(key)
+        .bind(waiting)
+        .bind(int(now.0));
+        set.execute(&mut self.connection)
+            .await
+            .map_err(|error| failure(&error))?;
+        self.run("COMMIT").await?;
+        Ok(Rewritten::Tables { checkpointed })
+    }
+
+    /// Deletes the rows of these persons and blanks the openings in these ranges, in one transaction; then the tenant's tables are
+    /// rewritten. Says whether a checkpoint of the server followed.
+    pub async fn erase_again(
+        &mut self,
+        tenant: Tenant,
+        persons: &[PersonId],
+        openings: &[(u64, u64)],
+        random: &dyn Random,
+    ) -> Result<(ErasedAgain, bool), StorageError> {
+        let (key, code) = (key_of(&tenant)?, tenant.code.as_u32());
+        let mut erased = ErasedAgain::default();
+        self.begin(code).await?;
+        // No batch runs beside it.
+        let held = sqlx::query(
+            "-- hold_head_to_erase
+             SELECT size FROM log_head WHERE tenant = $1 FOR UPDATE",
+        )
+        .bind(key);
+        held.fetch_optional(&mut self.connection)
+            .await
+            .map_err(|error| failure(&error))?;
+        let ids: Vec<[u8; 16]> = persons.iter().map(|id| *id.as_bytes()).collect();
+        for table in TABLES.iter().filter(|table| table.person.is_some()) {
+            let text = format!(
+                "-- erase_again
+                 DELETE FROM {} WHERE tenant = $1 AND person_id = ANY ($2)",
+                table.name
+            );
+            // The name is a constant.
+            let delete = sqlx::query(AssertSqlSafe(text)).bind(key).bind(ids.clone());
+            let deleted = delete.execute(&mut self.connection).await;
+            erased.rows += deleted.map_err(|error| failure(&error))?.rows_affected();
+        }
+        for (from, below) in openings {
+            erased.openings += self.blank_again(key, (*from, *below), random).await?;
+        }
+        self.run("COMMIT").await?;
+        let checkpointed = self.rewrite_tables(code).await?;
+        Ok((erased, checkpointed))
+    }
+
+    async fn blank_again(
+        &mut self,
+        key: i32,
+        (from, below): (u64, u64),
+        random: &dyn Random,
+    ) -> Result<u64, StorageError> {
+        let rows = sqlx::query(
+            "-- standing_openings
+             SELECT idx FROM log_entry WHERE tenant = $1 AND idx >= $2 AND idx < $3 AND opening_key <> ''",
+        )
+        .bind(key)
+        .bind(int(from))
+        .bind(int(below))
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(|error| failure(&error))?;
+        let mut places: Vec<i64> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            places.push(row.try_get(0).map_err(|error| failure(&error))?);
+        }
+        let mut subjects = vec![[0; 32]; places.len()];
+        for nobody in &mut subjects {
+            random.fill(nobody);
+        }
+        let blanked = sqlx::query(
+            "-- blank_again
+             UPDATE log_entry l SET opening_key = '', opening = '', subject = asked.subject
+             FROM unnest($2::bigint[], $3::bytea[]) AS asked (idx, subject)
+             WHERE l.tenant = $1 AND l.idx = asked.idx AND l.opening_key <> ''",
+        )
+        .bind(key)
+        .bind(places)
+        .bind(subjects)
+        .execute(&mut self.connection)
+        .await;
+        Ok(blanked.map_err(|error| failure(&error))?.rows_affected())
+    }
+
+    /// Writes the tenant's tables anew; says whether the server made a checkpoint after it.
+    async fn rewrite_tables(&mut self, code: u32) -> Result<bool, StorageError> {
         for table in [
             "person",
             "person_tag",
@@ -71,19 +170,6 @@ impl PostgresOwner {
         for table in ["hold", "erasure_person", "erasure_run"] {
             self.run(&format!("VACUUM (FULL) {table}")).await?;
         }
-        let checkpointed = self.run("CHECKPOINT").await.is_ok();
-        self.begin(code).await?;
-        let set = sqlx::query(
-            "-- erasure_rewritten
-             UPDATE erasure_run SET rewritten_at = $3 WHERE tenant = $1 AND run_id = ANY ($2)",
-        )
-        .bind(key)
-        .bind(waiting)
-        .bind(int(now.0));
-        set.execute(&mut self.connection)
-            .await
-            .map_err(|error| failure(&error))?;
-        self.run("COMMIT").await?;
-        Ok(Rewritten::Tables { checkpointed })
+        Ok(self.run("CHECKPOINT").await.is_ok())
     }
 }

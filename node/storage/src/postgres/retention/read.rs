@@ -1,6 +1,6 @@
 //! Reading what an erasure works with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -9,12 +9,21 @@ use vrx_domain::{DoseId, ErasureId, ImportId, PersonId, UnixMillis};
 
 use crate::StorageError;
 use crate::postgres::apply::Applier;
-use crate::postgres::log::unsigned;
+use crate::postgres::log::{int, unsigned};
 use crate::postgres::session::{Session, Statement, statement};
-use crate::retention::{ERASURE_STEP, ErasureRun, HoldRecord, newest_first, seal_run};
+use crate::retention::{
+    ERASURE_STEP, ErasureRun, ErasureStage, HoldRecord, newest_first, seal_run,
+};
 use crate::sealed::{
     DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, open_erasure, open_hold,
 };
+
+/// Entries looked at in one statement.
+const ENTRIES: i64 = 65_536;
+/// Ranges of entries looked at in one statement.
+const RANGES: usize = 256;
+/// Persons asked for in one statement.
+const PERSONS: usize = 10_000;
 
 pub(super) async fn runs(
     session: &mut Session,
@@ -91,6 +100,110 @@ pub(super) async fn holds(
     rows.iter()
         .map(|(person, body)| open_hold(keyring, *person, body))
         .collect()
+}
+
+/// The places of all blank openings, ascending: read by ranges, so that no statement reads the whole log.
+pub(super) async fn blank_places(
+    session: &mut Session,
+    tenant: i32,
+) -> Result<Vec<u64>, StorageError> {
+    let size = statement("-- log_size\nSELECT size FROM log_head WHERE tenant = $1").bind(tenant);
+    let size: Option<i64> = session.row("log_head", size, |row| row.try_get(0)).await?;
+    let (size, mut from, mut places) = (size.unwrap_or(0), 0, Vec::new());
+    while from < size {
+        let blank = statement(
+            "-- blank_openings
+             SELECT idx FROM log_entry WHERE tenant = $1 AND idx >= $2 AND idx < $3 AND opening_key = '' ORDER BY idx",
+        )
+        .bind(tenant)
+        .bind(from)
+        .bind(from + ENTRIES);
+        let blank: Vec<u64> = session
+            .rows("log_entry", blank, |row| {
+                unsigned(row.try_get::<i64, _>(0)?, 0)
+            })
+            .await?;
+        places.extend(blank);
+        from += ENTRIES;
+    }
+    Ok(places)
+}
+
+/// Those of these persons who have a key here and whom no open run has claimed: whoever is claimed has no tag.
+pub(super) async fn standing(
+    session: &mut Session,
+    tenant: i32,
+    keyring: &Keyring,
+    persons: &[PersonId],
+) -> Result<Vec<PersonId>, StorageError> {
+    let mut found = Vec::new();
+    for some in persons.chunks(PERSONS) {
+        let standing = statement(
+            "-- persons_with_keys
+             SELECT person_id FROM person WHERE tenant = $1 AND person_id = ANY ($2)",
+        )
+        .bind(tenant)
+        .bind(bytes(some));
+        found.extend(
+            session
+                .rows("person", standing, |row| {
+                    row.try_get(0).map(PersonId::from_bytes)
+                })
+                .await?,
+        );
+    }
+    let runs = runs(session, tenant, keyring).await?;
+    if found.is_empty() || !runs.iter().any(|run| run.stage == ErasureStage::Keys) {
+        return Ok(found);
+    }
+    let claimed = statement(
+        "-- claimed_persons
+         SELECT person_id FROM erasure_person e WHERE tenant = $1 AND step = 1
+            AND NOT EXISTS (SELECT FROM person_tag t WHERE t.tenant = $1 AND t.person_id = e.person_id)",
+    )
+    .bind(tenant);
+    let claimed: HashSet<PersonId> = session
+        .rows("erasure_person", claimed, |row| {
+            row.try_get(0).map(PersonId::from_bytes)
+        })
+        .await?
+        .into_iter()
+        .collect();
+    found.retain(|person| !claimed.contains(person));
+    Ok(found)
+}
+
+/// The places of openings in these ranges that aren't blank.
+pub(super) async fn standing_openings(
+    session: &mut Session,
+    tenant: i32,
+    ranges: &[(u64, u64)],
+) -> Result<Vec<u64>, StorageError> {
+    let mut found = Vec::new();
+    for some in ranges.chunks(RANGES) {
+        let (from, below): (Vec<i64>, Vec<i64>) = some
+            .iter()
+            .map(|(from, below)| (int(*from), int(*below)))
+            .unzip();
+        let standing = statement(
+            "-- standing_openings
+             SELECT l.idx FROM unnest($2::bigint[], $3::bigint[]) AS r (first, below)
+             CROSS JOIN LATERAL (
+                 SELECT idx FROM log_entry
+                 WHERE tenant = $1 AND idx >= r.first AND idx < r.below AND opening_key <> ''
+             ) l",
+        )
+        .bind(tenant)
+        .bind(from)
+        .bind(below);
+        let places: Vec<u64> = session
+            .rows("log_entry", standing, |row| {
+                unsigned(row.try_get::<i64, _>(0)?, 0)
+            })
+            .await?;
+        found.extend(places);
+    }
+    Ok(found)
 }
 
 pub(super) async fn persons_after(

@@ -52,21 +52,17 @@ pub(in crate::sqlite) fn propose(
     sql: &Sql,
     run: &ErasureRun,
     persons: &[PersonId],
+    replaces: Option<ErasureId>,
 ) -> Result<(), NotApplied> {
     let tenant = applier.tenant;
-    for open in runs(sql, tenant, &applier.keyring)?
-        .iter()
-        .filter(|run| run.is_open())
-    {
-        if open.stage != ErasureStage::Proposed {
-            let under_way = ChangeError::State("an erasure is under way");
-            return Err(NotApplied::Refused(under_way));
-        }
+    let runs = runs(sql, tenant, &applier.keyring)?;
+    let gives_way = ErasureRun::gives_way(&runs, replaces).map_err(NotApplied::Refused)?;
+    if let Some(withdrawn) = gives_way {
         sql.run_one(
             "erasure_run",
             "-- withdraw_erasure
              DELETE FROM erasure_run WHERE tenant = ?1 AND run_id = ?2",
-            (tenant, open.id.as_bytes()),
+            (tenant, withdrawn.as_bytes()),
         )?;
     }
     sql.run(
@@ -117,6 +113,31 @@ pub(in crate::sqlite) fn record(
         .map_err(NotApplied::Refused)?;
     put_run(applier, sql, &run)?;
     Ok(())
+}
+
+pub(in crate::sqlite) fn settle(
+    applier: &Applier,
+    sql: &Sql,
+    recorded: &ErasureRun,
+) -> Result<(), NotApplied> {
+    let tenant = applier.tenant;
+    let mut run = run(sql, tenant, &applier.keyring, recorded.id)?
+        .ok_or(NotApplied::Refused(ChangeError::NotFound("the erasure")))?;
+    run.settle(recorded).map_err(NotApplied::Refused)?;
+    put_run(applier, sql, &run)?;
+    if runs(sql, tenant, &applier.keyring)?
+        .iter()
+        .any(ErasureRun::is_open)
+    {
+        return Ok(());
+    }
+    sql.run(
+        "-- clear_erasure_list
+         DELETE FROM erasure_person WHERE tenant = ?1",
+        [tenant],
+    )
+    .map(drop)
+    .map_err(|error| NotApplied::Failed(failure(error)))
 }
 
 pub(in crate::sqlite) fn place_hold(

@@ -1,6 +1,7 @@
 //! Erasing in a tenant's file. Each step is a transaction beside the log; `secure_delete` overwrites what it frees, and at the end
 //! the file is rewritten, because pages that were split long ago may hold copies in their gaps.
 
+mod again;
 mod changes;
 mod read;
 mod steps;
@@ -20,11 +21,16 @@ use super::tenant::{SqliteTenant, blocking};
 use super::writer::Writer;
 use crate::StorageError;
 use crate::decoys::DECOY_IMPORT;
-use crate::retention::{Claimed, ErasureRun, ErasureStage, HoldRecord, PersonSpan, RetentionStore};
+use crate::retention::{
+    BlankOpenings, Claimed, ErasureRun, ErasureStage, HoldRecord, OpeningsStep, PersonSpan,
+    RetentionStore,
+};
 use crate::sealed::{inconsistent, open_span};
 
-pub(super) use changes::{approve, check_unclaimed, lift_hold, place_hold, propose, record};
-use read::{holds, key_rows, runs, sealed_span};
+pub(super) use changes::{
+    approve, check_unclaimed, lift_hold, place_hold, propose, record, settle,
+};
+use read::{blank_places, holds, key_rows, runs, sealed_span, standing, standing_openings};
 use steps::Step;
 
 /// Files up to this size are rewritten while the node serves: a second or two in which nothing is written. The copy is made in
@@ -201,18 +207,40 @@ impl RetentionStore for SqliteTenant {
     async fn blank_openings(
         &self,
         run: ErasureId,
-        places: &[(u64, [u8; 32])],
-        next: u64,
+        openings: OpeningsStep,
     ) -> Result<(), StorageError> {
-        let (id, places) = (self.options.tenant.id, places.to_vec());
+        let id = self.options.tenant.id;
         self.write(move |writer| {
             // What is in memory of subjects' heads stands in the table first: there they are taken out.
             writer.fit()?;
             let (tenant, size) = (writer.tenant, writer.size);
             writer.heads.flush(&writer.sql, tenant, size)?;
-            writer.erase(id, |step, sql| step.blank_openings(sql, run, &places, next))
+            writer.erase(id, |step, sql| step.blank_openings(sql, run, &openings))
         })
         .await
+    }
+
+    async fn blanks(&self) -> Result<BlankOpenings, StorageError> {
+        let (key, keyring) = (self.key, Arc::clone(&self.options.keyring));
+        self.read(move |sql| {
+            Ok(BlankOpenings {
+                places: blank_places(sql, key)?,
+                runs: runs(sql, key, &keyring)?,
+            })
+        })
+        .await
+    }
+
+    async fn standing(&self, persons: Vec<PersonId>) -> Result<Vec<PersonId>, StorageError> {
+        let (key, keyring) = (self.key, Arc::clone(&self.options.keyring));
+        self.read(move |sql| standing(sql, key, &keyring, persons))
+            .await
+    }
+
+    async fn standing_openings(&self, ranges: Vec<(u64, u64)>) -> Result<Vec<u64>, StorageError> {
+        let key = self.key;
+        self.read(move |sql| standing_openings(sql, key, &ranges))
+            .await
     }
 
     async fn rewrite(&self, run: ErasureId, now: UnixMillis) -> Result<bool, StorageError> {

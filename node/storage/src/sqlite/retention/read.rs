@@ -1,15 +1,19 @@
 //! Reading what an erasure works with.
 
+use std::collections::HashSet;
+
 use vrx_crypto::Keyring;
 use vrx_domain::{ErasureId, ImportId, PersonId, UnixMillis};
 
 use crate::StorageError;
-use crate::retention::{ERASURE_STEP, ErasureRun, HoldRecord, newest_first, seal_run};
+use crate::retention::{
+    ERASURE_STEP, ErasureRun, ErasureStage, HoldRecord, newest_first, seal_run,
+};
 use crate::sealed::{
     DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, open_erasure, open_hold,
 };
 use crate::sqlite::apply::Applier;
-use crate::sqlite::sql::{Sql, failure, unsigned};
+use crate::sqlite::sql::{Sql, failure, int, reading, unsigned};
 
 pub(super) fn runs(
     sql: &Sql,
@@ -73,6 +77,80 @@ pub(super) fn holds(
     rows.iter()
         .map(|(person, body)| open_hold(keyring, *person, body))
         .collect()
+}
+
+/// The places of all blank openings, ascending.
+pub(super) fn blank_places(sql: &Sql, tenant: i64) -> Result<Vec<u64>, StorageError> {
+    sql.rows(
+        "log_entry",
+        "-- blank_openings
+         SELECT idx FROM log_entry WHERE tenant = ?1 AND opening_key = x'' ORDER BY idx",
+        [tenant],
+        |row| unsigned(row, 0),
+    )
+}
+
+/// Those of these persons who have a key here and whom no open run has claimed: whoever is claimed has no tag.
+pub(super) fn standing(
+    sql: &Sql,
+    tenant: i64,
+    keyring: &Keyring,
+    persons: Vec<PersonId>,
+) -> Result<Vec<PersonId>, StorageError> {
+    let mut found = Vec::new();
+    let failed = reading("person");
+    let mut statement = sql
+        .prepare(
+            "-- person_has_key
+             SELECT 1 FROM person WHERE tenant = ?1 AND person_id = ?2",
+        )
+        .map_err(&failed)?;
+    for person in persons {
+        sql.count();
+        if statement
+            .exists((tenant, person.as_bytes()))
+            .map_err(&failed)?
+        {
+            found.push(person);
+        }
+    }
+    let runs = runs(sql, tenant, keyring)?;
+    if found.is_empty() || !runs.iter().any(|run| run.stage == ErasureStage::Keys) {
+        return Ok(found);
+    }
+    let claimed: HashSet<PersonId> = sql
+        .rows(
+            "erasure_person",
+            "-- claimed_persons
+             SELECT person_id FROM erasure_person WHERE tenant = ?1 AND step = 1
+                AND person_id NOT IN (SELECT person_id FROM person_tag WHERE tenant = ?1)",
+            [tenant],
+            |row| row.get(0).map(PersonId::from_bytes),
+        )?
+        .into_iter()
+        .collect();
+    found.retain(|person| !claimed.contains(person));
+    Ok(found)
+}
+
+/// The places of openings in these ranges that aren't blank.
+pub(super) fn standing_openings(
+    sql: &Sql,
+    tenant: i64,
+    ranges: &[(u64, u64)],
+) -> Result<Vec<u64>, StorageError> {
+    let mut found = Vec::new();
+    for (from, below) in ranges {
+        let standing: Vec<u64> = sql.rows(
+            "log_entry",
+            "-- standing_openings
+             SELECT idx FROM log_entry WHERE tenant = ?1 AND idx >= ?2 AND idx < ?3 AND opening_key <> x''",
+            (tenant, int(*from), int(*below)),
+            |row| unsigned(row, 0),
+        )?;
+        found.extend(standing);
+    }
+    Ok(found)
 }
 
 pub(super) fn key_rows(

@@ -7,7 +7,7 @@ use vrx_domain::{Date, ErasureId, ImportId, PersonId, RetentionPolicy, TenantId}
 
 use super::read::{each, holds, key_row, listed, put_run, run, sealed_span, set_step};
 use crate::StorageError;
-use crate::retention::{Claimed, ErasureRun, ErasureStage, in_force};
+use crate::retention::{Claimed, ErasureRun, ErasureStage, OpeningsStep, in_force};
 use crate::sealed::{OpenedSpan, PersonKeyRow, open_span};
 use crate::sqlite::apply::Applier;
 use crate::sqlite::sql::{Sql, failure, int};
@@ -180,37 +180,41 @@ impl Step {
         &self,
         sql: &Sql,
         id: ErasureId,
-        places: &[(u64, [u8; 32])],
-        next: u64,
+        step: &OpeningsStep,
     ) -> Result<(), StorageError> {
         let tenant = self.applier.tenant;
         let mut run = self.run(sql, id)?;
-        if run.stage != ErasureStage::Openings {
+        if !run.stands_at(step) {
             return Ok(());
         }
-        for (index, subject) in places {
-            // Nobody's list ends at an entry that is nobody's any more.
-            sql.run(
-                "-- forget_subject_head
-                 DELETE FROM subject_head WHERE tenant = ?1 AND last_index = ?2
-                     AND subject = (SELECT subject FROM log_entry WHERE tenant = ?1 AND idx = ?2)",
-                (tenant, int(*index)),
-            )
-            .map_err(failure)?;
-            let blanked = sql
-                .run(
-                    "-- blank_opening
-                     UPDATE log_entry SET opening_key = x'', opening = x'', subject = ?3
-                     WHERE tenant = ?1 AND idx = ?2 AND opening_key <> x''",
-                    (tenant, int(*index), subject),
-                )
-                .map_err(failure)?;
-            run.done.openings += blanked as u64;
+        let mut all = 0;
+        for (index, subject) in &step.places {
+            all += blank(sql, tenant, *index, subject)?;
         }
-        run.openings_next = run.openings_next.max(next);
-        if run.openings_next >= run.openings_below {
-            run.stage = ErasureStage::Rewriting;
-        }
+        run.went_on(step, all);
         put_run(&self.applier, sql, &run)
     }
+}
+
+/// Blanks an opening; gives 0 where it is blank. Nobody's list ends at an entry that is nobody's any more.
+pub(super) fn blank(
+    sql: &Sql,
+    tenant: i64,
+    index: u64,
+    subject: &[u8; 32],
+) -> Result<u64, StorageError> {
+    sql.run(
+        "-- forget_subject_head
+         DELETE FROM subject_head WHERE tenant = ?1 AND last_index = ?2
+             AND subject = (SELECT subject FROM log_entry WHERE tenant = ?1 AND idx = ?2)",
+        (tenant, int(index)),
+    )
+    .map_err(failure)?;
+    let blanked = sql.run(
+        "-- blank_opening
+         UPDATE log_entry SET opening_key = x'', opening = x'', subject = ?3
+         WHERE tenant = ?1 AND idx = ?2 AND opening_key <> x''",
+        (tenant, int(index), subject),
+    );
+    blanked.map(|rows| rows as u64).map_err(failure)
 }

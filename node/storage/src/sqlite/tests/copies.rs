@@ -61,7 +61,7 @@ async fn filled() -> (Fixture, Keep) {
     let persons = fixture.store.spans(None, 3).await.unwrap();
     let listed = persons.iter().map(|person| person.id).collect();
     for change in [
-        Change::propose_erasure(retention::run(0), listed),
+        Change::propose_erasure(retention::run(0), listed, None),
         Change::place_hold(retention::hold(persons[0].id)),
     ] {
         fixture.commit(change).await.unwrap();

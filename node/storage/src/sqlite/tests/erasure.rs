@@ -16,7 +16,7 @@ async fn erased(fixture: &Fixture) -> Vec<u8> {
     let run = retention::run(0);
     let id = run.id;
     for change in [
-        Change::propose_erasure(run, due.clone()),
+        Change::propose_erasure(run, due.clone(), None),
         Change::approve_erasure(id, CHIEF.to_owned(), UnixMillis(4_000)),
     ] {
         fixture.commit(change).await.unwrap();
@@ -31,7 +31,8 @@ async fn erased(fixture: &Fixture) -> Vec<u8> {
         store.destroy_keys(&persons).await.unwrap();
     }
     while store.delete_rows(id).await.unwrap() {}
-    store.blank_openings(id, &[], 0).await.unwrap();
+    let step = retention::step(0, &[], 0, 0);
+    store.blank_openings(id, step).await.unwrap();
     due[0].as_bytes().to_vec()
 }
 

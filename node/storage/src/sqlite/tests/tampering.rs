@@ -236,7 +236,7 @@ async fn a_row_that_says_claimed_gets_nobody_erased_who_isnt_due_or_is_on_hold()
     let hold = crate::conformance::retention::hold(held);
     for change in [
         crate::Change::place_hold(hold),
-        crate::Change::propose_erasure(run, Vec::new()),
+        crate::Change::propose_erasure(run, Vec::new(), None),
         crate::Change::approve_erasure(
             id,
             crate::conformance::CHIEF.to_owned(),

@@ -1,0 +1,145 @@
+//! What was erased and stands in the database again: somebody put an older copy of it back by hand. A node doesn't serve that, and
+//! the operator has it erased again, in place.
+
+use std::fmt;
+
+use vrx_domain::Tenant;
+use vrx_storage::postgres::{PostgresOwner, PostgresUrl};
+use vrx_storage::{ErasedAgain, ErasureRun, ErasureStage, SqliteRewriting, TenantStore};
+
+use crate::backup::{CutOff, Destroyed};
+use crate::compose::World;
+use crate::config::{Config, TenantConfig};
+use crate::failure::Failure;
+use crate::migrate::check_owner;
+use crate::stores::{cluster_of, storage_failure};
+use crate::tenant_id;
+
+/// Reads the lists of what was destroyed, and refuses a database that holds any of it: a person with a key, an opening that isn't
+/// blank. What an erasure that is under way is about to destroy is on the list too, and isn't meant.
+pub async fn check(
+    config: &Config,
+    tenant: Tenant,
+    store: &dyn TenantStore,
+) -> Result<(), Failure> {
+    let destroyed = read(config, &tenant).await?;
+    refuse(&destroyed, tenant, store).await
+}
+
+/// Refuses a database that holds any of this.
+pub async fn refuse(
+    destroyed: &Destroyed,
+    tenant: Tenant,
+    store: &dyn TenantStore,
+) -> Result<(), Failure> {
+    if destroyed.is_empty() {
+        return Ok(());
+    }
+    let persons = store.standing(destroyed.persons()).await;
+    let persons = persons.map_err(storage_failure)?.len();
+    let places = store.standing_openings(destroyed.openings().to_vec()).await;
+    let places = places.map_err(storage_failure)?;
+    let runs = store.erasures().await.map_err(storage_failure)?;
+    let openings = places
+        .iter()
+        .filter(|place| !runs.iter().any(|run| will_blank(run, **place)))
+        .count();
+    if persons == 0 && openings == 0 {
+        return Ok(());
+    }
+    Err(Failure::storage(format!(
+        "what was erased stands in the database again: {persons} persons and {openings} openings of the log that are on \
+         destroyed.list. An older copy of the database was put back; nothing is served. Put the newest one in its place, or restore a \
+         backup; if there is none, have them erased again: `vrx-node erase again --config FILE --tenant {}`",
+        tenant.code
+    )))
+}
+
+/// Whether a run is under way that hasn't come to this opening yet.
+fn will_blank(run: &ErasureRun, place: u64) -> bool {
+    let is_under_way = [
+        ErasureStage::Keys,
+        ErasureStage::Rows,
+        ErasureStage::Openings,
+    ]
+    .contains(&run.stage);
+    is_under_way && (run.openings_next..run.openings_below).contains(&place)
+}
+
+async fn read(config: &Config, tenant: &Tenant) -> Result<Destroyed, Failure> {
+    let lists = Destroyed::paths(&config.keyring_dir, config.backup.dir.as_deref());
+    let tenant = *tenant;
+    tokio::task::spawn_blocking(move || Destroyed::read_all(&lists, &tenant, CutOff::LeaveOut))
+        .await
+        .map_err(|_| Failure::internal("a thread that waits for a disk panicked"))?
+}
+
+/// What was erased again, for the operator to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    erased: ErasedAgain,
+    checkpointed: bool,
+}
+
+impl fmt::Display for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            erased,
+            checkpointed,
+        } = self;
+        if *erased == ErasedAgain::default() {
+            return writeln!(f, "Nothing on the list of what was destroyed stands here.");
+        }
+        writeln!(
+            f,
+            "Erased again: {} rows of persons and {} openings of the log; the database was rewritten without them.",
+            erased.rows, erased.openings
+        )?;
+        if !checkpointed {
+            writeln!(
+                f,
+                "The role may not CHECKPOINT: have the server's administrator run it, so that the write-ahead log of before is \
+                 recycled."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Applies the lists of what was destroyed to a tenant's database, in place.
+pub async fn erase_again(
+    config: &Config,
+    settings: &TenantConfig,
+    owner: Option<&PostgresUrl>,
+) -> Result<Again, Failure> {
+    let tenant = tenant_id::read(config, settings.code)?;
+    let destroyed = read(config, &tenant).await?;
+    let (persons, openings) = (destroyed.persons(), destroyed.openings().to_vec());
+    let random = World::real().random;
+    let Some((name, url)) = cluster_of(config, settings)? else {
+        let state_dir = config.state_dir.clone();
+        let listed = (persons, openings);
+        let erased = SqliteRewriting::erase_again(state_dir, tenant, listed, random).await;
+        return Ok(Again {
+            erased: erased.map_err(storage_failure)?,
+            checkpointed: true,
+        });
+    };
+    let owner = owner.ok_or_else(|| {
+        Failure::configuration(format!(
+            "--owner: the tenant is in the cluster {name}; give the address of the role that owns its database"
+        ))
+    })?;
+    check_owner(name, url, owner)?;
+    let refused = |error| storage_failure(error).about(&owner.to_string());
+    let mut connection = PostgresOwner::connect(owner).await.map_err(refused)?;
+    let erased = connection
+        .erase_again(tenant, &persons, &openings, &*random)
+        .await;
+    let (erased, checkpointed) = erased.map_err(refused)?;
+    connection.close().await.map_err(refused)?;
+    Ok(Again {
+        erased,
+        checkpointed,
+    })
+}
