@@ -119,7 +119,11 @@ fn each_officer_reads_the_own_part_of_a_movers_history(house: &House) {
         ("142042-officer-c", FUJISAWA, &["inquire", "inquire"]),
     ] {
         let history = house.json(officer, &["officer", "history", "--internal"], mover);
-        let entries = history["entries"].as_array().unwrap();
+        // The provider's imports brought the person's rows; they are about many.
+        let entries = history["entries"].as_array().unwrap().iter();
+        let entries: Vec<_> = entries
+            .filter(|entry| entry["subject_seq"].is_u64())
+            .collect();
         let (own, read) = entries.split_at(actions.len());
         let done: Vec<_> = own.iter().map(|entry| entry["action"].as_str()).collect();
         let expected: Vec<_> = actions.iter().map(|action| Some(*action)).collect();
