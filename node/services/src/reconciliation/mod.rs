@@ -8,14 +8,16 @@
 //! - [`report_differences`]: the provider hears what differs.
 //! - `asked`: the requests that left this municipality.
 //! - `compare`: what differs; pure. `held`: the receipts.
-//! - `pair`: the requester's side, one provider at a time.
+//! - `pair`: the requester's side, one provider at a time; `join`: its checkpoints and receipts; `alarms`: what it finds.
 //! - [`nightly`]: the requester's task. [`reconcile_now`]: an officer doesn't wait for it.
 //!
 //! How far a pair is stands in the own log: control entries `reconcile` about a member are linked like a person's.
 
+mod alarms;
 mod asked;
 mod compare;
 mod held;
+mod join;
 pub mod list;
 pub mod nightly;
 pub mod now;

@@ -5,14 +5,10 @@ use vrx_domain::{
     audit::{desk_actor, desk_content},
 };
 use vrx_provision_log::Deadline;
-use vrx_storage::KeptReceipt;
-use vrx_tlog::{
-    Checkpoint, CheckpointError, Leaf, ProofError, Quorum, SignedNote, VerifierKey, WitnessKey,
-    leaf_hash, refutes_full_tree, verify_consistency, verify_inclusion,
-};
+use vrx_tlog::{Checkpoint, Leaf, Quorum, VerifierKey, WitnessKey, leaf_hash, verify_inclusion};
 
 use super::{
-    Difference, JOIN_WITHIN, MOST_NAMED,
+    Difference, MOST_NAMED,
     asked::Asked,
     compare::compare,
     held::HeldOf,
@@ -22,7 +18,7 @@ use super::{
 use crate::{
     error::ServiceError,
     ports::{PeerError, ProvisionsQuery, ProvisionsReply},
-    record::{Act, NotRecorded, hex, own_deadline, pairs, record_entry},
+    record::{NotRecorded, hex, own_deadline, pairs, record_entry},
     registry::known_checkpoint,
     tenants::TenantServices,
 };
@@ -93,13 +89,13 @@ pub enum NotReconciled {
 
 /// This municipality and one provider.
 pub(super) struct Pair<'a> {
-    ctx: &'a TenantServices,
-    member: &'a Member,
+    pub(super) ctx: &'a TenantServices,
+    pub(super) member: &'a Member,
     /// This municipality's own node, the actor of the entries.
-    own: Caller,
-    key: VerifierKey,
+    pub(super) own: Caller,
+    pub(super) key: VerifierKey,
     /// Those that must have cosigned; nobody where the directory names none.
-    witnesses: Quorum,
+    pub(super) witnesses: Quorum,
 }
 
 impl<'a> Pair<'a> {
@@ -124,7 +120,7 @@ impl<'a> Pair<'a> {
         })
     }
 
-    fn held(&self) -> HeldOf<'_> {
+    pub(super) fn held(&self) -> HeldOf<'_> {
         HeldOf {
             ctx: self.ctx,
             provider: self.member.code,
@@ -134,44 +130,6 @@ impl<'a> Pair<'a> {
 
     pub(super) async fn standing(&self) -> Result<Standing, ServiceError> {
         standing::load(self.ctx, self.member.code, self.key.name()).await
-    }
-
-    /// The oldest receipt that isn't joined.
-    pub(super) async fn first_unjoined(&self) -> Result<Option<KeptReceipt>, ServiceError> {
-        let standing = self.standing().await?;
-        self.held().first_from(standing.until).await
-    }
-
-    /// An alarm when a receipt isn't joined though its time is over, or when the provider has given no proof since `unproved`, as long ago.
-    pub(super) async fn alarm_when_overdue(
-        &self,
-        unproved: Option<UnixMillis>,
-    ) -> Result<bool, ServiceError> {
-        let within = u64::try_from(JOIN_WITHIN.as_millis()).unwrap_or(u64::MAX);
-        let now = self.ctx.node.clock.now();
-        let is_over = |since: UnixMillis| now.0 >= since.0.saturating_add(within);
-        let overdue = self.first_unjoined().await?;
-        let overdue = overdue.filter(|kept| is_over(kept.entered_at));
-        if let Some(since) = unproved
-            && (overdue.is_some() || is_over(since))
-        {
-            let particulars = [
-                ("log_origin", self.key.name().to_owned()),
-                ("since", since.0.to_string()),
-            ];
-            self.alarm("provider-gives-no-proof", &particulars).await?;
-            return Ok(true);
-        }
-        let Some(kept) = overdue else {
-            return Ok(false);
-        };
-        let particulars = [
-            ("log_index", kept.log_index.to_string()),
-            ("request_id", kept.request_id.to_string()),
-            ("entered_at", kept.entered_at.0.to_string()),
-        ];
-        self.alarm("receipt-not-joined", &particulars).await?;
-        Ok(true)
     }
 
     /// Reconciles from where it was left off, and records that as one entry, with one more for each difference. `asked` is what left
@@ -220,105 +178,11 @@ impl<'a> Pair<'a> {
         Ok(result)
     }
 
-    async fn page(&self, query: &ProvisionsQuery) -> Result<ProvisionsReply, PeerError> {
+    pub(super) async fn page(&self, query: &ProvisionsQuery) -> Result<ProvisionsReply, PeerError> {
         let (peers, tenant) = (&self.ctx.node.peers, &self.ctx.tenant);
         peers
             .provisions(tenant, self.member, query, Deadline::after(PAGE))
             .await
-    }
-
-    /// The checkpoint of the list, once the newest one known is joined to it.
-    async fn join(
-        &self,
-        known: Option<&Checkpoint>,
-        query: &ProvisionsQuery,
-        reply: &ProvisionsReply,
-    ) -> Result<Checkpoint, NotReconciled> {
-        let Ok(mut checkpoint) = self.open(reply) else {
-            return Err(self.contradiction("provider-checkpoint-invalid", &[]).await);
-        };
-        self.check_witnessed(&reply.checkpoint).await?;
-        let Some(known) = known else {
-            return Ok(checkpoint);
-        };
-        let (old, new) = if checkpoint.size < known.size {
-            (&checkpoint, known)
-        } else {
-            (known, &checkpoint)
-        };
-        if old.size < known.size && reply.consistency_proof.is_empty() {
-            return Err(NotReconciled::Behind);
-        }
-        let joined = verify_consistency(
-            old.size,
-            new.size,
-            &old.root,
-            &new.root,
-            &reply.consistency_proof,
-        );
-        match joined {
-            Ok(()) => return Ok(checkpoint),
-            // Both are signed by the provider's log, and can't both be true.
-            Err(ProofError::Contradiction) => {}
-            Err(_) => {
-                checkpoint = self
-                    .refuted(known, query)
-                    .await?
-                    .ok_or(NotReconciled::Unproved)?;
-            }
-        }
-        let particulars = [
-            ("known_size", known.size.to_string()),
-            ("known_root", hex(&known.root)),
-            ("checkpoint_size", checkpoint.size.to_string()),
-            ("checkpoint_root", hex(&checkpoint.root)),
-        ];
-        Err(self
-            .contradiction("provider-log-forked", &particulars)
-            .await)
-    }
-
-    /// A checkpoint of the provider's that contradicts the known one, where the proof between them can't show it: that of the next size can.
-    async fn refuted(
-        &self,
-        known: &Checkpoint,
-        query: &ProvisionsQuery,
-    ) -> Result<Option<Checkpoint>, NotReconciled> {
-        if !known.size.is_power_of_two() {
-            return Ok(None);
-        }
-        let next = ProvisionsQuery {
-            known_log_size: known.size.saturating_add(1),
-            ..query.clone()
-        };
-        let reply = self.page(&next).await?;
-        let shown = self.open(&reply).ok();
-        Ok(shown.filter(|shown| {
-            refutes_full_tree(
-                known.size,
-                shown.size,
-                &known.root,
-                &shown.root,
-                &reply.consistency_proof,
-            )
-        }))
-    }
-
-    fn open(&self, reply: &ProvisionsReply) -> Result<Checkpoint, CheckpointError> {
-        Checkpoint::open(&reply.checkpoint, &self.key, self.key.name())
-    }
-
-    /// Others have seen that checkpoint too: as many of the provider's witnesses cosigned it as the directory demands.
-    async fn check_witnessed(&self, note: &str) -> Result<(), NotReconciled> {
-        let evaluated = SignedNote::parse(note).and_then(|note| self.witnesses.evaluate(&note));
-        match evaluated {
-            Ok(cosigned) if cosigned.reached() => Ok(()),
-            Ok(cosigned) => Err(NotReconciled::NotWitnessed {
-                by: cosigned.count(),
-                needed: cosigned.needed(),
-            }),
-            Err(_) => Err(self.contradiction("provider-checkpoint-invalid", &[]).await),
-        }
     }
 
     /// Holds one page against what is here. False when the rest has to wait: a request is still on its way.
@@ -459,61 +323,6 @@ impl<'a> Pair<'a> {
         );
         let keep = known_checkpoint::keep(self.member, checkpoint, note);
         record_entry(self.ctx, entry, Some(keep), (), own_deadline())
-            .await
-            .map(drop)
-            .map_err(NotRecorded::into_service)
-    }
-
-    async fn alarm_difference(
-        &self,
-        difference: &Difference,
-        log_origin: &str,
-    ) -> Result<(), ServiceError> {
-        let particulars = [
-            ("log_origin", log_origin.to_owned()),
-            ("log_index", difference.log_index.to_string()),
-            ("request_id", difference.request_id.to_string()),
-        ];
-        self.alarm(difference.kind.code(), &particulars).await
-    }
-
-    /// Records the alarm and says why nothing was reconciled.
-    async fn contradiction(
-        &self,
-        alarm: &'static str,
-        particulars: &[(&str, String)],
-    ) -> NotReconciled {
-        match self.alarm(alarm, particulars).await {
-            Ok(()) => NotReconciled::Contradiction(alarm),
-            Err(error) => error.into(),
-        }
-    }
-
-    async fn alarm(
-        &self,
-        alarm: &'static str,
-        particulars: &[(&str, String)],
-    ) -> Result<(), ServiceError> {
-        tracing::error!(
-            alarm,
-            tenant = %self.ctx.tenant.code,
-            member = %self.member.code,
-            ?particulars,
-            "the reconciliation with a member found something"
-        );
-        let mut content = vec![
-            ("alarm", alarm.to_owned()),
-            ("member", self.member.code.to_string()),
-        ];
-        content.extend(particulars.iter().cloned());
-        let act = Act {
-            kind: EntryKind::Control,
-            caller: &self.own,
-            action: "alarm",
-            about: None,
-            content: &pairs(&content),
-        };
-        act.record(self.ctx, None, (), own_deadline())
             .await
             .map(drop)
             .map_err(NotRecorded::into_service)
