@@ -14,7 +14,7 @@ use vrx_domain::{
 };
 
 use crate::body::{encode_erasure, encode_hold};
-use crate::sealed::open_erasure;
+use crate::sealed::{inconsistent, open_erasure};
 use crate::{ChangeError, StorageError};
 
 /// Persons of one step.
@@ -110,6 +110,17 @@ pub struct OpeningsStep {
     pub until: u64,
     /// All that is blank before `next` once the step is taken; nothing for a run that began without counting.
     pub blanks: Option<RunBlanks>,
+}
+
+impl OpeningsStep {
+    /// Every place is blanked by the step, or none is: one that was blank by then, or that something kept, is nothing that was decided.
+    pub(crate) fn check(&self, blanked: u64) -> Result<(), StorageError> {
+        if blanked == self.places.len() as u64 {
+            Ok(())
+        } else {
+            Err(inconsistent("log_entry", "opening_key", &self.from))
+        }
+    }
 }
 
 /// The blank openings of one state of the database, and its runs.
@@ -282,7 +293,8 @@ pub trait RetentionStore: Send + Sync {
     async fn erasures(&self) -> Result<Vec<ErasureRun>, StorageError>;
 
     /// Claims up to [`ERASURE_STEP`] persons of an approved run: those that were claimed before and still have keys, or the next
-    /// ones that are due by this policy today and not on hold. From then on no number leads to them.
+    /// ones. All of them, whatever the list says, are due by this policy today by their own sealed records, and not on hold. From
+    /// then on no number leads to them.
     async fn claim(
         &self,
         run: ErasureId,
@@ -290,10 +302,19 @@ pub trait RetentionStore: Send + Sync {
         today: Date,
     ) -> Result<Claimed, StorageError>;
 
-    /// Destroys the keys of claimed persons: the rows that hold them, and their sealed numbers.
-    async fn destroy_keys(&self, persons: &[PersonId]) -> Result<(), StorageError>;
+    /// Destroys the keys of claimed persons, the rows that hold them, with their sealed numbers, and counts them. Asks once more whether
+    /// each is due; who isn't stays, with their tags.
+    async fn destroy_keys(
+        &self,
+        run: ErasureId,
+        persons: &[PersonId],
+        policy: RetentionPolicy,
+        today: Date,
+    ) -> Result<(), StorageError>;
 
-    /// Deletes the rows of up to [`ERASURE_STEP`] persons whose keys are destroyed; says whether any may be left.
+    /// Deletes the rows of up to [`ERASURE_STEP`] persons whose keys are destroyed; says whether any may be left. A listed person who
+    /// has a key goes back to the beginning of the list, and the run to its stage of keys. A step that there isn't is
+    /// [`StorageError::Inconsistent`].
     async fn delete_rows(&self, run: ErasureId) -> Result<bool, StorageError>;
 
     /// Blanks openings, and goes on to the run's next stage at their end. Does nothing where the run doesn't stand at the step.

@@ -10,7 +10,7 @@ use super::Fixture;
 use super::fixture::{CHIEF, CLERK, dose_row, number, row};
 use crate::{
     BatchItem, Blanks, Change, ChangeError, Claimed, DoseRow, ErasureCounts, ErasureRun,
-    ErasureStage, HoldRecord, ImportKind, Lookup, OpeningsStep, PersonRow, RunBlanks,
+    ErasureStage, HoldRecord, ImportKind, Lookup, OpeningsStep, PersonRow, RunBlanks, StorageError,
 };
 
 /// A day on which the sample persons' records are over, and one on which they aren't.
@@ -100,6 +100,12 @@ async fn claim(fixture: &Fixture, id: ErasureId) -> Option<Vec<PersonId>> {
     }
 }
 
+async fn destroy(fixture: &Fixture, id: ErasureId, persons: &[PersonId]) {
+    let (policy, store) = (RetentionPolicy::default(), &fixture.store);
+    let destroyed = store.destroy_keys(id, persons, policy, day(OVER)).await;
+    destroyed.unwrap();
+}
+
 /// Erases everybody who is due, and the opening of the first entry: all steps of a run but the files.
 pub async fn erase_all_that_is_due(fixture: &Fixture) {
     let id = approved(fixture, run(1)).await;
@@ -112,7 +118,7 @@ pub async fn erase_all_that_is_due(fixture: &Fixture) {
 /// Claims, destroys and deletes until only openings are left.
 async fn erase_persons(fixture: &Fixture, id: ErasureId) {
     while let Some(persons) = claim(fixture, id).await {
-        fixture.store.destroy_keys(&persons).await.unwrap();
+        destroy(fixture, id, &persons).await;
     }
     while fixture.store.delete_rows(id).await.unwrap() {}
 }
@@ -150,7 +156,7 @@ pub async fn an_erasure_takes_whoever_is_due_and_nobody_else(fixture: &Fixture) 
     let id = approved(fixture, run(0)).await;
     let first = claim(fixture, id).await.unwrap();
     assert_eq!(first.len(), 100);
-    fixture.store.destroy_keys(&first).await.unwrap();
+    destroy(fixture, id, &first).await;
     erase_persons(fixture, id).await;
     for nth in [0, 64, 129] {
         assert!(is_unknown(fixture, nth).await, "{nth}");
@@ -185,7 +191,7 @@ pub async fn whoever_is_on_hold_stays_and_a_hold_can_come_too_late(fixture: &Fix
     assert!(claimed.len() == 2 && !claimed.contains(&held));
     let late = fixture.commit(Change::place_hold(hold(claimed[0]))).await;
     assert!(matches!(late, Err(ChangeError::State(_))), "{late:?}");
-    fixture.store.destroy_keys(&claimed).await.unwrap();
+    destroy(fixture, id, &claimed).await;
     let gone = fixture.commit(Change::place_hold(hold(claimed[0]))).await;
     assert_eq!(gone, Err(ChangeError::NotFound("the person")));
     erase_persons(fixture, id).await;
@@ -253,8 +259,8 @@ pub async fn a_step_that_is_run_again_does_nothing_more(fixture: &Fixture) {
     // Claimed and not yet destroyed: nothing, as for anybody unknown.
     assert!(is_unknown(fixture, 0).await);
     assert_eq!(fixture.store.counts().await.unwrap().persons, 3);
-    fixture.store.destroy_keys(&claimed).await.unwrap();
-    fixture.store.destroy_keys(&claimed).await.unwrap();
+    destroy(fixture, id, &claimed).await;
+    destroy(fixture, id, &claimed).await;
     let counts = fixture.store.counts().await.unwrap();
     assert_eq!((counts.persons, counts.dose_revisions), (0, 3));
     assert!(is_unknown(fixture, 0).await);
@@ -268,7 +274,7 @@ pub async fn a_step_that_is_run_again_does_nothing_more(fixture: &Fixture) {
     // Nobody is destroyed who wasn't claimed.
     fixture.residents(1, 0).await;
     let other = fixture.found(0).await.id;
-    fixture.store.destroy_keys(&[other]).await.unwrap();
+    destroy(fixture, id, &[other]).await;
     assert_eq!(fixture.found(0).await.id, other);
 }
 
@@ -297,7 +303,7 @@ pub async fn what_was_prepared_before_a_person_was_taken_conflicts(fixture: &Fix
             Err(ChangeError::Conflict(_))
         ));
     }
-    fixture.store.destroy_keys(&claimed).await.unwrap();
+    destroy(fixture, id, &claimed).await;
     erase_persons(fixture, id).await;
     for change in late {
         assert!(matches!(
@@ -353,7 +359,10 @@ pub async fn a_blanked_opening_leaves_its_leaf_and_nobodys_history(fixture: &Fix
     // Another process took it meanwhile.
     store.blank_openings(id, first).await.unwrap();
     assert_eq!(stage(fixture).await, stands);
-    let last = step(2, &places, 3, 3);
+    let twice = store.blank_openings(id, step(2, &places, 3, 3)).await;
+    assert!(matches!(twice, Err(StorageError::Inconsistent { .. })));
+    assert_eq!(stage(fixture).await, stands, "nothing that is blank by then");
+    let last = step(2, &[], 3, 3);
     store.blank_openings(id, last).await.unwrap();
     let blanks = store.blanks().await.unwrap();
     assert_eq!(blanks.places, [0, 2]);
@@ -430,6 +439,6 @@ pub async fn whoever_has_a_key_here_is_told_but_the_claimed(fixture: &Fixture) {
     assert_eq!(standing().await, ids, "their turn hasn't come");
     let claimed = claim(fixture, id).await.unwrap();
     assert_eq!(standing().await, []);
-    fixture.store.destroy_keys(&claimed).await.unwrap();
+    destroy(fixture, id, &claimed).await;
     assert_eq!(standing().await, []);
 }

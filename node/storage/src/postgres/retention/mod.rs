@@ -23,16 +23,27 @@ use crate::retention::{
     BlankOpenings, Claimed, ErasureRun, ErasureStage, HoldRecord, OpeningsStep, PersonSpan,
     RetentionStore, in_force,
 };
-use crate::sealed::{approved, open_span};
+use crate::sealed::{OpenedSpan, approved, open_span};
 
 pub(super) use changes::{
     approve, check_unclaimed, lift_hold, place_hold, propose, record, settle,
 };
 pub use owner::Rewritten;
 use read::{
-    blank_places, bytes, holds, listed, persons, persons_after, put_run, run, runs, standing,
-    standing_openings,
+    blank_places, bytes, holds, listed, persons, persons_after, put_run, run, runs, set_back,
+    standing, standing_openings, with_keys,
 };
+
+/// What becomes of listed persons.
+#[derive(Default)]
+struct Turns {
+    /// Due, and not on hold.
+    due: Vec<OpenedSpan>,
+    /// Not due, or on hold.
+    stay: Vec<OpenedSpan>,
+    /// There is no key.
+    gone: Vec<PersonId>,
+}
 
 impl PostgresTenant {
     fn applier(&self) -> Applier<'_> {
@@ -95,57 +106,115 @@ impl PostgresTenant {
             execute(session, unclaim.bind(self.key)).await?;
         }
         let before = listed(session, self.key, 1).await?;
-        if !before.is_empty() {
-            return Ok(Claimed::Persons(before));
-        }
-        let list = listed(session, self.key, 0).await?;
+        let list = if before.is_empty() {
+            listed(session, self.key, 0).await?
+        } else {
+            before
+        };
         if list.is_empty() {
+            if set_back(session, self.key).await? {
+                return Ok(Claimed::Persons(Vec::new()));
+            }
             run.stage = ErasureStage::Rows;
             put_run(session, &self.applier(), &run).await?;
             return Ok(Claimed::Nobody);
         }
+        let turns = self.turns(session, &list, policy, today).await?;
+        let claimed: Vec<PersonId> = turns.due.iter().map(|due| due.person.id).collect();
+        set_step(session, self.key, &claimed, 1).await?;
+        set_step(session, self.key, &turns.gone, 2).await?;
+        let erase = statement("-- erase_tags\nSELECT erase_tags($1, $2, $3, $4)");
+        execute(session, with_tags(erase, &turns.due)).await?;
+        self.leave(session, &mut run, &turns.stay).await?;
+        put_run(session, &self.applier(), &run).await?;
+        Ok(Claimed::Persons(claimed))
+    }
+
+    /// By the persons' own sealed records, whatever the list says of them.
+    async fn turns(
+        &self,
+        session: &mut Session,
+        list: &[PersonId],
+        policy: RetentionPolicy,
+        today: Date,
+    ) -> Result<Turns, StorageError> {
         let (keyring, tenant) = (&self.options.keyring, &self.options.tenant.id);
         let holds = holds(session, self.key, keyring).await?;
         let held: HashSet<PersonId> = in_force(&holds, today).map(|held| held.person).collect();
         let approved = approved(&imports(session, self.key, keyring).await?);
-        let (mut claimed, mut tags) = (Vec::new(), Vec::new());
-        for sealed in persons(session, self.key, &list).await? {
+        let mut turns = Turns::default();
+        let mut found = HashSet::new();
+        for sealed in persons(session, self.key, list).await? {
             let opened = open_span(keyring, tenant, &sealed, &approved)?;
             let id = opened.person.id;
+            found.insert(id);
             if policy.is_due(&opened.person.span, today) && !held.contains(&id) {
-                run.done.persons += 1;
-                run.done.doses += u64::from(opened.person.doses);
-                claimed.push(id);
-                tags.extend(opened.tags);
+                turns.due.push(opened);
+            } else {
+                turns.stay.push(opened);
             }
         }
-        let taken: HashSet<PersonId> = claimed.iter().copied().collect();
-        let stay: Vec<PersonId> = list.into_iter().filter(|id| !taken.contains(id)).collect();
+        let gone = list.iter().filter(|id| !found.contains(id));
+        turns.gone = gone.copied().collect();
+        Ok(turns)
+    }
+
+    /// Takes persons off the list who stay. Whoever was claimed before is found again.
+    async fn leave(
+        &self,
+        session: &mut Session,
+        run: &mut ErasureRun,
+        stay: &[OpenedSpan],
+    ) -> Result<(), StorageError> {
+        if stay.is_empty() {
+            return Ok(());
+        }
+        let put_back = statement(
+            "-- put_tags_back
+             INSERT INTO person_tag (tenant, kind, key_id, tag, person_id)
+             SELECT e.tenant, t.kind, t.key_id, t.tag, t.person_id
+             FROM unnest($1::smallint[], $2::bigint[], $3::bytea[], $4::bytea[]) AS t (kind, key_id, tag, person_id)
+             JOIN erasure_person e ON e.person_id = t.person_id
+             WHERE e.tenant = $5 AND e.step = 1
+             ON CONFLICT DO NOTHING",
+        );
+        execute(session, with_tags(put_back, stay).bind(self.key)).await?;
+        let stay: Vec<PersonId> = stay.iter().map(|opened| opened.person.id).collect();
         run.stayed += stay.len() as u64;
-        set_step(session, self.key, &claimed, 1).await?;
-        let erase = statement("-- erase_tags\nSELECT erase_tags($1, $2, $3, $4)")
-            .bind(tags.iter().map(|row| row.kind as i16).collect::<Vec<_>>())
-            .bind(
-                tags.iter()
-                    .map(|row| i64::from(row.key.0))
-                    .collect::<Vec<_>>(),
-            )
-            .bind(tags.iter().map(|row| row.tag.0).collect::<Vec<_>>())
-            .bind(
-                tags.iter()
-                    .map(|row| *row.person.as_bytes())
-                    .collect::<Vec<_>>(),
-            );
-        execute(session, erase).await?;
         let unlist = statement(
             "-- unlist_from_erasure
              DELETE FROM erasure_person WHERE tenant = $1 AND person_id = ANY ($2)",
         )
         .bind(self.key)
         .bind(bytes(&stay));
-        execute(session, unlist).await?;
-        put_run(session, &self.applier(), &run).await?;
-        Ok(Claimed::Persons(claimed))
+        execute(session, unlist).await
+    }
+
+    async fn destroy_in(
+        &self,
+        session: &mut Session,
+        id: ErasureId,
+        persons: &[PersonId],
+        (policy, today): (RetentionPolicy, Date),
+    ) -> Result<(), StorageError> {
+        let mut run = self.open_run(session, id).await?;
+        if run.stage != ErasureStage::Keys {
+            return Ok(());
+        }
+        let mut claimed = listed(session, self.key, 1).await?;
+        claimed.retain(|id| persons.contains(id));
+        let turns = self.turns(session, &claimed, policy, today).await?;
+        for due in &turns.due {
+            run.done.persons += 1;
+            run.done.doses += u64::from(due.person.doses);
+        }
+        let due: Vec<PersonId> = turns.due.iter().map(|due| due.person.id).collect();
+        let destroy = statement("-- destroy_person_keys\nSELECT destroy_person_keys($1)");
+        execute(session, destroy.bind(bytes(&due))).await?;
+        set_step(session, self.key, &due, 2).await?;
+        set_step(session, self.key, &turns.gone, 2).await?;
+        self.leave(session, &mut run, &turns.stay).await?;
+        put_run(session, &self.applier(), &run).await
     }
 
     async fn delete_rows_in(
@@ -159,10 +228,22 @@ impl PostgresTenant {
         }
         let list = listed(session, self.key, 2).await?;
         if !list.is_empty() {
+            let stand = with_keys(session, self.key, &list).await?;
+            set_step(session, self.key, &stand, 0).await?;
+            let gone: Vec<PersonId> = list.into_iter().filter(|id| !stand.contains(id)).collect();
             let delete = statement("-- delete_person_rows\nSELECT delete_person_rows($1)");
-            execute(session, delete.bind(bytes(&list))).await?;
-            set_step(session, self.key, &list, 3).await?;
+            execute(session, delete.bind(bytes(&gone))).await?;
+            set_step(session, self.key, &gone, 3).await?;
             return Ok(true);
+        }
+        let is_set_back = set_back(session, self.key).await?;
+        if is_set_back
+            || !listed(session, self.key, 0).await?.is_empty()
+            || !listed(session, self.key, 1).await?.is_empty()
+        {
+            run.stage = ErasureStage::Keys;
+            put_run(session, &self.applier(), &run).await?;
+            return Ok(false);
         }
         execute(session, statement("-- sweep_erased\nSELECT sweep_erased()")).await?;
         let holds = statement(
@@ -203,9 +284,22 @@ impl PostgresTenant {
             .row("log_entry", blank, |row| sqlx::Row::try_get(row, 0))
             .await?;
         let blanked = blanked.and_then(|count| u64::try_from(count).ok());
-        run.went_on(step, blanked.unwrap_or(0));
+        let blanked = blanked.unwrap_or(0);
+        step.check(blanked)?;
+        run.went_on(step, blanked);
         put_run(session, &self.applier(), &run).await
     }
+}
+
+fn with_tags(statement: Statement, opened: &[OpenedSpan]) -> Statement {
+    let tags: Vec<_> = opened.iter().flat_map(|opened| &opened.tags).collect();
+    let keys = tags.iter().map(|row| i64::from(row.key.0));
+    let persons = tags.iter().map(|row| *row.person.as_bytes());
+    statement
+        .bind(tags.iter().map(|row| row.kind as i16).collect::<Vec<_>>())
+        .bind(keys.collect::<Vec<_>>())
+        .bind(tags.iter().map(|row| row.tag.0).collect::<Vec<_>>())
+        .bind(persons.collect::<Vec<_>>())
 }
 
 async fn set_step(
@@ -281,17 +375,16 @@ impl RetentionStore for PostgresTenant {
         Ok(claimed)
     }
 
-    async fn destroy_keys(&self, persons: &[PersonId]) -> Result<(), StorageError> {
+    async fn destroy_keys(
+        &self,
+        run: ErasureId,
+        persons: &[PersonId],
+        policy: RetentionPolicy,
+        today: Date,
+    ) -> Result<(), StorageError> {
         let mut session = self.erasing().await?;
-        let destroy = statement("-- destroy_person_keys\nSELECT destroy_person_keys($1)");
-        execute(&mut session, destroy.bind(bytes(persons))).await?;
-        let destroyed = statement(
-            "-- keys_destroyed
-             UPDATE erasure_person SET step = 2 WHERE tenant = $1 AND person_id = ANY ($2) AND step = 1",
-        )
-        .bind(self.key)
-        .bind(bytes(persons));
-        execute(&mut session, destroyed).await?;
+        let by = (policy, today);
+        self.destroy_in(&mut session, run, persons, by).await?;
         commit(session).await
     }
 

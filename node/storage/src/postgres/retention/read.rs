@@ -9,13 +9,15 @@ use vrx_domain::{DoseId, ErasureId, ImportId, PersonId, UnixMillis};
 
 use crate::StorageError;
 use crate::postgres::apply::Applier;
+use crate::postgres::failure::failure;
 use crate::postgres::log::{int, unsigned};
 use crate::postgres::session::{Session, Statement, statement};
 use crate::retention::{
     ERASURE_STEP, ErasureRun, ErasureStage, HoldRecord, newest_first, seal_run,
 };
 use crate::sealed::{
-    DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, open_erasure, open_hold,
+    DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, inconsistent, open_erasure,
+    open_hold,
 };
 
 /// Entries looked at in one statement.
@@ -136,22 +138,7 @@ pub(super) async fn standing(
     keyring: &Keyring,
     persons: &[PersonId],
 ) -> Result<Vec<PersonId>, StorageError> {
-    let mut found = Vec::new();
-    for some in persons.chunks(PERSONS) {
-        let standing = statement(
-            "-- persons_with_keys
-             SELECT person_id FROM person WHERE tenant = $1 AND person_id = ANY ($2)",
-        )
-        .bind(tenant)
-        .bind(bytes(some));
-        found.extend(
-            session
-                .rows("person", standing, |row| {
-                    row.try_get(0).map(PersonId::from_bytes)
-                })
-                .await?,
-        );
-    }
+    let mut found = with_keys(session, tenant, persons).await?;
     let runs = runs(session, tenant, keyring).await?;
     if found.is_empty() || !runs.iter().any(|run| run.stage == ErasureStage::Keys) {
         return Ok(found);
@@ -322,6 +309,55 @@ async fn spans(
         }
     }
     Ok(spans)
+}
+
+/// Those of these persons who have a key.
+pub(super) async fn with_keys(
+    session: &mut Session,
+    tenant: i32,
+    persons: &[PersonId],
+) -> Result<Vec<PersonId>, StorageError> {
+    let mut found = Vec::new();
+    for some in persons.chunks(PERSONS) {
+        let standing = statement(
+            "-- persons_with_keys
+             SELECT person_id FROM person WHERE tenant = $1 AND person_id = ANY ($2)",
+        )
+        .bind(tenant)
+        .bind(bytes(some));
+        found.extend(
+            session
+                .rows("person", standing, |row| {
+                    row.try_get(0).map(PersonId::from_bytes)
+                })
+                .await?,
+        );
+    }
+    Ok(found)
+}
+
+/// Whoever the list says is destroyed and has a key is listed from the beginning; says whether anybody is. A step that there isn't
+/// is nothing that this node wrote.
+pub(super) async fn set_back(session: &mut Session, tenant: i32) -> Result<bool, StorageError> {
+    let unknown = statement(
+        "-- unknown_step
+         SELECT person_id FROM erasure_person WHERE tenant = $1 AND step NOT BETWEEN 0 AND 3 LIMIT 1",
+    )
+    .bind(tenant);
+    let unknown = session.row("erasure_person", unknown, |row| {
+        row.try_get(0).map(PersonId::from_bytes)
+    });
+    if let Some(person) = unknown.await? {
+        return Err(inconsistent("erasure_person", "step", &person));
+    }
+    let set = statement(
+        "-- set_erasure_back
+         UPDATE erasure_person e SET step = 0 WHERE e.tenant = $1 AND e.step > 1 AND EXISTS (
+             SELECT FROM person p WHERE p.tenant = $1 AND p.person_id = e.person_id)",
+    )
+    .bind(tenant);
+    let set = session.run(set).await;
+    set.map(|rows| rows > 0).map_err(|error| failure(&error))
 }
 
 pub(super) async fn listed(

@@ -192,10 +192,20 @@ impl RetentionStore for SqliteTenant {
             .await
     }
 
-    async fn destroy_keys(&self, persons: &[PersonId]) -> Result<(), StorageError> {
+    async fn destroy_keys(
+        &self,
+        run: ErasureId,
+        persons: &[PersonId],
+        policy: RetentionPolicy,
+        today: Date,
+    ) -> Result<(), StorageError> {
         let (id, persons) = (self.options.tenant.id, persons.to_vec());
-        self.write(move |writer| writer.erase(id, |step, sql| step.destroy_keys(sql, &persons)))
-            .await
+        self.write(move |writer| {
+            writer.erase(id, |step, sql| {
+                step.destroy_keys(sql, run, &persons, policy, today)
+            })
+        })
+        .await
     }
 
     async fn delete_rows(&self, run: ErasureId) -> Result<bool, StorageError> {

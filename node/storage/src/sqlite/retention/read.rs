@@ -10,7 +10,8 @@ use crate::retention::{
     ERASURE_STEP, ErasureRun, ErasureStage, HoldRecord, newest_first, seal_run,
 };
 use crate::sealed::{
-    DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, open_erasure, open_hold,
+    DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, inconsistent, open_erasure,
+    open_hold,
 };
 use crate::sqlite::apply::Applier;
 use crate::sqlite::sql::{Sql, failure, int, reading, unsigned};
@@ -97,23 +98,9 @@ pub(super) fn standing(
     keyring: &Keyring,
     persons: Vec<PersonId>,
 ) -> Result<Vec<PersonId>, StorageError> {
-    let mut found = Vec::new();
-    let failed = reading("person");
-    let mut statement = sql
-        .prepare(
-            "-- person_has_key
-             SELECT 1 FROM person WHERE tenant = ?1 AND person_id = ?2",
-        )
-        .map_err(&failed)?;
-    for person in persons {
-        sql.count();
-        if statement
-            .exists((tenant, person.as_bytes()))
-            .map_err(&failed)?
-        {
-            found.push(person);
-        }
-    }
+    let with_keys = with_keys(sql, tenant, &persons)?;
+    let mut found = persons;
+    found.retain(|person| with_keys.contains(person));
     let runs = runs(sql, tenant, keyring)?;
     if found.is_empty() || !runs.iter().any(|run| run.stage == ErasureStage::Keys) {
         return Ok(found);
@@ -239,6 +226,54 @@ pub(super) fn sealed_span(
     })
 }
 
+/// Those of these persons who have a key.
+pub(super) fn with_keys(
+    sql: &Sql,
+    tenant: i64,
+    persons: &[PersonId],
+) -> Result<HashSet<PersonId>, StorageError> {
+    let mut found = HashSet::new();
+    let failed = reading("person");
+    let mut statement = sql
+        .prepare(
+            "-- person_has_key
+             SELECT 1 FROM person WHERE tenant = ?1 AND person_id = ?2",
+        )
+        .map_err(&failed)?;
+    for person in persons {
+        sql.count();
+        if statement
+            .exists((tenant, person.as_bytes()))
+            .map_err(&failed)?
+        {
+            found.insert(*person);
+        }
+    }
+    Ok(found)
+}
+
+/// Whoever the list says is destroyed and has a key is listed from the beginning; says whether anybody is. A step that there isn't
+/// is nothing that this node wrote.
+pub(super) fn set_back(sql: &Sql, tenant: i64) -> Result<bool, StorageError> {
+    let unknown = sql.row(
+        "erasure_person",
+        "-- unknown_step
+         SELECT person_id FROM erasure_person WHERE tenant = ?1 AND step NOT BETWEEN 0 AND 3 LIMIT 1",
+        [tenant],
+        |row| row.get(0).map(PersonId::from_bytes),
+    )?;
+    if let Some(person) = unknown {
+        return Err(inconsistent("erasure_person", "step", &person));
+    }
+    let set = sql.run(
+        "-- set_erasure_back
+         UPDATE erasure_person SET step = 0 WHERE tenant = ?1 AND step > 1 AND EXISTS (
+             SELECT 1 FROM person p WHERE p.tenant = ?1 AND p.person_id = erasure_person.person_id)",
+        [tenant],
+    );
+    set.map(|rows| rows > 0).map_err(failure)
+}
+
 pub(super) fn listed(sql: &Sql, tenant: i64, step: u8) -> Result<Vec<PersonId>, StorageError> {
     sql.rows(
         "erasure_person",
@@ -249,14 +284,14 @@ pub(super) fn listed(sql: &Sql, tenant: i64, step: u8) -> Result<Vec<PersonId>, 
     )
 }
 
-pub(super) fn set_step(
+pub(super) fn set_step<'a>(
     sql: &Sql,
     tenant: i64,
-    persons: &[PersonId],
+    persons: impl IntoIterator<Item = &'a PersonId>,
     step: u8,
 ) -> Result<(), StorageError> {
     let rows = persons
-        .iter()
+        .into_iter()
         .map(|person| (tenant, person.as_bytes(), step));
     sql.run_each(
         "-- set_erasure_step

@@ -23,12 +23,10 @@ async fn erased(fixture: &Fixture) -> Vec<u8> {
     }
     let today = Date::from_ymd(2030, 1, 1).unwrap();
     let store = &fixture.store;
-    while let Claimed::Persons(persons) = store
-        .claim(id, RetentionPolicy::default(), today)
-        .await
-        .unwrap()
-    {
-        store.destroy_keys(&persons).await.unwrap();
+    let policy = RetentionPolicy::default();
+    while let Claimed::Persons(persons) = store.claim(id, policy, today).await.unwrap() {
+        let destroyed = store.destroy_keys(id, &persons, policy, today).await;
+        destroyed.unwrap();
     }
     while store.delete_rows(id).await.unwrap() {}
     let step = retention::step(0, &[], 0, 0);
