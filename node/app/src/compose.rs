@@ -176,7 +176,7 @@ impl OpenTenant {
         let store = clusters
             .open(config, tenant, &keyring, world, Access::Serve)
             .await?;
-        returned::check(config, tenant, &*store).await?;
+        returned::check(config, tenant, &*store, world.clock.today()).await?;
         let mut options = log_options(config, tenant, world);
         options.missing_kept = missing_kept;
         options.epoch = epoch_of(&*store).await?;

@@ -60,10 +60,11 @@ pub async fn verify(config: &Config, tenant: &TenantConfig) -> Result<Whole, Fai
         let lists = Destroyed::paths(&config.keyring_dir, config.backup.dir.as_deref());
         let id = tenant_id::read(config, tenant.code)?;
         let listed = Destroyed::read_all(&lists, &id, CutOff::LeaveOut)?;
+        let listed = listed.openings(opened.reader.epoch());
         let deadline = Deadline::after(PATIENCE);
         let checked = opened
             .reader
-            .verify_blanks(&*opened.store, listed.openings(), deadline);
+            .verify_blanks(&*opened.store, &listed, deadline);
         report.fault = checked.await.map_err(read_failure)?;
     }
     opened.close().await?;

@@ -3,12 +3,14 @@
 
 use std::fmt;
 
-use vrx_domain::Tenant;
+use vrx_domain::{Date, Tenant};
 use vrx_storage::postgres::{PostgresOwner, PostgresUrl};
-use vrx_storage::{ErasedAgain, ErasureRun, ErasureStage, SqliteRewriting, TenantStore};
+use vrx_storage::{
+    ErasedAgain, ErasedBefore, ErasureRun, ErasureStage, SqliteRewriting, TenantStore,
+};
 
-use crate::backup::{CutOff, Destroyed};
-use crate::compose::World;
+use crate::backup::{CutOff, Destroyed, could_be_erased, make_equal};
+use crate::compose::{World, epoch_of};
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
 use crate::migrate::check_owner;
@@ -21,9 +23,23 @@ pub async fn check(
     config: &Config,
     tenant: Tenant,
     store: &dyn TenantStore,
+    today: Date,
 ) -> Result<(), Failure> {
+    let lists = Destroyed::paths(&config.keyring_dir, config.backup.dir.as_deref());
+    let equal = tokio::task::spawn_blocking(move || make_equal(&lists, &tenant)).await;
+    match equal.map_err(|_| Failure::internal("a thread that waits for a disk panicked"))? {
+        Ok(added) => {
+            for (path, lines) in added {
+                let path = path.display();
+                tracing::warn!(tenant = %tenant.code, %path, lines, "the list of what was destroyed lacked what another one has: it was added");
+            }
+        }
+        Err(failure) => {
+            tracing::warn!(tenant = %tenant.code, error = %failure.message, "the lists of what was destroyed aren't equal");
+        }
+    }
     let destroyed = read(config, &tenant).await?;
-    refuse(&destroyed, tenant, store).await
+    refuse(&destroyed, tenant, store, today).await
 }
 
 /// Refuses a database that holds any of this.
@@ -31,19 +47,26 @@ pub async fn refuse(
     destroyed: &Destroyed,
     tenant: Tenant,
     store: &dyn TenantStore,
+    today: Date,
 ) -> Result<(), Failure> {
     if destroyed.is_empty() {
         return Ok(());
     }
     let persons = store.standing(destroyed.persons()).await;
     let persons = persons.map_err(storage_failure)?.len();
-    let places = store.standing_openings(destroyed.openings().to_vec()).await;
+    let listed = destroyed.openings(epoch_of(store).await?);
+    let places = store.standing_openings(listed).await;
     let places = places.map_err(storage_failure)?;
     let runs = store.erasures().await.map_err(storage_failure)?;
-    let openings = places
-        .iter()
-        .filter(|place| !runs.iter().any(|run| will_blank(run, **place)))
-        .count();
+    let mut openings = 0;
+    for place in places {
+        if runs.iter().any(|run| will_blank(run, place)) {
+            continue;
+        }
+        let leaves = store.leaves(place, 1).await.map_err(storage_failure)?;
+        let leaf = leaves.first().filter(|row| row.index == place);
+        openings += usize::from(leaf.is_some_and(|row| could_be_erased(&row.leaf, today)));
+    }
     if persons == 0 && openings == 0 {
         return Ok(());
     }
@@ -114,11 +137,15 @@ pub async fn erase_again(
 ) -> Result<Again, Failure> {
     let tenant = tenant_id::read(config, settings.code)?;
     let destroyed = read(config, &tenant).await?;
-    let (persons, openings) = (destroyed.persons(), destroyed.openings().to_vec());
-    let random = World::real().random;
+    let world = World::real();
+    let (random, today) = (world.random, world.clock.today());
+    let listed = ErasedBefore {
+        persons: destroyed.persons(),
+        openings: Box::new(move |epoch| destroyed.openings(epoch)),
+        could_be_erased: Box::new(move |leaf| could_be_erased(leaf, today)),
+    };
     let Some((name, url)) = cluster_of(config, settings)? else {
         let state_dir = config.state_dir.clone();
-        let listed = (persons, openings);
         let erased = SqliteRewriting::erase_again(state_dir, tenant, listed, random).await;
         return Ok(Again {
             erased: erased.map_err(storage_failure)?,
@@ -133,9 +160,7 @@ pub async fn erase_again(
     check_owner(name, url, owner)?;
     let refused = |error| storage_failure(error).about(&owner.to_string());
     let mut connection = PostgresOwner::connect(owner).await.map_err(refused)?;
-    let erased = connection
-        .erase_again(tenant, &persons, &openings, &*random)
-        .await;
+    let erased = connection.erase_again(tenant, &listed, &*random).await;
     let (erased, checkpointed) = erased.map_err(refused)?;
     connection.close().await.map_err(refused)?;
     Ok(Again {

@@ -123,6 +123,11 @@ impl RetentionPolicy {
         self.has_ended(span, today) && !span.waits_for_approval
     }
 
+    /// Whether the opening of an entry made then is old enough for any policy: what is younger was never erased.
+    pub fn could_end_opening(made: UnixMillis, today: Date) -> bool {
+        made.date_jst().plus_years(5).is_some_and(|end| end < today)
+    }
+
     /// Whether the opening of an entry made then is to be erased.
     pub fn is_opening_due(&self, made: UnixMillis, today: Date) -> bool {
         made.date_jst()

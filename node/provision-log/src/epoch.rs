@@ -20,6 +20,7 @@ use crate::entry::{Entry, Subject};
 use crate::error::StartError;
 use crate::kept;
 use crate::options::LogOptions;
+use crate::reader::LogReader;
 
 /// The checkpoint kept of a log, of whatever epoch, its signature checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,6 +199,14 @@ impl CheckedLog {
             from_index: if restored { self.head.size } else { 0 },
             signed: signed.map(|kept| (kept.checkpoint.size, kept.checkpoint.root)),
         })
+    }
+}
+
+impl LogReader {
+    /// The epoch of this log: the last part of its name.
+    pub fn epoch(&self) -> u32 {
+        let last = self.verifier_key().name().rsplit('/').next();
+        last.and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
     }
 }
 

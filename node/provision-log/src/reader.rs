@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use vrx_crypto::Keyring;
-use vrx_domain::{EntryId, UnixMillis};
+use vrx_domain::EntryId;
 use vrx_storage::{EntryRow, LogStore, SubjectHead, SubjectTag};
 use vrx_tlog::{Hash, Leaf, Receipt, VerifierKey};
 
@@ -32,21 +32,6 @@ pub struct ProvedEntry {
     pub entry: StoredEntry,
     /// Leaf, newest checkpoint and audit path, as a requester would get them.
     pub receipt: Receipt,
-}
-
-/// What an entry is before it is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outline {
-    /// Place in the log, from 0.
-    pub index: u64,
-    /// When it was made.
-    pub time: UnixMillis,
-    /// Kind of entry.
-    pub kind: u8,
-    /// The tag of its subject, or random bytes.
-    pub subject: SubjectTag,
-    /// Whether its opening stands.
-    pub has_opening: bool,
 }
 
 /// Reads one tenant's log.
@@ -285,27 +270,6 @@ impl LogReader {
             Ok(StoredEntry { leaf, opening })
         };
         rows.iter().map(read).collect()
-    }
-
-    /// Up to `count` entries from index `from`, ascending, none of them opened.
-    pub async fn outlines(
-        &self,
-        from: u64,
-        count: u32,
-        deadline: Deadline,
-    ) -> Result<Vec<Outline>, ReadError> {
-        let rows = deadline.wait(self.store.entries(from, count)).await??;
-        rows.iter()
-            .map(|row| {
-                Ok(Outline {
-                    index: row.index,
-                    time: UnixMillis(Leaf::decode(&row.leaf)?.time),
-                    kind: row.kind,
-                    subject: row.subject,
-                    has_opening: !row.opening_key.is_empty(),
-                })
-            })
-            .collect()
     }
 
     /// The newest entry about a subject; the openings link back from there.

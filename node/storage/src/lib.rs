@@ -58,9 +58,9 @@ pub use registry::{
     RegistryStore, RowOutcome, RowRefusal,
 };
 pub use retention::{
-    BlankOpenings, Blanks, Claimed, ERASURE_MOST, ERASURE_STEP, ErasedAgain, ErasureCounts,
-    ErasureRun, ErasureStage, HoldRecord, OPENINGS_STEP, OpeningsStep, PersonSpan, RetentionStore,
-    RunBlanks, waits_for_rewriting,
+    BlankOpenings, Blanks, Claimed, ERASURE_MOST, ERASURE_STEP, ErasedAgain, ErasedBefore,
+    ErasureCounts, ErasureRun, ErasureStage, HoldRecord, OPENINGS_STEP, OpeningsStep, PersonSpan,
+    RetentionStore, RunBlanks, waits_for_rewriting,
 };
 pub use sqlite::{
     SqliteMoving, SqliteOptions, SqliteReplacement, SqliteRewriting, SqliteSource, SqliteTenant,

@@ -246,6 +246,16 @@ impl ErasureRun {
     }
 }
 
+/// What was erased before, by a list outside of the database.
+pub struct ErasedBefore {
+    /// Persons.
+    pub persons: Vec<PersonId>,
+    /// Openings of an epoch of the log: ranges from one place to before another.
+    pub openings: Box<dyn Fn(u32) -> Vec<(u64, u64)> + Send + Sync>,
+    /// Whether an erasure can have taken the opening of this leaf; if not, it stays, whatever the list says.
+    pub could_be_erased: Box<dyn Fn(&[u8]) -> bool + Send + Sync>,
+}
+
 /// What was erased again of what had come back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ErasedAgain {

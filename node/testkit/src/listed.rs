@@ -15,7 +15,11 @@ impl DestroyedList for ListedInMemory {
         Ok(())
     }
 
-    async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed> {
-        Ok(Destroyed::openings(&self.0.lock()))
+    async fn openings(&self, epoch: u32) -> Result<Vec<(u64, u64)>, NotListed> {
+        Ok(Destroyed::openings(&self.0.lock(), epoch))
+    }
+
+    async fn persons(&self) -> Result<u64, NotListed> {
+        Ok(Destroyed::persons(&self.0.lock()))
     }
 }

@@ -2,22 +2,24 @@
 //!
 //! `<keyring_dir>/destroyed.list`, outside every database and every backup, and the same list in the folder of the backups, so that a
 //! machine that is lost with its keyrings doesn't take it along. A line is a person whose key was destroyed, `<tenant
-//! uuid> <person id>`, or openings of the log that were erased, `<tenant uuid> openings <from> <below>`: of the entries from one
-//! place to before another. Erasure appends to it before it destroys; a restore leaves those persons' rows out and blanks those
-//! openings, so that their keys never touch the disk again.
+//! uuid> <person id>`, or openings of the log that were erased, `<tenant uuid> openings <from> <below> <epoch>`: of the entries from
+//! one place to before another, as that epoch of the log has them (lists of before there were epochs in them end after the
+//! second place). `<tenant uuid> epoch <epoch> <place> <of>` says that an epoch goes on from the first entries of another: from that
+//! place on, what is listed of one isn't the other's. Erasure appends to it before it destroys; a restore leaves those persons' rows
+//! out and blanks those openings, so that their keys never touch the disk again.
 
-use std::collections::HashSet;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use async_trait::async_trait;
-use vrx_domain::{PersonId, Random, Tenant, TenantId};
-use vrx_services::retention::{self, DestroyedList, NotListed};
+use vrx_domain::{Date, PersonId, Random, RetentionPolicy, Tenant, TenantId, UnixMillis};
+use vrx_provision_log::is_erasable;
 use vrx_storage::copy::{LOG_ENTRY, Row, Table, Value};
+use vrx_tlog::Leaf;
 
 use crate::failure::Failure;
+
+/// Column of a log entry's leaf in a copied row.
+const LEAF: usize = 5;
 
 /// What becomes of a last line without its end. Whoever appends writes whole lines and acts on them only then: a crash or a full disk
 /// leaves such a line, and so does a copy that was cut short.
@@ -34,7 +36,24 @@ pub enum CutOff {
 pub struct Destroyed {
     persons: HashSet<[u8; 16]>,
     /// Places in the log, from one to before another.
-    openings: Vec<(u64, u64)>,
+    openings: Vec<Openings>,
+    /// Where an epoch begins, and which one it goes on from.
+    epochs: BTreeMap<u32, (u64, u32)>,
+}
+
+/// Erased openings of an epoch; of none in a list of before they were told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Openings {
+    epoch: Option<u32>,
+    from: u64,
+    below: u64,
+}
+
+/// What a line says.
+enum Line {
+    Person(PersonId),
+    Openings(Openings),
+    Epoch { epoch: u32, place: u64, of: u32 },
 }
 
 impl Destroyed {
@@ -56,25 +75,22 @@ impl Destroyed {
             let one = Self::read(path, tenant, cut_off)?;
             all.persons.extend(one.persons);
             all.openings.extend(one.openings);
+            for (epoch, (place, of)) in one.epochs {
+                all.begins(epoch, place, of);
+            }
         }
-        all.openings = merged(all.openings);
         Ok(all)
     }
 
     /// Reads one tenant's part of the list; no list is an empty one. A line that isn't one is refused: a person could be behind it.
     pub fn read(path: &Path, tenant: &Tenant, cut_off: CutOff) -> Result<Self, Failure> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Failure::io("read", path, &error)),
-        };
+        let text = read_text(path)?;
         let whole = match cut_off {
-            CutOff::LeaveOut => text.rfind('\n').map_or(0, |end| end + 1),
-            CutOff::Refuse => text.len(),
+            CutOff::LeaveOut => whole(&text),
+            CutOff::Refuse => &text,
         };
-        let text = text.get(..whole).unwrap_or_default();
         let mut destroyed = Self::default();
-        for (nth, line) in text.lines().enumerate() {
+        for (nth, line) in whole.lines().enumerate() {
             let Some((id, what)) = parse(line) else {
                 return Err(Failure::storage(format!(
                     "{}: line {}: neither a person nor openings of a tenant; put the list back as erasure wrote it",
@@ -84,22 +100,53 @@ impl Destroyed {
             };
             if id == tenant.id {
                 match what {
-                    retention::Destroyed::Person(person) => {
-                        destroyed.persons.insert(*person.as_bytes());
-                    }
-                    retention::Destroyed::Openings { from, below } => {
-                        destroyed.openings.push((from, below));
-                    }
+                    Line::Person(person) => drop(destroyed.persons.insert(*person.as_bytes())),
+                    Line::Openings(openings) => destroyed.openings.push(openings),
+                    Line::Epoch { epoch, place, of } => destroyed.begins(epoch, place, of),
                 }
             }
         }
-        destroyed.openings = merged(destroyed.openings);
         Ok(destroyed)
     }
 
-    /// The erased openings: from one place in the log to before another, ascending, no place twice.
-    pub fn openings(&self) -> &[(u64, u64)] {
-        &self.openings
+    /// Of an epoch that is told twice, because a restore was begun again, the earlier place counts.
+    fn begins(&mut self, epoch: u32, place: u64, of: u32) {
+        let begins = self.epochs.entry(epoch).or_insert((place, of));
+        if place < begins.0 {
+            *begins = (place, of);
+        }
+    }
+
+    /// How many first entries two epochs of the log share, as far as the list knows.
+    fn shared(&self, one: u32, other: u32) -> u64 {
+        let (mut late, mut early) = (one.max(other), one.min(other));
+        let mut shared = u64::MAX;
+        while late != early {
+            late = match self.epochs.get(&late) {
+                Some((place, of)) if *of < late => {
+                    shared = shared.min(*place);
+                    *of
+                }
+                _ => {
+                    let before = self.epochs.range(..late).next_back();
+                    before.map_or(early, |(epoch, _)| early.max(*epoch))
+                }
+            };
+            (late, early) = (late.max(early), late.min(early));
+        }
+        shared
+    }
+
+    /// The erased openings, as far as they are of this epoch of the log too: from one place to before another, ascending, no place
+    /// twice.
+    pub fn openings(&self, epoch: u32) -> Vec<(u64, u64)> {
+        // Lines that name no epoch are older than any that opens one.
+        let first = self.epochs.values().next().map_or(epoch, |(_, of)| *of);
+        let of_epoch = |openings: &Openings| {
+            let shared = self.shared(openings.epoch.unwrap_or(first), epoch);
+            (openings.from, openings.below.min(shared))
+        };
+        merged(self.openings.iter().map(of_epoch).collect())
     }
 
     /// The persons whose keys were destroyed.
@@ -126,18 +173,30 @@ impl Destroyed {
         (before - rows.len()) as u64
     }
 
-    /// Blanks erased openings, with the tags of their subjects; gives how many.
-    pub(super) fn blank(&self, table: &Table, rows: &mut [Row], random: &dyn Random) -> u64 {
+    /// Blanks erased openings of a log's epoch, with the tags of their subjects; gives how many.
+    pub(super) fn blank(
+        &self,
+        (table, epoch): (&Table, u32),
+        rows: &mut [Row],
+        (random, today): (&dyn Random, Date),
+    ) -> u64 {
         if table != LOG_ENTRY || self.openings.is_empty() {
             return 0;
         }
+        let openings = self.openings(epoch);
         let mut blanked = 0;
         for row in rows {
             let place = row.unsigned(0).unwrap_or(u64::MAX);
-            let erased = |(from, below): &(u64, u64)| (*from..*below).contains(&place);
-            if let [_, _, _, subject, _, _, key, opening] = row.0.as_mut_slice()
-                && self.openings.iter().any(erased)
+            let next = openings.partition_point(|(from, _)| *from <= place);
+            let range = next.checked_sub(1).and_then(|at| openings.get(at));
+            if range.is_none_or(|(_, below)| place >= *below)
+                || !row
+                    .bytes(LEAF)
+                    .is_some_and(|leaf| could_be_erased(leaf, today))
             {
+                continue;
+            }
+            if let [_, _, _, subject, _, _, key, opening] = row.0.as_mut_slice() {
                 let mut nobody = vec![0; 32];
                 random.fill(&mut nobody);
                 *subject = Value::Bytes(nobody);
@@ -148,6 +207,29 @@ impl Destroyed {
         }
         blanked
     }
+}
+
+/// Whether an erasure can have taken the opening of this leaf. Of genesis, of what the node says about itself, and of what is younger
+/// than any policy ends, none has: a place on a list that says so is another log's.
+pub fn could_be_erased(leaf: &[u8], today: Date) -> bool {
+    Leaf::decode(leaf).is_ok_and(|leaf| {
+        is_erasable(leaf.kind) && RetentionPolicy::could_end_opening(UnixMillis(leaf.time), today)
+    })
+}
+
+/// No list is an empty one.
+pub(super) fn read_text(path: &Path) -> Result<String, Failure> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Failure::io("read", path, &error)),
+    }
+}
+
+/// Without a last line that a crash cut off.
+pub(super) fn whole(text: &str) -> &str {
+    let end = text.rfind('\n').map_or(0, |end| end + 1);
+    text.get(..end).unwrap_or_default()
 }
 
 /// The same places, each once, in ascending ranges.
@@ -163,104 +245,37 @@ fn merged(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     merged
 }
 
-fn parse(line: &str) -> Option<(TenantId, retention::Destroyed)> {
-    let mut words = line.split(' ');
-    let tenant = words.next()?.parse().ok()?;
-    let what = match words.next()? {
-        "openings" => retention::Destroyed::Openings {
-            from: words.next()?.parse().ok()?,
-            below: words.next()?.parse().ok()?,
+fn parse(line: &str) -> Option<(TenantId, Line)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let (tenant, rest) = words.split_first()?;
+    let what = match *rest {
+        ["openings", from, below] => Line::Openings(Openings {
+            epoch: None,
+            from: from.parse().ok()?,
+            below: below.parse().ok()?,
+        }),
+        ["openings", from, below, epoch] => Line::Openings(Openings {
+            epoch: Some(epoch.parse().ok()?),
+            from: from.parse().ok()?,
+            below: below.parse().ok()?,
+        }),
+        ["epoch", epoch, place, of] => Line::Epoch {
+            epoch: epoch.parse().ok()?,
+            place: place.parse().ok()?,
+            of: of.parse().ok()?,
         },
-        person => retention::Destroyed::Person(person.parse::<PersonId>().ok()?),
+        [person] => Line::Person(person.parse().ok()?),
+        _ => return None,
     };
-    words.next().is_none().then_some((tenant, what))
-}
-
-/// One tenant's end of the list, for erasures to add to.
-pub struct DestroyedFile {
-    paths: Vec<PathBuf>,
-    tenant: Tenant,
-}
-
-impl DestroyedFile {
-    /// In this folder of keyrings, and in that of the backups where there is one.
-    pub fn new(keyring_dir: &Path, backup_dir: Option<&Path>, tenant: Tenant) -> Self {
-        Self {
-            paths: Destroyed::paths(keyring_dir, backup_dir),
-            tenant,
-        }
-    }
-}
-
-#[async_trait]
-impl DestroyedList for DestroyedFile {
-    async fn add(&self, destroyed: &[retention::Destroyed]) -> Result<(), NotListed> {
-        let lines: String = destroyed
-            .iter()
-            .map(|what| match what {
-                retention::Destroyed::Person(person) => format!("{} {person}\n", self.tenant.id),
-                retention::Destroyed::Openings { from, below } => {
-                    format!("{} openings {from} {below}\n", self.tenant.id)
-                }
-            })
-            .collect();
-        for path in &self.paths {
-            let (to, lines) = (path.clone(), lines.clone());
-            tokio::task::spawn_blocking(move || append(&to, lines.as_bytes()))
-                .await
-                .map_err(|_| NotListed("a thread that waits for a disk panicked".to_owned()))?
-                .map_err(|error| NotListed(format!("{}: {error}", path.display())))?;
-        }
-        Ok(())
-    }
-
-    async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed> {
-        let (paths, tenant) = (self.paths.clone(), self.tenant);
-        tokio::task::spawn_blocking(move || Destroyed::read_all(&paths, &tenant, CutOff::LeaveOut))
-            .await
-            .map_err(|_| NotListed("a thread that waits for a disk panicked".to_owned()))?
-            .map(|destroyed| destroyed.openings)
-            .map_err(|failure| NotListed(failure.message))
-    }
-}
-
-/// Adds whole lines, durably. Who adds holds the file's lock: other processes and tenants write to it too. The end of a line that
-/// a crash cut off was never acted upon, and goes.
-fn append(path: &Path, lines: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-    }
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    file.lock()?;
-    let mut end = file.seek(SeekFrom::End(0))?;
-    let mut last = [b'\n'];
-    while end > 0 {
-        file.seek(SeekFrom::Start(end - 1))?;
-        file.read_exact(&mut last)?;
-        if last == [b'\n'] {
-            break;
-        }
-        end -= 1;
-    }
-    file.set_len(end)?;
-    file.seek(SeekFrom::Start(end))?;
-    file.write_all(lines)?;
-    file.sync_all()?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    Some((tenant.parse().ok()?, what))
 }
 
 #[cfg(test)]
 mod tests {
+    use vrx_services::retention::{self, DestroyedList};
+
     use super::*;
+    use crate::backup::listing::DestroyedFile;
 
     fn tenant(byte: u8) -> Tenant {
         Tenant {
@@ -290,11 +305,15 @@ mod tests {
         let list = |byte| DestroyedFile::new(folder.path(), Some(&backups), tenant(byte));
         list(1).add(&[person(5)]).await.unwrap();
         list(2).add(&[person(6)]).await.unwrap();
-        let openings = retention::Destroyed::Openings { from: 3, below: 9 };
+        let openings = retention::Destroyed::Openings {
+            epoch: 1,
+            from: 3,
+            below: 9,
+        };
         list(1).add(&[openings, person(7)]).await.unwrap();
         let read = Destroyed::read(&path, &tenant(1), CutOff::Refuse).unwrap();
         assert_eq!(read.persons, HashSet::from([[5; 16], [7; 16]]));
-        assert_eq!(read.openings, [(3, 9)]);
+        assert_eq!(read.openings(1), [(3, 9)]);
 
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
@@ -312,5 +331,22 @@ mod tests {
         let paths = Destroyed::paths(folder.path(), Some(&backups));
         let read = Destroyed::read_all(&paths, &tenant(1), CutOff::Refuse).unwrap();
         assert_eq!(read.persons, HashSet::from([[5; 16], [7; 16]]));
+    }
+
+    #[test]
+    fn a_place_counts_as_far_as_two_epochs_share_their_beginning() {
+        let mut list = Destroyed::default();
+        for (epoch, from, below) in [(None, 1, 3), (Some(1), 90, 160), (Some(3), 205, 210)] {
+            list.openings.push(Openings { epoch, from, below });
+        }
+        assert_eq!(list.openings(1), [(1, 3), (90, 160), (205, 210)]);
+        list.begins(2, 100, 1);
+        list.begins(3, 200, 2);
+        assert_eq!(list.openings(1), [(1, 3), (90, 160)]);
+        assert_eq!(list.openings(2), [(1, 3), (90, 100)]);
+        assert_eq!(list.openings(3), [(1, 3), (90, 100), (205, 210)]);
+        // The next restore goes back to before the second epoch was opened.
+        list.begins(4, 150, 1);
+        assert_eq!(list.openings(4), [(1, 3), (90, 150)]);
     }
 }

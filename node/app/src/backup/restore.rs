@@ -8,7 +8,7 @@ use std::sync::Arc;
 use age::x25519::Identity;
 use tokio::sync::mpsc;
 use vrx_crypto::Keyring;
-use vrx_domain::{Random, Tenant};
+use vrx_domain::Tenant;
 use vrx_provision_log::{CopiedFault, CopiedLog, LogOptions, NewEpoch, Standing, kept_before};
 use vrx_storage::copy::{
     LOG_ENTRY, LOG_HEAD, LOG_TILE, LOST_LOG, Next, RowCounts, TABLES, TenantSink, entry_row,
@@ -69,6 +69,12 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// The new epoch, if one was opened, with its first place and the epoch that it goes on from.
+    pub fn new_epoch(&self) -> Option<(u32, (u64, u32))> {
+        let opened = self.new_epoch.as_ref()?;
+        Some((opened.head().epoch, (self.head.size, self.head.epoch)))
+    }
+
     /// Keeps the new epoch's first checkpoint, if one was opened. Only once the rows are durable.
     pub fn keep(&self, options: &LogOptions, keyring: &Keyring) -> Result<(), Failure> {
         self.new_epoch.as_ref().map_or(Ok(()), |epoch| {
@@ -166,7 +172,7 @@ pub async fn restore(
         let backup = backup.clone();
         tokio::task::spawn_blocking(move || file::read(&backup, &identity, &tenant, &frames))
     };
-    let loaded = load(&mut arriving, sink, destroyed, &manifest, &*log.random).await;
+    let loaded = load(&mut arriving, sink, destroyed, &manifest, log).await;
     drop(arriving);
     reader
         .await
@@ -252,7 +258,7 @@ async fn load(
     sink: &mut dyn TenantSink,
     destroyed: &Destroyed,
     manifest: &Manifest,
-    random: &dyn Random,
+    log: &LogOptions,
 ) -> Result<Loaded, Failure> {
     let bar = progress::rows(manifest.rows.values().sum(), "restoring");
     let mut left_out = RowCounts::default();
@@ -265,7 +271,9 @@ async fn load(
             Next::Rows(table, mut rows) => {
                 bar.inc(rows.len() as u64);
                 left_out.add(table, destroyed.leave_out(table, &mut rows));
-                blanked += destroyed.blank(table, &mut rows, random);
+                let of = (table, manifest.log.epoch);
+                let by = (&*log.random, log.clock.today());
+                blanked += destroyed.blank(of, &mut rows, by);
                 if table == LOG_HEAD {
                     head = rows.first().and_then(vrx_storage::copy::head_of);
                 } else if !rows.is_empty() {

@@ -15,7 +15,7 @@ use vrx_storage::postgres::{
 use vrx_storage::{SqliteMoving, SqliteReplacement, SqliteSource};
 
 use super::restore::{Epoch, Restored, Restoring, check_tenant, identity, restore};
-use super::{BackedUp, BackupPlan, CutOff, Destroyed, Manifest, back_up};
+use super::{BackedUp, BackupPlan, CutOff, Destroyed, Manifest, back_up, list_epoch};
 use crate::compose::{World, log_options, named, open_keyring};
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
@@ -207,7 +207,7 @@ pub async fn restore_backup(
                     "--owner: the tenant is in the cluster {name}; give the address of the role that owns its database"
                 ))
             })?;
-            into_cluster(url, &owner, tenant, restoring).await?
+            into_cluster(config, url, &owner, tenant, restoring).await?
         }
     };
     close(&keyring)?;
@@ -243,10 +243,21 @@ async fn into_sqlite(
     let restored = restore(restoring, &mut place).await?;
     let aside = place.put_in_place().await.map_err(storage_failure)?;
     restored.keep(log, keyring)?;
+    list(config, &tenant, &restored)?;
     Ok(Done { restored, aside })
 }
 
+/// What was listed of the epoch before isn't the new one's from its first entry on.
+fn list(config: &Config, tenant: &Tenant, restored: &Restored) -> Result<(), Failure> {
+    let Some((epoch, begins)) = restored.new_epoch() else {
+        return Ok(());
+    };
+    let lists = Destroyed::paths(&config.keyring_dir, config.backup.dir.as_deref());
+    list_epoch(&lists, tenant, epoch, begins)
+}
+
 async fn into_cluster(
+    config: &Config,
     url: &PostgresUrl,
     owner: &PostgresUrl,
     tenant: Tenant,
@@ -271,6 +282,7 @@ async fn into_cluster(
     let restored = restore(restoring, &mut arrival).await?;
     // Before anybody serves it: a tenant that is served can't be restored again.
     restored.keep(log, keyring)?;
+    list(config, &tenant, &restored)?;
     arrival.serve().await.map_err(refused)?;
     Ok(Done {
         restored,

@@ -7,8 +7,27 @@
     clippy::panic
 )]
 
+/// Each test over SQLite and over PostgreSQL.
+macro_rules! over_both {
+    ($($what:ident,)+) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $what() {
+                super::$what($crate::tampered::Scene::sqlite().await).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $what() {
+                super::$what($crate::tampered::Scene::postgres().await).await;
+            })+
+        }
+    };
+}
+
 mod copies;
 mod nowhere;
+mod steered;
 mod tampered;
 mod verbs;
 

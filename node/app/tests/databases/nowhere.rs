@@ -115,7 +115,7 @@ impl Town {
     }
 
     /// An entry as an answer about a resident leaves it.
-    async fn answer(&self, nth: u64) {
+    pub(crate) async fn answer(&self, nth: u64) {
         let tags = self
             .services
             .keyring
@@ -223,6 +223,11 @@ impl Town {
         back_up(source, &plan, UnixMillis(now)).await.unwrap().file
     }
 
+    /// The folder of the list of what was destroyed.
+    pub(crate) fn keyrings(&self) -> &Path {
+        self.keyrings.path()
+    }
+
     pub(crate) fn destroyed(&self) -> Destroyed {
         let list = Destroyed::path(self.keyrings.path());
         Destroyed::read(&list, &self.services.tenant, CutOff::Refuse).unwrap()
@@ -281,7 +286,8 @@ impl Town {
                 .await
                 .unwrap()
         };
-        assert_eq!(fault(destroyed.openings()).await, None);
+        let listed = destroyed.openings(1);
+        assert_eq!(fault(&listed).await, None);
         assert!(matches!(fault(&[]).await, Some(Fault::Blanks { .. })));
         drop(reader);
         store.close().await.unwrap();

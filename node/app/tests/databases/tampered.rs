@@ -18,24 +18,24 @@ use vrx_testkit::postgres::{PostgresServer, ServerOptions, TestDatabase};
 use crate::nowhere::{PATIENCE, STAYS, Town};
 use crate::{cluster, owner};
 
-const CODE: &str = "142051";
+pub(crate) const CODE: &str = "142051";
 
 /// Another hand in a database.
-enum Hand {
+pub(crate) enum Hand {
     Sqlite(rusqlite::Connection),
     Postgres(TestDatabase),
 }
 
 impl Hand {
     /// Changes rows.
-    fn change(&self, sql: &str) {
+    pub(crate) fn change(&self, sql: &str) {
         match self {
             Self::Sqlite(connection) => connection.execute_batch(&sql.replace("vrx.", "")).unwrap(),
             Self::Postgres(database) => drop(database.sql(sql)),
         }
     }
 
-    fn read(&self, column: &str, of: &str) -> String {
+    pub(crate) fn read(&self, column: &str, of: &str) -> String {
         match self {
             Self::Sqlite(connection) => connection
                 .query_row(&format!("SELECT hex({column}) FROM {of}"), [], |row| {
@@ -49,14 +49,14 @@ impl Hand {
         }
     }
 
-    fn bytes(&self, hex: &str) -> String {
+    pub(crate) fn bytes(&self, hex: &str) -> String {
         match self {
             Self::Sqlite(_) => format!("x'{hex}'"),
             Self::Postgres(_) => format!("decode('{hex}', 'hex')"),
         }
     }
 
-    fn opening(&self, index: u64) -> (String, String) {
+    pub(crate) fn opening(&self, index: u64) -> (String, String) {
         let of = format!("log_entry WHERE tenant = {CODE} AND idx = {index}");
         (self.read("opening_key", &of), self.read("opening", &of))
     }
@@ -73,14 +73,14 @@ impl Hand {
     }
 }
 
-struct Scene {
-    town: Town,
-    hand: Hand,
+pub(crate) struct Scene {
+    pub(crate) town: Town,
+    pub(crate) hand: Hand,
     owner: Option<PostgresOwner>,
 }
 
 impl Scene {
-    async fn sqlite() -> Self {
+    pub(crate) async fn sqlite() -> Self {
         let town = Town::new(TestTenant::create(CODE, Members::default()).await).await;
         let file = town.tenant.folder().join("state").join(CODE).join("vrx.db");
         let connection = rusqlite::Connection::open(file).unwrap();
@@ -92,7 +92,7 @@ impl Scene {
         }
     }
 
-    async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         let start = || Arc::new(PostgresServer::start(ServerOptions::default()));
         let server = tokio::task::spawn_blocking(start).await.unwrap();
         let database = TestDatabase::on(&server);
@@ -107,7 +107,7 @@ impl Scene {
     }
 
     /// All steps of a run, the owner's among them.
-    async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         let ended = self.town.work().await;
         let Some(owner) = &mut self.owner else {
             return assert_eq!(ended, Advanced::Idle);
@@ -136,7 +136,7 @@ impl Scene {
         self.finish().await;
     }
 
-    async fn newest(&self) -> ErasureRun {
+    pub(crate) async fn newest(&self) -> ErasureRun {
         let mori = self.town.officer("mori");
         let runs = list(&self.town.services, &mori, soon()).await.unwrap();
         runs.into_parts().0.runs.remove(0)
@@ -160,18 +160,18 @@ impl Scene {
         blanks.await.unwrap()
     }
 
-    async fn listed(&self) -> Vec<(u64, u64)> {
-        self.town.services.destroyed.openings().await.unwrap()
+    pub(crate) async fn listed(&self) -> Vec<(u64, u64)> {
+        self.town.services.destroyed.openings(1).await.unwrap()
     }
 
     /// What every way to look says.
-    async fn faults(&self) -> [Option<Fault>; 2] {
+    pub(crate) async fn faults(&self) -> [Option<Fault>; 2] {
         let listed = self.listed().await;
         [self.fault(&[]).await, self.fault(&listed).await]
     }
 
     /// Alarms of the log, by their names.
-    async fn alarms(&self) -> Vec<String> {
+    pub(crate) async fn alarms(&self) -> Vec<String> {
         let reader = self.town.services.log.reader();
         let entries = reader.entries(0, 1_000, soon()).await.unwrap();
         let openings = entries.iter().filter_map(|entry| entry.opening.as_ref());
@@ -184,12 +184,12 @@ impl Scene {
             .collect()
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.town.tenant.close().await;
     }
 }
 
-fn soon() -> Deadline {
+pub(crate) fn soon() -> Deadline {
     Deadline::after(PATIENCE)
 }
 
@@ -312,11 +312,16 @@ async fn an_opening_that_stands_though_it_is_listed_is_refused_unless_a_run_is_c
 ) {
     let erased = scene.hand.opening(5);
     scene.town.decide().await;
-    let listed = [Destroyed::Openings { from: 5, below: 7 }];
+    let listed = [Destroyed::Openings {
+        epoch: 1,
+        from: 5,
+        below: 7,
+    }];
     scene.town.services.destroyed.add(&listed).await.unwrap();
     let refused = async |scene: &Scene| {
         let (tenant, store) = (scene.town.services.tenant, &*scene.town.tenant.store);
-        let refused = refuse(&scene.town.destroyed(), tenant, store).await;
+        let today = scene.town.services.node.clock.today();
+        let refused = refuse(&scene.town.destroyed(), tenant, store, today).await;
         refused.err().map(|failure| failure.message)
     };
     assert_eq!(refused(&scene).await, None);
@@ -332,7 +337,11 @@ async fn an_opening_that_stands_though_it_is_listed_is_refused_unless_a_run_is_c
 async fn what_a_restore_blanked_is_told_by_the_next_erasure(mut scene: Scene) {
     scene.town.decide().await;
     // On the list, and blank although the run hasn't come to them: a backup of the middle of the run came back.
-    let listed = [Destroyed::Openings { from: 5, below: 7 }];
+    let listed = [Destroyed::Openings {
+        epoch: 1,
+        from: 5,
+        below: 7,
+    }];
     scene.town.services.destroyed.add(&listed).await.unwrap();
     for place in [5, 6] {
         scene.hand.blank(place);
@@ -362,23 +371,6 @@ impl Scene {
             .map(|outline| outline.index)
             .collect()
     }
-}
-
-macro_rules! over_both {
-    ($($what:ident,)+) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $what() {
-                super::$what(super::Scene::sqlite().await).await;
-            })+
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $what() {
-                super::$what(super::Scene::postgres().await).await;
-            })+
-        }
-    };
 }
 
 over_both! {

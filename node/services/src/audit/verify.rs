@@ -81,7 +81,8 @@ pub async fn verify(
 /// Whether erasures explain every blank opening.
 async fn blanks(ctx: &TenantServices, deadline: Deadline) -> Result<Option<Fault>, ServiceError> {
     // Without the list the entries still explain what is blank, unless a restore blanked it.
-    let listed = ctx.destroyed.openings().await.unwrap_or_else(|error| {
+    let listed = ctx.destroyed.openings(ctx.log.reader().epoch()).await;
+    let listed = listed.unwrap_or_else(|error| {
         tracing::warn!(tenant = %ctx.tenant.code, %error, "the log is verified without it");
         Vec::new()
     });

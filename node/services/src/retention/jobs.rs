@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
+use super::account::{LOG_FAULT, check_list};
+use super::replay::alarm;
 use super::run::{Advanced, advance};
 use crate::{
     background::Background,
@@ -38,6 +40,8 @@ async fn work(tenants: Arc<Tenants>, stop: CancellationToken) {
     let mut from = 0;
     // Whose erasure waits for the operator, who is told once.
     let mut told = BTreeSet::new();
+    // Whose list was looked at, and of whose log it was said that it isn't whole: once in this process.
+    let (mut looked_at, mut alarmed) = (BTreeSet::new(), BTreeSet::new());
     while stop
         .run_until_cancelled(tokio::time::sleep(if told.is_empty() {
             TICK
@@ -49,8 +53,17 @@ async fn work(tenants: Arc<Tenants>, stop: CancellationToken) {
     {
         for tenant in tenants.iter().skip(from).take(A_TICK) {
             let code = tenant.tenant.code;
-            let waits = until_idle(tenant, &stop).await == Some(Advanced::WaitsForOperator);
-            if !waits {
+            if !looked_at.contains(&code) && check_list(tenant).await.is_ok() {
+                looked_at.insert(code);
+            }
+            let ended = until_idle(tenant, &stop).await;
+            if ended == Some(Advanced::Stopped)
+                && !alarmed.contains(&code)
+                && alarm(tenant, LOG_FAULT, &[], None).await.is_ok()
+            {
+                alarmed.insert(code);
+            }
+            if ended != Some(Advanced::WaitsForOperator) {
                 told.remove(&code);
             } else if told.insert(code) {
                 tracing::warn!(tenant = %code, "an erasure waits for its files to be rewritten: run `vrx-node erase finish`");

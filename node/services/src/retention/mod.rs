@@ -3,6 +3,7 @@
 //! Start reading at [`plan()`] (what a run would erase), then [`propose()`] and [`approve()`] (four eyes), then [`advance()`] (one
 //! bounded step of the work), `replay.rs` (what the log says is over stays over). All of it is the privacy officers'; each call is an entry of the log.
 
+mod account;
 mod approve;
 mod certificate;
 mod hold;
@@ -14,6 +15,8 @@ mod replay;
 mod run;
 #[cfg(test)]
 mod tests;
+
+use std::collections::HashSet;
 
 use async_trait::async_trait;
 use vrx_domain::PersonId;
@@ -35,6 +38,8 @@ pub enum Destroyed {
     Person(PersonId),
     /// The openings of entries from one place in the log to before another.
     Openings {
+        /// The epoch of the log: in the next one, another entry may stand at such a place.
+        epoch: u32,
         /// The first.
         from: u64,
         /// The one after the last.
@@ -43,13 +48,23 @@ pub enum Destroyed {
 }
 
 impl Destroyed {
-    /// The ranges of openings among these.
-    pub fn openings(destroyed: &[Self]) -> Vec<(u64, u64)> {
+    /// The ranges of openings of an epoch among these.
+    pub fn openings(destroyed: &[Self], of: u32) -> Vec<(u64, u64)> {
         let range = |what: &Self| match what {
-            Self::Person(_) => None,
-            Self::Openings { from, below } => Some((*from, *below)),
+            Self::Openings { epoch, from, below } if *epoch == of => Some((*from, *below)),
+            _ => None,
         };
         destroyed.iter().filter_map(range).collect()
+    }
+
+    /// How many persons are among these.
+    pub fn persons(destroyed: &[Self]) -> u64 {
+        let person = |what: &Self| match what {
+            Self::Person(person) => Some(*person),
+            Self::Openings { .. } => None,
+        };
+        let persons: HashSet<PersonId> = destroyed.iter().filter_map(person).collect();
+        persons.len() as u64
     }
 }
 
@@ -64,6 +79,10 @@ pub trait DestroyedList: Send + Sync {
     /// Adds to it, durably: when this returns, a restore leaves these out.
     async fn add(&self, destroyed: &[Destroyed]) -> Result<(), NotListed>;
 
-    /// The tenant's openings on it: ranges from one place in the log to before another, in any order.
-    async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed>;
+    /// The tenant's openings on it, as far as they are of this epoch of the log too: ranges from one place to before another, in any
+    /// order.
+    async fn openings(&self, epoch: u32) -> Result<Vec<(u64, u64)>, NotListed>;
+
+    /// How many of the tenant's persons are on it.
+    async fn persons(&self) -> Result<u64, NotListed>;
 }

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 
 use tokio::sync::mpsc;
 use vrx_domain::{Caller, Date, EntryKind, PersonId, RetentionPolicy, Role};
-use vrx_provision_log::{Deadline, Outline, Recorded};
+use vrx_provision_log::{Deadline, Outline, ReadError, Recorded};
 use vrx_storage::{ERASURE_MOST, ErasureCounts, HoldRecord};
 
+use super::account::{LOG_FAULT, is_contradiction};
+use super::replay::alarm;
 use crate::{
     error::ServiceError,
     policy::check_role,
@@ -144,12 +146,29 @@ pub(super) fn in_force(holds: &[HoldRecord], today: Date) -> impl Iterator<Item 
         .filter(move |record| record.hold.is_in_force(today))
 }
 
-/// Whether an entry's opening is one that an erasure takes. What the node says about itself stays, and so do the records of
+/// Whether an entry's opening is one that an erasure takes today. What the node says about itself stays, and so do the records of
 /// erasures: they are about nobody.
-pub(super) fn is_erasable(outline: &Outline, exempt: &HashSet<[u8; 32]>) -> bool {
+pub(super) fn is_due(
+    ctx: &TenantServices,
+    outline: &Outline,
+    exempt: &HashSet<[u8; 32]>,
+    today: Date,
+) -> bool {
     outline.has_opening
         && vrx_provision_log::is_erasable(outline.kind)
+        && ctx.policy.retention.is_opening_due(outline.time, today)
         && !exempt.contains(&outline.subject.0)
+}
+
+/// Nothing is decided from a log that isn't whole: an officer is refused, and it is an alarm.
+async fn not_whole(ctx: &TenantServices, error: &ReadError) -> ServiceError {
+    if is_contradiction(ctx, error) {
+        let particulars = [("fault", error.to_string())];
+        if let Err(failed) = alarm(ctx, LOG_FAULT, &particulars, None).await {
+            return failed;
+        }
+    }
+    read_error(ctx, error)
 }
 
 /// The subjects of the persons on hold.
@@ -169,8 +188,10 @@ async fn openings_below(
     let (mut low, mut high) = (0, ctx.log.checkpoint().size());
     while low < high {
         let middle = low + (high - low) / 2;
-        let outlines = reader.outlines(middle, 1, deadline).await;
-        let outlines = outlines.map_err(|error| read_error(ctx, &error))?;
+        let outlines = match reader.outlines(middle, 1, deadline).await {
+            Ok(outlines) => outlines,
+            Err(error) => return Err(not_whole(ctx, &error).await),
+        };
         let is_due = |outline: &Outline| ctx.policy.retention.is_opening_due(outline.time, today);
         if outlines.first().is_some_and(is_due) {
             low = middle + 1;
@@ -192,15 +213,17 @@ async fn openings(
     let (mut next, mut count) = (0, 0);
     while next < below {
         let wanted = u32::try_from(below - next).unwrap_or(u32::MAX).min(ENTRIES);
-        let outlines = ctx.log.reader().outlines(next, wanted, deadline).await;
-        let outlines = outlines.map_err(|error| read_error(ctx, &error))?;
+        let outlines = match ctx.log.reader().outlines(next, wanted, deadline).await {
+            Ok(outlines) => outlines,
+            Err(error) => return Err(not_whole(ctx, &error).await),
+        };
         let Some(last) = outlines.last() else {
             return Err(ctx.internal("the provision log is shorter than its checkpoint"));
         };
         next = last.index + 1;
         count += outlines
             .iter()
-            .filter(|outline| is_erasable(outline, &exempt))
+            .filter(|outline| is_due(ctx, outline, &exempt, today))
             .count() as u64;
     }
     Ok(count)

@@ -6,6 +6,7 @@ use vrx_domain::EntryKind;
 use vrx_provision_log::{ErasureEntry, RecordedErasures};
 use vrx_storage::{Change, ChangeError, ErasureCounts, ErasureRun, ErasureStage};
 
+use super::account::is_contradiction;
 use super::certificate::{Dates, certificate};
 use crate::{
     error::ServiceError,
@@ -16,7 +17,10 @@ use crate::{
 /// The erasures that the log records.
 pub(super) async fn recorded(ctx: &TenantServices) -> Result<RecordedErasures, ServiceError> {
     let recorded = ctx.log.reader().erasures(own_deadline()).await;
-    recorded.map_err(|error| read_error(ctx, &error))
+    recorded.map_err(|error| {
+        is_contradiction(ctx, &error);
+        read_error(ctx, &error)
+    })
 }
 
 /// Whether the log records a run that stands open. If so, that is an alarm, and the run is at its end again: both or neither.

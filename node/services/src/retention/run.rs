@@ -7,8 +7,9 @@ use vrx_storage::{
     Blanks, Change, Claimed, ErasureRun, ErasureStage, OPENINGS_STEP, OpeningsStep, RunBlanks,
 };
 
+use super::account::{accounted, is_contradiction};
 use super::certificate::{Dates, METHOD, approval, certificate};
-use super::plan::{exempt, is_erasable};
+use super::plan::{exempt, is_due};
 use super::replay::{alarm, recorded, settle_replayed};
 use super::{Destroyed, NotListed};
 use crate::{
@@ -26,6 +27,8 @@ pub enum Advanced {
     Step,
     /// The rows are gone; the operator has to have the files rewritten (`vrx-node erase finish`).
     WaitsForOperator,
+    /// The log isn't what was signed: nothing is blanked by it.
+    Stopped,
 }
 
 /// Does the next step of the tenant's open erasure.
@@ -49,7 +52,7 @@ pub async fn advance(ctx: &TenantServices) -> Result<Advanced, ServiceError> {
         ErasureStage::Rows => {
             ctx.retention.delete_rows(run.id).await.map_err(stored)?;
         }
-        ErasureStage::Openings => blank_openings(ctx, run).await?,
+        ErasureStage::Openings => return blank_openings(ctx, run).await,
         ErasureStage::Rewriting if run.rewritten_at.is_some() => record(ctx, run).await?,
         ErasureStage::Rewriting => {
             let now = ctx.node.clock.now();
@@ -74,10 +77,13 @@ async fn destroy_keys(ctx: &TenantServices, run: &ErasureRun) -> Result<(), Serv
     }
     let listed: Vec<Destroyed> = persons.iter().copied().map(Destroyed::Person).collect();
     list(ctx, &listed).await?;
-    ctx.retention.destroy_keys(&persons).await.map_err(stored)
+    let destroyed = ctx.retention.destroy_keys(run.id, &persons, policy, today);
+    destroyed.await.map_err(stored)
 }
 
-async fn blank_openings(ctx: &TenantServices, run: &ErasureRun) -> Result<(), ServiceError> {
+/// Each leaf is proved to be the log's and asked again whether it is due, whatever the plan counted. Only then anything is listed or
+/// blanked.
+async fn blank_openings(ctx: &TenantServices, run: &ErasureRun) -> Result<Advanced, ServiceError> {
     let stored = |error| storage_error(ctx, &error);
     let today = ctx.node.clock.today();
     let from = run.openings_next;
@@ -93,7 +99,11 @@ async fn blank_openings(ctx: &TenantServices, run: &ErasureRun) -> Result<(), Se
         0 => Vec::new(),
         wanted => {
             let outlines = ctx.log.reader().outlines(from, wanted, own_deadline());
-            outlines.await.map_err(|error| read_error(ctx, &error))?
+            match outlines.await {
+                Ok(outlines) => outlines,
+                Err(error) if is_contradiction(ctx, &error) => return Ok(Advanced::Stopped),
+                Err(error) => return Err(read_error(ctx, &error)),
+            }
         }
     };
     let exempt = exempt(&ctx.retention.holds().await.map_err(stored)?, today);
@@ -105,7 +115,7 @@ async fn blank_openings(ctx: &TenantServices, run: &ErasureRun) -> Result<(), Se
             found.push(outline.index);
             all.push(outline.index);
         }
-        if outline.index >= run.openings_below || !is_erasable(outline, &exempt) {
+        if outline.index >= run.openings_below || !is_due(ctx, outline, &exempt, today) {
             continue;
         }
         all.push(outline.index);
@@ -124,9 +134,10 @@ async fn blank_openings(ctx: &TenantServices, run: &ErasureRun) -> Result<(), Se
         before: with_places(blanks.before, &found),
         after: with_places(blanks.after, &all),
     });
+    let epoch = ctx.log.reader().epoch();
     let listed = ranges
         .into_iter()
-        .map(|(from, below)| Destroyed::Openings { from, below });
+        .map(|(from, below)| Destroyed::Openings { epoch, from, below });
     list(ctx, &listed.collect::<Vec<_>>()).await?;
     let step = OpeningsStep {
         from,
@@ -135,10 +146,8 @@ async fn blank_openings(ctx: &TenantServices, run: &ErasureRun) -> Result<(), Se
         until,
         blanks,
     };
-    ctx.retention
-        .blank_openings(run.id, step)
-        .await
-        .map_err(stored)
+    let blanked = ctx.retention.blank_openings(run.id, step).await;
+    blanked.map(|()| Advanced::Step).map_err(stored)
 }
 
 /// What the entry says of blank openings: how many are blank that this run didn't blank and no erasure before it either, because a
@@ -162,7 +171,8 @@ async fn told(ctx: &TenantServices, run: &ErasureRun) -> Result<Option<Told>, Se
     }
     let found = ctx.retention.blanks().await;
     let found = found.map_err(|error| storage_error(ctx, &error))?;
-    let listed = ctx.destroyed.openings().await.map_err(not_listed(ctx))?;
+    let listed = ctx.destroyed.openings(ctx.log.reader().epoch()).await;
+    let listed = listed.map_err(not_listed(ctx))?;
     let after = with_places(Blanks::default(), &found.places);
     let own = expected.count + run.done.openings;
     if are_listed(&found.places, &listed, recorded.size) && after.count >= own {
@@ -193,7 +203,7 @@ async fn list(ctx: &TenantServices, destroyed: &[Destroyed]) -> Result<(), Servi
     added.map_err(not_listed(ctx))
 }
 
-fn not_listed(ctx: &TenantServices) -> impl FnOnce(NotListed) -> ServiceError {
+pub(super) fn not_listed(ctx: &TenantServices) -> impl FnOnce(NotListed) -> ServiceError {
     |error| {
         tracing::error!(tenant = %ctx.tenant.code, %error, "an erasure waits");
         ServiceError::unavailable()
@@ -226,6 +236,7 @@ async fn record(ctx: &TenantServices, run: &ErasureRun) -> Result<(), ServiceErr
             hex(&Sha256::digest(certificate.as_bytes())),
         ),
     ];
+    content.extend(accounted(ctx, run).await?);
     if let Some(Told { again, blanks }) = told(ctx, run).await? {
         content.extend([
             ("openings_below", run.openings_next.to_string()),

@@ -49,8 +49,12 @@ impl DestroyedList for Moody {
         Ok(())
     }
 
-    async fn openings(&self) -> Result<Vec<(u64, u64)>, NotListed> {
-        Ok(Destroyed::openings(&self.listed.lock()))
+    async fn openings(&self, epoch: u32) -> Result<Vec<(u64, u64)>, NotListed> {
+        Ok(Destroyed::openings(&self.listed.lock(), epoch))
+    }
+
+    async fn persons(&self) -> Result<u64, NotListed> {
+        Ok(Destroyed::persons(&self.listed.lock()))
     }
 }
 
@@ -366,7 +370,7 @@ async fn openings_end_by_their_own_age_but_those_of_a_person_on_hold() {
         .iter()
         .map(|what| match what {
             Destroyed::Person(_) => 0,
-            Destroyed::Openings { from, below } => below - from,
+            Destroyed::Openings { from, below, .. } => below - from,
         })
         .sum();
     assert_eq!(blanked, plan.counts.openings);

@@ -361,7 +361,11 @@ pub async fn a_blanked_opening_leaves_its_leaf_and_nobodys_history(fixture: &Fix
     assert_eq!(stage(fixture).await, stands);
     let twice = store.blank_openings(id, step(2, &places, 3, 3)).await;
     assert!(matches!(twice, Err(StorageError::Inconsistent { .. })));
-    assert_eq!(stage(fixture).await, stands, "nothing that is blank by then");
+    assert_eq!(
+        stage(fixture).await,
+        stands,
+        "nothing that is blank by then"
+    );
     let last = step(2, &[], 3, 3);
     store.blank_openings(id, last).await.unwrap();
     let blanks = store.blanks().await.unwrap();

@@ -2,7 +2,7 @@
 //! its bytes stay in the page's hole after that; only rewriting the tables takes them off the disk.
 
 use sqlx::{AssertSqlSafe, Row as _};
-use vrx_domain::{PersonId, Random, Tenant, UnixMillis};
+use vrx_domain::{Random, Tenant, UnixMillis};
 
 use crate::StorageError;
 use crate::copy::TABLES;
@@ -11,7 +11,7 @@ use crate::postgres::log::int;
 use crate::postgres::owner::PostgresOwner;
 use crate::postgres::partitions::partition;
 use crate::postgres::tenant::key_of;
-use crate::retention::ErasedAgain;
+use crate::retention::{ErasedAgain, ErasedBefore};
 
 /// What was rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +77,7 @@ impl PostgresOwner {
     pub async fn erase_again(
         &mut self,
         tenant: Tenant,
-        persons: &[PersonId],
-        openings: &[(u64, u64)],
+        listed: &ErasedBefore,
         random: &dyn Random,
     ) -> Result<(ErasedAgain, bool), StorageError> {
         let (key, code) = (key_of(&tenant)?, tenant.code.as_u32());
@@ -87,13 +86,18 @@ impl PostgresOwner {
         // No batch runs beside it.
         let held = sqlx::query(
             "-- hold_head_to_erase
-             SELECT size FROM log_head WHERE tenant = $1 FOR UPDATE",
+             SELECT epoch FROM log_head WHERE tenant = $1 FOR UPDATE",
         )
         .bind(key);
-        held.fetch_optional(&mut self.connection)
+        let held = held
+            .fetch_optional(&mut self.connection)
             .await
             .map_err(|error| failure(&error))?;
-        let ids: Vec<[u8; 16]> = persons.iter().map(|id| *id.as_bytes()).collect();
+        let epoch: Option<i32> = held
+            .map(|row| row.try_get(0))
+            .transpose()
+            .map_err(|error| failure(&error))?;
+        let ids: Vec<[u8; 16]> = listed.persons.iter().map(|id| *id.as_bytes()).collect();
         for table in TABLES.iter().filter(|table| table.person.is_some()) {
             let text = format!(
                 "-- erase_again
@@ -105,23 +109,25 @@ impl PostgresOwner {
             let deleted = delete.execute(&mut self.connection).await;
             erased.rows += deleted.map_err(|error| failure(&error))?.rows_affected();
         }
-        for (from, below) in openings {
-            erased.openings += self.blank_again(key, (*from, *below), random).await?;
+        let epoch = epoch.and_then(|epoch| u32::try_from(epoch).ok());
+        for range in epoch.map_or_else(Vec::new, |epoch| (listed.openings)(epoch)) {
+            let places = self.to_blank_again(key, range, listed).await?;
+            erased.openings += self.blank_again(key, places, random).await?;
         }
         self.run("COMMIT").await?;
         let checkpointed = self.rewrite_tables(code).await?;
         Ok((erased, checkpointed))
     }
 
-    async fn blank_again(
+    async fn to_blank_again(
         &mut self,
         key: i32,
         (from, below): (u64, u64),
-        random: &dyn Random,
-    ) -> Result<u64, StorageError> {
+        listed: &ErasedBefore,
+    ) -> Result<Vec<i64>, StorageError> {
         let rows = sqlx::query(
             "-- standing_openings
-             SELECT idx FROM log_entry WHERE tenant = $1 AND idx >= $2 AND idx < $3 AND opening_key <> ''",
+             SELECT idx, leaf FROM log_entry WHERE tenant = $1 AND idx >= $2 AND idx < $3 AND opening_key <> ''",
         )
         .bind(key)
         .bind(int(from))
@@ -131,8 +137,20 @@ impl PostgresOwner {
         .map_err(|error| failure(&error))?;
         let mut places: Vec<i64> = Vec::with_capacity(rows.len());
         for row in &rows {
-            places.push(row.try_get(0).map_err(|error| failure(&error))?);
+            let leaf: Vec<u8> = row.try_get(1).map_err(|error| failure(&error))?;
+            if (listed.could_be_erased)(&leaf) {
+                places.push(row.try_get(0).map_err(|error| failure(&error))?);
+            }
         }
+        Ok(places)
+    }
+
+    async fn blank_again(
+        &mut self,
+        key: i32,
+        places: Vec<i64>,
+        random: &dyn Random,
+    ) -> Result<u64, StorageError> {
         let mut subjects = vec![[0; 32]; places.len()];
         for nobody in &mut subjects {
             random.fill(nobody);

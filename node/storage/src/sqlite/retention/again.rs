@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use vrx_domain::{PersonId, Random, Tenant};
+use vrx_domain::{Random, Tenant};
 
 use super::read::standing_openings;
 use super::steps::blank;
 use super::{SqliteRewriting, empty_write_ahead_log, vacuum};
 use crate::StorageError;
 use crate::copy::TABLES;
-use crate::retention::ErasedAgain;
+use crate::retention::{ErasedAgain, ErasedBefore};
 use crate::sqlite::create;
 use crate::sqlite::files::Folder;
-use crate::sqlite::sql::{Access, Sql, failure};
+use crate::sqlite::sql::{Access, Sql, failure, int};
 use crate::sqlite::tenant::blocking;
 
 impl SqliteRewriting {
@@ -22,7 +22,7 @@ impl SqliteRewriting {
     pub async fn erase_again(
         state_dir: PathBuf,
         tenant: Tenant,
-        (persons, openings): (Vec<PersonId>, Vec<(u64, u64)>),
+        listed: ErasedBefore,
         random: Arc<dyn Random>,
     ) -> Result<ErasedAgain, StorageError> {
         let folder = Folder::of(&state_dir, tenant.code);
@@ -43,7 +43,7 @@ impl SqliteRewriting {
             let key = i64::from(tenant.code.as_u32());
             let begun = sql.connection().unchecked_transaction();
             let begun = begun.map_err(failure)?;
-            let erased = erase(&sql, key, &persons, &openings, &*random)?;
+            let erased = erase(&sql, key, &listed, &*random)?;
             begun.commit().map_err(failure)?;
             sql.connection()
                 .pragma_update(None, "temp_store", "file")
@@ -59,8 +59,7 @@ impl SqliteRewriting {
 fn erase(
     sql: &Sql,
     tenant: i64,
-    persons: &[PersonId],
-    openings: &[(u64, u64)],
+    listed: &ErasedBefore,
     random: &dyn Random,
 ) -> Result<ErasedAgain, StorageError> {
     let mut erased = ErasedAgain::default();
@@ -70,12 +69,30 @@ fn erase(
              DELETE FROM {} WHERE tenant = ?1 AND person_id = ?2",
             table.name
         );
-        for person in persons {
+        for person in &listed.persons {
             let deleted = sql.run(&delete, (tenant, person.as_bytes()));
             erased.rows += deleted.map_err(failure)? as u64;
         }
     }
-    for place in standing_openings(sql, tenant, openings)? {
+    let epoch = sql.row(
+        "log_head",
+        "-- epoch
+         SELECT epoch FROM log_head WHERE tenant = ?1",
+        [tenant],
+        |row| row.get::<_, u32>(0),
+    )?;
+    let openings = epoch.map_or_else(Vec::new, |epoch| (listed.openings)(epoch));
+    for place in standing_openings(sql, tenant, &openings)? {
+        let leaf: Option<Vec<u8>> = sql.row(
+            "log_entry",
+            "-- leaf
+             SELECT leaf FROM log_entry WHERE tenant = ?1 AND idx = ?2",
+            (tenant, int(place)),
+            |row| row.get(0),
+        )?;
+        if !leaf.is_some_and(|leaf| (listed.could_be_erased)(&leaf)) {
+            continue;
+        }
         let mut nobody = [0; 32];
         random.fill(&mut nobody);
         erased.openings += blank(sql, tenant, place, &nobody)?;

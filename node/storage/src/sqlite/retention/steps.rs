@@ -70,8 +70,8 @@ impl Step {
         };
         let sealed = sealed_span(sql, tenant, row)?;
         let opened = open_span(&self.applier.keyring, &self.id, &sealed, &self.approved)?;
-        let is_due = asked.policy.is_due(&opened.person.span, asked.today)
-            && !asked.held.contains(&person);
+        let is_due =
+            asked.policy.is_due(&opened.person.span, asked.today) && !asked.held.contains(&person);
         Ok(if is_due {
             Turn::Due(opened)
         } else {
@@ -293,7 +293,15 @@ fn tags(
     opened: &OpenedSpan,
 ) -> impl Iterator<Item = (i64, u8, u32, [u8; 32], &[u8; 16])> {
     let tags = opened.tags.iter();
-    tags.map(move |row| (tenant, row.kind as u8, row.key.0, row.tag.0, row.person.as_bytes()))
+    tags.map(move |row| {
+        (
+            tenant,
+            row.kind as u8,
+            row.key.0,
+            row.tag.0,
+            row.person.as_bytes(),
+        )
+    })
 }
 
 fn take_tags(sql: &Sql, tenant: i64, opened: &OpenedSpan) -> Result<(), StorageError> {
