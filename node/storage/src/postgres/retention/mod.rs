@@ -31,7 +31,7 @@ pub(super) use changes::{
 pub use owner::Rewritten;
 use read::{
     blank_places, bytes, holds, listed, persons, persons_after, put_run, run, runs, set_back,
-    standing, standing_openings, with_keys,
+    set_back_to_rows, standing, standing_openings, with_keys,
 };
 
 /// What becomes of listed persons.
@@ -244,6 +244,9 @@ impl PostgresTenant {
             run.stage = ErasureStage::Keys;
             put_run(session, &self.applier(), &run).await?;
             return Ok(false);
+        }
+        if set_back_to_rows(session, self.key).await? {
+            return Ok(true);
         }
         execute(session, statement("-- sweep_erased\nSELECT sweep_erased()")).await?;
         let holds = statement(

@@ -360,6 +360,22 @@ pub(super) async fn set_back(session: &mut Session, tenant: i32) -> Result<bool,
     set.map(|rows| rows > 0).map_err(|error| failure(&error))
 }
 
+/// Whoever the list says has no rows left, and has some, is one whose key is destroyed; says whether anybody is.
+pub(super) async fn set_back_to_rows(
+    session: &mut Session,
+    tenant: i32,
+) -> Result<bool, StorageError> {
+    let set = statement(
+        "-- set_erasure_back_to_rows
+         UPDATE erasure_person e SET step = 2 WHERE e.tenant = $1 AND e.step = 3 AND (
+             EXISTS (SELECT FROM person_revision r WHERE r.tenant = $1 AND r.person_id = e.person_id)
+             OR EXISTS (SELECT FROM dose_revision r WHERE r.tenant = $1 AND r.person_id = e.person_id))",
+    )
+    .bind(tenant);
+    let set = session.run(set).await;
+    set.map(|rows| rows > 0).map_err(|error| failure(&error))
+}
+
 pub(super) async fn listed(
     session: &mut Session,
     tenant: i32,

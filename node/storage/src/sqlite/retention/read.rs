@@ -274,6 +274,20 @@ pub(super) fn set_back(sql: &Sql, tenant: i64) -> Result<bool, StorageError> {
     set.map(|rows| rows > 0).map_err(failure)
 }
 
+/// Whoever the list says has no rows left, and has some, is one whose key is destroyed; says whether anybody is.
+pub(super) fn set_back_to_rows(sql: &Sql, tenant: i64) -> Result<bool, StorageError> {
+    let set = sql.run(
+        "-- set_erasure_back_to_rows
+         UPDATE erasure_person SET step = 2 WHERE tenant = ?1 AND step = 3 AND (
+             EXISTS (SELECT 1 FROM person_revision r
+                     WHERE r.tenant = ?1 AND r.person_id = erasure_person.person_id)
+             OR EXISTS (SELECT 1 FROM dose_revision r
+                        WHERE r.tenant = ?1 AND r.person_id = erasure_person.person_id))",
+        [tenant],
+    );
+    set.map(|rows| rows > 0).map_err(failure)
+}
+
 pub(super) fn listed(sql: &Sql, tenant: i64, step: u8) -> Result<Vec<PersonId>, StorageError> {
     sql.rows(
         "erasure_person",

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use vrx_domain::{Date, ErasureId, ImportId, PersonId, RetentionPolicy, TenantId};
 
 use super::read::{
-    each, holds, key_row, listed, put_run, run, sealed_span, set_back, set_step, with_keys,
+    each, holds, key_row, listed, put_run, run, sealed_span, set_back, set_back_to_rows, set_step,
+    with_keys,
 };
 use crate::StorageError;
 use crate::retention::{Claimed, ErasureRun, ErasureStage, OpeningsStep, in_force};
@@ -249,6 +250,9 @@ impl Step {
             run.stage = ErasureStage::Keys;
             put_run(&self.applier, sql, &run)?;
             return Ok(false);
+        }
+        if set_back_to_rows(sql, tenant)? {
+            return Ok(true);
         }
         for text in [
             "-- sweep_erased_tags
