@@ -2695,7 +2695,8 @@ pub struct HistoryGap {
     /// Where the last of them stands or stood, as the entry after it says.
     #[prost(uint64, tag = "3")]
     pub last_index: u64,
-    /// The last of them is in the log and its opening is empty: it was erased (消去). A lawful erasure has an entry of its own.
+    /// The last of them is in the log, its opening is empty, and an erasure that the log records, or that is under way, went over it
+    /// (消去). Whether each single one was an erasure's is what the verification of the whole log says.
     #[prost(bool, tag = "4")]
     pub erased: bool,
 }
@@ -2705,9 +2706,12 @@ pub struct HistoryEnd {
     /// Rows that were sent.
     #[prost(uint64, tag = "1")]
     pub rows: u64,
-    /// Entries that are missing, over all gaps. Anything but 0 has to be looked into.
+    /// Entries that are missing, over all gaps that no erasure explains. Anything but 0 has to be looked into.
     #[prost(uint64, tag = "2")]
     pub missing: u64,
+    /// Entries in gaps that an erasure explains (消去).
+    #[prost(uint64, tag = "3")]
+    pub erased: u64,
 }
 /// A dose that left or came in. Personal data.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -8,7 +8,7 @@ use vrx_domain::{
 };
 use vrx_provision_log::{Deadline, Step, SubjectWalk};
 
-use super::opened::Opened;
+use super::{erased::erased_below, opened::Opened};
 use crate::{error::ServiceError, record::read_error, tenants::TenantServices};
 
 /// The action of an entry that marks another.
@@ -32,7 +32,7 @@ pub struct MissingEntries {
     pub first_seq: u64,
     /// Where the newest of them stands or stood.
     pub last_index: u64,
-    /// The newest of them is in the log and its opening was erased.
+    /// The newest of them is in the log, its opening is blank, and an erasure went over it.
     pub erased: bool,
 }
 
@@ -99,7 +99,7 @@ impl Chain {
                     count,
                     first_seq,
                     last_index,
-                    erased,
+                    erased: erased && last_index < erased_below(ctx, deadline).await?,
                 })),
                 Some(Step::Entry(entry)) => {
                     if let Some(said) = Opened::of(&entry) {
@@ -110,13 +110,13 @@ impl Chain {
         }
     }
 
-    /// Entries that can't be shown.
+    /// Entries that can't be shown, though no erasure explains it.
     pub(crate) fn missing(&self) -> u64 {
         self.places
             .iter()
             .map(|place| match place {
-                Place::Entry(_) => 0,
-                Place::Missing(missing) => missing.count,
+                Place::Missing(missing) if !missing.erased => missing.count,
+                Place::Entry(_) | Place::Missing(_) => 0,
             })
             .sum()
     }

@@ -61,7 +61,11 @@ async fn read_all(
             HistoryPart::Missing(missing) => panic!("{missing:?}"),
         }
     }
-    assert_eq!(begun.totals(), (rows.len() as u64, 0));
+    let whole = HistoryTotals {
+        rows: rows.len() as u64,
+        ..HistoryTotals::default()
+    };
+    assert_eq!(begun.totals(), whole);
     (begun, rows)
 }
 
