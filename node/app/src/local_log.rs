@@ -71,8 +71,8 @@ pub async fn verify(config: &Config, tenant: &TenantConfig) -> Result<Whole, Fai
     match &report.fault {
         None => Ok(Whole(report)),
         Some(fault) => Err(Failure::storage(format!(
-            "the log of {} is not what was signed: {fault}; stop the node, keep the files as they are, and tell the \
-             privacy officer",
+            "the log of {} is not what was signed: {fault}; don't restart the node, keep the files as they are, and tell \
+             the privacy officer",
             named(tenant.code)
         ))),
     }

@@ -68,6 +68,23 @@ impl UnixMillis {
         )
     }
 
+    /// Reads what [`Self::to_rfc3339_jst`] writes, and no other form.
+    pub fn from_rfc3339_jst(text: &str) -> Option<Self> {
+        let (day, time) = text.strip_suffix("+09:00")?.split_once('T')?;
+        let day: Date = day.parse().ok()?;
+        let (clock, millis) = time.split_once('.')?;
+        let mut seconds = 0;
+        for part in clock.split(':') {
+            let part: u64 = part.parse::<u8>().ok()?.into();
+            seconds = part.checked_add(u64::checked_mul(seconds, 60)?)?;
+        }
+        let into_day = seconds
+            .checked_mul(1000)?
+            .checked_add(millis.parse::<u16>().ok()?.into())?;
+        let at = Self(day.begins_jst().0.checked_add(into_day)?);
+        (at.to_rfc3339_jst() == text).then_some(at)
+    }
+
     /// The calendar day in Japan at this instant.
     pub fn date_jst(self) -> Date {
         Date(self.civil_jst().date())
@@ -370,6 +387,24 @@ mod tests {
         fn no_text_makes_a_parser_panic(text in ".*") {
             let _ = text.parse::<Date>();
             let _ = Date::parse_compact(&text);
+        }
+    }
+
+    #[test]
+    fn an_instant_is_read_in_the_form_in_which_it_is_written_and_in_no_other() {
+        for at in [0, 1_619_794_800_120, 1_893_423_600_000] {
+            let at = UnixMillis(at);
+            assert_eq!(UnixMillis::from_rfc3339_jst(&at.to_rfc3339_jst()), Some(at));
+        }
+        for other in [
+            "",
+            "2021-05-01T00:00:00.120Z",
+            "2021-05-01T00:00:60.120+09:00",
+            "2021-05-01T0:00:00.120+09:00",
+            "2021-05-01T00:00:00:00:00:00:00:00:00:00:00:00:00.120+09:00",
+            "2021-05-01 00:00:00.120+09:00",
+        ] {
+            assert_eq!(UnixMillis::from_rfc3339_jst(other), None, "{other}");
         }
     }
 }

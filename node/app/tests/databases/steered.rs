@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 
 use tokio::sync::mpsc;
-use vrx_domain::UnixMillis;
+use vrx_domain::{ErasureId, UnixMillis};
 use vrx_node::backup::{Destroyed, list_epoch, make_equal};
 use vrx_node::returned::refuse;
-use vrx_services::retention::{self, Advanced, Earlier, ErasureStage, advance, propose};
+use vrx_services::retention::{self, Advanced, Earlier, ErasureStage, advance, approve, propose};
 
 use crate::nowhere::{GONE, STAYS, THEN};
 use crate::tampered::{CODE, Scene, soon};
@@ -38,7 +38,7 @@ impl Scene {
         }
     }
 
-    async fn propose(&self) -> bool {
+    async fn propose(&self) -> Option<ErasureId> {
         let (progress, _) = mpsc::channel(1);
         let mori = self.town.officer("mori");
         propose(
@@ -49,7 +49,8 @@ impl Scene {
             soon(),
         )
         .await
-        .is_ok()
+        .map(|proposed| proposed.into_parts().0.id)
+        .ok()
     }
 
     /// What the newest erasure's entry says.
@@ -80,7 +81,7 @@ async fn a_leaf_that_was_made_older_gets_no_opening_erased(mut scene: Scene) {
     let (old, signed) = (scene.leaf(0), scene.leaf(young));
     let older = format!("{}{}{}", &signed[..20], &old[20..36], &signed[36..]);
     scene.set_column("leaf", young, &older);
-    assert!(!scene.propose().await);
+    assert_eq!(scene.propose().await, None);
     assert_eq!(scene.alarms().await, ["log-fault"]);
     scene.set_column("leaf", young, &signed);
 
@@ -182,6 +183,26 @@ async fn a_name_that_is_taken_off_the_list_is_missed_at_the_end(mut scene: Scene
     scene.end().await;
 }
 
+async fn an_erasure_that_is_put_back_to_its_proposal_ends_with_its_approver(mut scene: Scene) {
+    scene.town.tenant.clock.set(UnixMillis(THEN));
+    let id = scene.propose().await.unwrap();
+    let proposed = scene.hand.read("body", "erasure_run");
+    let kato = scene.town.officer("kato");
+    approve(&scene.town.services, &kato, id, soon())
+        .await
+        .unwrap();
+    scene.finish().await;
+    let before = scene.newest().await;
+    let body = scene.hand.bytes(&proposed);
+    scene
+        .hand
+        .change(&format!("UPDATE vrx.erasure_run SET body = {body}"));
+    assert_eq!(scene.newest().await.approved, None);
+    assert_eq!(scene.town.work().await, Advanced::Idle);
+    assert_eq!(scene.newest().await, before);
+    scene.end().await;
+}
+
 /// A place means an entry of its own epoch.
 async fn a_place_that_is_listed_of_another_epoch_or_of_genesis_is_not_missed(scene: Scene) {
     scene.town.tenant.clock.set(UnixMillis(THEN));
@@ -228,5 +249,6 @@ over_both! {
     whoever_is_said_to_be_claimed_stays_and_is_found_again,
     a_list_that_says_destroyed_saves_nobody_and_an_unknown_step_stops_the_run,
     a_name_that_is_taken_off_the_list_is_missed_at_the_end,
+    an_erasure_that_is_put_back_to_its_proposal_ends_with_its_approver,
     a_place_that_is_listed_of_another_epoch_or_of_genesis_is_not_missed,
 }

@@ -2,7 +2,7 @@
 //! its list; the entry that records it can't be taken out of the log. So the log is asked before each step.
 
 use sha2::{Digest, Sha256};
-use vrx_domain::EntryKind;
+use vrx_domain::{EntryKind, UnixMillis};
 use vrx_provision_log::{ErasureEntry, RecordedErasures};
 use vrx_storage::{Change, ChangeError, ErasureCounts, ErasureRun, ErasureStage};
 
@@ -75,9 +75,16 @@ pub(super) async fn alarm(
     }
 }
 
+/// Who approved it, and when: an erasure that was put back to its proposal doesn't say it any more.
+fn approved(entry: &ErasureEntry) -> Option<(String, UnixMillis)> {
+    let at = UnixMillis::from_rfc3339_jst(entry.said("approved_at"))?;
+    Some((entry.said("approved_by").to_owned(), at))
+}
+
 /// The run as its entry says that it ended; with its certificate where that comes out as it was signed.
 fn as_recorded(ctx: &TenantServices, run: &ErasureRun, entry: &ErasureEntry) -> ErasureRun {
     let mut recorded = ErasureRun {
+        approved: approved(entry).or_else(|| run.approved.clone()),
         stage: ErasureStage::Recorded,
         done: ErasureCounts {
             persons: entry.count("persons"),
