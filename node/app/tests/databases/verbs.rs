@@ -10,7 +10,7 @@ use age::x25519::Identity;
 use vrx_domain::MunicipalityCode;
 use vrx_node::backup::{self, Epoch, Wanted};
 use vrx_node::compose::{self, World};
-use vrx_node::{Config, ExitCode, Failure, init, local_log, stores, tenant_move};
+use vrx_node::{Config, ExitCode, Failure, init, local_log, returned, stores, tenant_move};
 use vrx_provision_log::{Deadline, LogOptions, MissingKept, ProvisionLog};
 use vrx_storage::copy::{LOG_ENTRY, copy};
 use vrx_storage::{LogStore, SqliteMoving, SqliteSource, SqliteTenant, StorageError};
@@ -130,6 +130,30 @@ impl Operator {
         store.close().await.unwrap();
         clusters.close().await;
         keyring.close().unwrap();
+    }
+
+    /// Entries of the epoch before, on the list by lines with and without it: other ones stand in their places now.
+    async fn assert_next_epoch_isnt_erased(&self, cluster: Option<&TestDatabase>) {
+        let before = self.verify().await.unwrap();
+        let lists = [
+            &self.config.keyring_dir,
+            self.config.backup.dir.as_ref().unwrap(),
+        ];
+        for folder in lists {
+            let list = folder.join("destroyed.list");
+            let mut text = std::fs::read_to_string(&list).unwrap();
+            assert!(text.ends_with(" epoch 2 301 1\n"), "{text}");
+            let tenant = text.split(' ').next().unwrap().to_owned();
+            text = format!("{tenant} openings 301 303\n{text}{tenant} openings 300 304 1\n");
+            std::fs::write(&list, text).unwrap();
+        }
+        let owner = cluster.map(|database| url(&database.owner_url()));
+        let settings = &self.config.tenants[0];
+        let again = returned::erase_again(&self.config, settings, owner.as_ref()).await;
+        let said = again.unwrap().to_string();
+        assert!(said.starts_with("Nothing on the list"), "{said}");
+        assert_eq!(self.verify().await.unwrap(), before);
+        self.record(1).await;
     }
 
     async fn move_to(&self, cluster: &str, database: &TestDatabase) -> Result<String, Failure> {
@@ -355,12 +379,23 @@ async fn an_older_log_goes_on_in_postgresql_in_a_new_epoch() {
     let key = local_log::key(&operator.config, &operator.config.tenants[0]).unwrap();
     assert!(key.name().ends_with("/log/2"), "{}", key.name());
     assert!(operator.verify().await.unwrap().contains(" 305 entries"));
+    operator.assert_next_epoch_isnt_erased(Some(&west)).await;
     // The database of the epoch before is older than what is kept: refused.
     operator.on(Some("east"));
     assert_eq!(
         operator.verify().await.err().unwrap().code,
         ExitCode::StorageRefused
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_epoch_erased_is_nothing_of_the_next_one() {
+    let operator = Operator::new(&[]).await;
+    let backup = operator.back_up().await;
+    operator.record(10).await;
+    operator.restore(&backup, Epoch::New, None).await.unwrap();
+    operator.record(3).await;
+    operator.assert_next_epoch_isnt_erased(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,7 @@ impl PostgresOwner {
             .fetch_optional(&mut self.connection)
             .await
             .map_err(|error| failure(&error))?;
-        let epoch: Option<i32> = held
+        let epoch: Option<i64> = held
             .map(|row| row.try_get(0))
             .transpose()
             .map_err(|error| failure(&error))?;

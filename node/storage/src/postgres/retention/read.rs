@@ -9,15 +9,11 @@ use vrx_domain::{DoseId, ErasureId, ImportId, PersonId, UnixMillis};
 
 use crate::StorageError;
 use crate::postgres::apply::Applier;
-use crate::postgres::failure::failure;
 use crate::postgres::log::{int, unsigned};
 use crate::postgres::session::{Session, Statement, statement};
-use crate::retention::{
-    ERASURE_STEP, ErasureRun, ErasureStage, HoldRecord, newest_first, seal_run,
-};
+use crate::retention::{ErasureRun, ErasureStage, HoldRecord, newest_first, seal_run};
 use crate::sealed::{
-    DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, inconsistent, open_erasure,
-    open_hold,
+    DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, open_erasure, open_hold,
 };
 
 /// Entries looked at in one statement.
@@ -334,65 +330,6 @@ pub(super) async fn with_keys(
         );
     }
     Ok(found)
-}
-
-/// Whoever the list says is destroyed and has a key is listed from the beginning; says whether anybody is. A step that there isn't
-/// is nothing that this node wrote.
-pub(super) async fn set_back(session: &mut Session, tenant: i32) -> Result<bool, StorageError> {
-    let unknown = statement(
-        "-- unknown_step
-         SELECT person_id FROM erasure_person WHERE tenant = $1 AND step NOT BETWEEN 0 AND 3 LIMIT 1",
-    )
-    .bind(tenant);
-    let unknown = session.row("erasure_person", unknown, |row| {
-        row.try_get(0).map(PersonId::from_bytes)
-    });
-    if let Some(person) = unknown.await? {
-        return Err(inconsistent("erasure_person", "step", &person));
-    }
-    let set = statement(
-        "-- set_erasure_back
-         UPDATE erasure_person e SET step = 0 WHERE e.tenant = $1 AND e.step > 1 AND EXISTS (
-             SELECT FROM person p WHERE p.tenant = $1 AND p.person_id = e.person_id)",
-    )
-    .bind(tenant);
-    let set = session.run(set).await;
-    set.map(|rows| rows > 0).map_err(|error| failure(&error))
-}
-
-/// Whoever the list says has no rows left, and has some, is one whose key is destroyed; says whether anybody is.
-pub(super) async fn set_back_to_rows(
-    session: &mut Session,
-    tenant: i32,
-) -> Result<bool, StorageError> {
-    let set = statement(
-        "-- set_erasure_back_to_rows
-         UPDATE erasure_person e SET step = 2 WHERE e.tenant = $1 AND e.step = 3 AND (
-             EXISTS (SELECT FROM person_revision r WHERE r.tenant = $1 AND r.person_id = e.person_id)
-             OR EXISTS (SELECT FROM dose_revision r WHERE r.tenant = $1 AND r.person_id = e.person_id))",
-    )
-    .bind(tenant);
-    let set = session.run(set).await;
-    set.map(|rows| rows > 0).map_err(|error| failure(&error))
-}
-
-pub(super) async fn listed(
-    session: &mut Session,
-    tenant: i32,
-    step: i16,
-) -> Result<Vec<PersonId>, StorageError> {
-    let listed = statement(
-        "-- erasure_list
-         SELECT person_id FROM erasure_person WHERE tenant = $1 AND step = $2 ORDER BY person_id LIMIT $3",
-    )
-    .bind(tenant)
-    .bind(step)
-    .bind(i64::from(ERASURE_STEP));
-    session
-        .rows("erasure_person", listed, |row| {
-            row.try_get(0).map(PersonId::from_bytes)
-        })
-        .await
 }
 
 pub(super) fn bytes(ids: &[PersonId]) -> Vec<[u8; 16]> {
