@@ -11,7 +11,8 @@ use vrx_tlog::{Checkpoint, Fsck, Hash, Leaf, TileId};
 use crate::checkpoint::SignedCheckpoint;
 use crate::deadline::Deadline;
 use crate::error::{Fault, ReadError};
-use crate::reader::{LogReader, open};
+use crate::reader::LogReader;
+use crate::stored::open;
 use crate::tiles;
 
 /// Leaves read at once.

@@ -93,6 +93,9 @@ async fn blanks(ctx: &TenantServices, deadline: Deadline) -> Result<Option<Fault
 /// A fault as the officer reads it.
 fn text(fault: &Fault) -> String {
     match fault {
+        Fault::Opening(index) => format!(
+            "提供記録 {index} 番の内容が、提供記録のハッシュと一致しません。何者かがデータベースを書き換えました / {fault}"
+        ),
         Fault::Blank(index) => format!(
             "提供記録 {index} 番の内容が空です。この種類の記録は消去の対象になりません / {fault}"
         ),
