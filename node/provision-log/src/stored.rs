@@ -17,6 +17,10 @@ pub struct StoredEntry {
 }
 
 /// One entry of a reading that goes on where an opening can't be believed.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "hardly any is the small one, and they are read by the hundred"
+)]
 pub enum ReadEntry {
     /// Opened, erased, or not to be opened.
     Whole(StoredEntry),
