@@ -3,7 +3,7 @@
 use serde_json::json;
 use vrx_proto::v1::{self, DifferenceKind, audit_service_client::AuditServiceClient};
 
-use crate::{connect::connect, failure::Failure, output::Output, profile::Profile};
+use crate::{connect::connect, failure::Failure, output::Output, profile::Profile, words};
 
 /// Reconciles with one provider and says what differs.
 pub(super) async fn reconcile(
@@ -93,8 +93,8 @@ fn show(done: &v1::ReconcileResponse, output: &Output) -> Result<(), Failure> {
 fn conclusion(done: &v1::ReconcileResponse) -> Result<(), Failure> {
     if !done.not_reconciled.is_empty() {
         return Err(Failure::NotDone(format!(
-            "照合できませんでした / not reconciled: {}",
-            done.not_reconciled
+            "照合できませんでした: {} / not reconciled",
+            words::peer_said(&done.not_reconciled)
         )));
     }
     if done.differences > 0 {
