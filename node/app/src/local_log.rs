@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrx_provision_log::{
-    Bundles, Deadline, Depth, LogReader, ReadError, StartError, VerifyReport, kept_before,
+    Bundles, Deadline, Depth, ExportError, LogReader, ReadError, StartError, VerifyReport,
+    kept_before,
 };
 use vrx_storage::{LogStore, TenantStore};
 use vrx_tlog::{VerifierKey, WitnessKey};
@@ -89,10 +90,17 @@ pub async fn export(
         .reader
         .export(dir, bundles, &mut |_, _| ())
         .await
-        .map_err(|error| Failure::unavailable(format!("the export did not finish: {error}")))?;
+        .map_err(|error| match error {
+            ExportError::Held { .. } => Failure::configuration(error.to_string()),
+            error => Failure::unavailable(format!("the export did not finish: {error}")),
+        })?;
     opened.close().await?;
+    let what = match bundles {
+        Bundles::Leave => "hashes (not the entries themselves; --entries writes them too)",
+        Bundles::Write => "entries, for the own account alone,",
+    };
     Ok(format!(
-        "{} entries, {} tiles and the checkpoint written to {}.\n",
+        "The checkpoint of {} entries, {} tiles and their {what} written to {}.\n",
         exported.entries,
         exported.tiles,
         dir.display()

@@ -3,6 +3,7 @@
 mod entries;
 mod fields;
 mod key;
+mod names;
 mod proofs;
 mod reconcile;
 mod show;

@@ -44,7 +44,7 @@ pub(super) async fn run(index: u64, profile: &Profile, output: &Output) -> Resul
     if !printed {
         show(&row, &story, output)?;
         output.line(&format!("署名と包含証明: {}", proof.label()))?;
-        if let Some(cosigning) = labels::cosigning(story.cosigning()) {
+        if let Some(cosigning) = labels::entry_cosigning(story.cosigning()) {
             output.line(cosigning)?;
         }
     }

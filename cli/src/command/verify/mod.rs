@@ -7,6 +7,7 @@ mod log;
 mod numbers;
 mod opened;
 mod proof;
+mod strays;
 mod trust;
 
 pub(crate) use proof::witnessed_proof;
