@@ -105,6 +105,16 @@ pub(crate) fn outcome<'a>(action: &str, outcome: &'a str) -> &'a str {
     }
 }
 
+/// What an erasure took, or was to take; empty of all else.
+pub(crate) fn erased(row: &v1::HistoryRow) -> String {
+    row.erasure.as_ref().map_or_else(String::new, |erasure| {
+        format!(
+            "住民 {} 人、接種記録 {} 件、提供記録の内容 {} 件",
+            erasure.persons, erasure.doses, erasure.openings
+        )
+    })
+}
+
 /// The place that a look was at; empty of all else.
 pub(crate) fn looked_at(row: &v1::HistoryRow) -> String {
     match row.looked_at {
@@ -193,6 +203,9 @@ pub(crate) fn difference_code(code: &str) -> &'static str {
 
 /// The doses that left, or how many came.
 pub(crate) fn doses(row: &v1::HistoryRow) -> String {
+    if row.erasure.is_some() {
+        return String::new();
+    }
     let mut parts: Vec<String> = row.doses.iter().map(dose).collect();
     if parts.is_empty() && row.dose_count > 0 {
         parts.push(format!("{} 件", row.dose_count));

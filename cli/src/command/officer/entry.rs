@@ -84,6 +84,14 @@ fn show(
         ("法令上の根拠", labels::legal_basis(&row.legal_basis)),
         ("本人同意", labels::consent(row)),
         ("接種記録", labels::doses(row)),
+        ("消去の対象", labels::erased(row)),
+        (
+            "消去の番号",
+            row.erasure
+                .as_ref()
+                .map(|erasure| erasure.erasure_id.clone())
+                .unwrap_or_default(),
+        ),
         (
             "決定",
             row.mark.as_ref().map(labels::decision).unwrap_or_default(),
