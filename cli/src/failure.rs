@@ -47,7 +47,7 @@ impl Failure {
                 "文字のファイル（UTF-8）ではありません。別のファイルではないか確認してください"
             }
             std::io::ErrorKind::AlreadyExists => "すでにあります。別の名前にしてください",
-            std::io::ErrorKind::NotFound => "ありません。パスを確認してください",
+            std::io::ErrorKind::NotFound => "ファイルがありません。パスを確認してください",
             _ => "パスと権限を確認してください",
         };
         Self::Usage(format!(

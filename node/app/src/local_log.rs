@@ -95,12 +95,12 @@ pub async fn export(
             error => Failure::unavailable(format!("the export did not finish: {error}")),
         })?;
     opened.close().await?;
-    let what = match bundles {
-        Bundles::Leave => "hashes (not the entries themselves; --entries writes them too)",
-        Bundles::Write => "entries, for the own account alone,",
+    let entries = match bundles {
+        Bundles::Leave => "The entries themselves aren't there (--entries writes them).",
+        Bundles::Write => "The entries are there too, for the own account alone to read.",
     };
     Ok(format!(
-        "The checkpoint of {} entries, {} tiles and their {what} written to {}.\n",
+        "The checkpoint of {} entries and their hash tiles ({}) are written to {}. {entries}\n",
         exported.entries,
         exported.tiles,
         dir.display()

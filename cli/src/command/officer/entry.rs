@@ -48,9 +48,6 @@ pub(super) async fn run(index: u64, profile: &Profile, output: &Output) -> Resul
             output.line(cosigning)?;
         }
     }
-    if let Some(hint) = labels::cosigning_hint(story.cosigning()) {
-        output.hint(hint)?;
-    }
     if story.missing > 0 {
         return Err(Failure::NotDone(format!(
             "同じ人についての記録が {} 件欠けています / {} entries about the same person are missing",

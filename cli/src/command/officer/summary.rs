@@ -252,3 +252,39 @@ pub(super) fn summary_json(summary: &v1::DaysSummary) -> Value {
         })),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use vrx_proto::v1;
+
+    use super::{indexes, wrong_day};
+
+    #[test]
+    fn entries_that_an_alert_counts_and_does_not_name_are_said_to_be_more() {
+        let alert = |count, log_indexes: &[u64]| {
+            indexes(&v1::Alert {
+                count,
+                log_indexes: log_indexes.to_vec(),
+                ..v1::Alert::default()
+            })
+        };
+        assert_eq!(alert(8, &[1, 2, 3, 4, 5, 6]), "1 2 3 4 5 6 など");
+        assert_eq!(alert(2, &[1, 2]), "1 2");
+        assert_eq!(alert(8, &[]), "");
+    }
+
+    #[test]
+    fn a_wrong_day_is_named_as_the_command_names_it() {
+        for field in ["from", "until"] {
+            let mut details = tonic_types::ErrorDetails::new();
+            details.add_bad_request_violation(field, "lies in the future");
+            let status = <tonic::Status as tonic_types::StatusExt>::with_error_details(
+                tonic::Code::InvalidArgument,
+                "bad request",
+                details,
+            );
+            let told = wrong_day(&status, "月").to_string();
+            assert!(told.contains("（月: 未来"), "{told}");
+        }
+    }
+}
