@@ -24,7 +24,7 @@ fn known(name: &str) -> &str {
         "inquiry" => "照会の番号",
         "municipality_code" => "自治体コード",
         "index" => "見た記録",
-        "member" => "相手方",
+        "member" | "provider" => "相手方",
         "purpose" => "利用目的",
         "legal_basis" => "法令上の根拠",
         "consent.reference" => "同意書番号",
@@ -53,7 +53,7 @@ fn known(name: &str) -> &str {
         "registered" => "住民の台帳に登録",
         "entries" => "件数",
         "from" => "始め",
-        "until" => "終わり",
+        "until" | "to" => "終わり",
         "kind" => "種類",
         "day" => "日",
         "log_size" => "提供記録の件数",
@@ -83,12 +83,18 @@ fn known(name: &str) -> &str {
         "erasure" => "消去の番号",
         "refused" => "拒否",
         "why" => "原因",
-        "to" => "終わり",
         "time" | "since" => "日時",
         "found" => "見つかった件数",
         "expected" => "あるはずの件数",
         "incident" => "異常の番号",
         "field" => "誤りのある項目",
+        other => by_the_node(other),
+    }
+}
+
+/// The same of what is about many at once: erasures, and what other municipalities have.
+fn by_the_node(name: &str) -> &str {
+    match name {
         "ground" => "保留の理由",
         "stayed" => "残した人数（保留・期限前）",
         "method" => "方法",
@@ -109,7 +115,6 @@ fn known(name: &str) -> &str {
         "waiting" => "期限前の人数",
         "erasures" => "消去の件数",
         "holds" => "保留の件数",
-        "provider" => "相手方",
         "provisions" => "提供の件数",
         "receipts" => "受領証の件数",
         "unanswered" => "受領証のない再送など",

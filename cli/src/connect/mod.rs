@@ -1,22 +1,25 @@
 //! Opens the mutual TLS connection to the node: TLS 1.3 only, the chain up to the federation's CA, and the server's one URI, which must be
 //! that of the municipality's exchange. Nothing is sent before all of it holds.
 
+mod admission;
+mod verifier;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    ClientConfig, RootCertStore,
+    client::WebPkiServerVerifier,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
 };
 use rustls_pki_types::pem::PemObject as _;
-use tokio::{io::AsyncBufReadExt as _, net::TcpStream};
-use tokio_rustls::client::TlsStream;
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
-use vrx_domain::{MunicipalityCode, Role, SpiffeId};
+use vrx_domain::SpiffeId;
 
+use self::{
+    admission::{HungUp, admitted},
+    verifier::ExchangeVerifier,
+};
 use crate::{
     failure::{Failure, refused_with},
     profile::Profile,
@@ -54,35 +57,6 @@ pub(crate) async fn connect(profile: &Profile) -> Result<Channel, Failure> {
         .await
         .map_err(|error| refused(profile, &error))
 }
-
-/// How long a node that has nothing to say first is waited for.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Waits until the node has spoken. In TLS 1.3 a client's handshake is over before the server has looked at its certificate. What it sends
-/// meanwhile makes the server's end a reset connection, and the alert that says why is lost. So nothing is sent before the first byte of
-/// the node's HTTP/2 settings, or its refusal, is here.
-async fn admitted(mut tls: TlsStream<TcpStream>) -> std::io::Result<TlsStream<TcpStream>> {
-    match tokio::time::timeout(PATIENCE, tls.fill_buf()).await {
-        Ok(Ok([])) => Err(std::io::Error::other(HungUp)),
-        Ok(Err(error)) if is_end(&error) => Err(std::io::Error::other(HungUp)),
-        Ok(Err(error)) => Err(error),
-        // A server may also wait for the client's settings.
-        Ok(Ok(_)) | Err(_) => Ok(tls),
-    }
-}
-
-fn is_end(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
-    )
-}
-
-/// The node ended the connection where it would have accepted or refused the certificate, and didn't say why.
-#[derive(Debug, thiserror::Error)]
-#[error("the node hung up right after the handshake")]
-struct HungUp;
 
 fn client_config(profile: &Profile) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -184,77 +158,6 @@ fn refused(profile: &Profile, error: &tonic::transport::Error) -> Failure {
         "{} に接続できません。ノードが動いているか、アドレスが正しいか確認してください / can't connect: {cause}",
         profile.address
     ))
-}
-
-/// Accepts exactly one server: the exchange of one municipality, certified by the federation's CA.
-#[derive(Debug)]
-struct ExchangeVerifier {
-    chain: Arc<WebPkiServerVerifier>,
-    trust_domain: String,
-    municipality: MunicipalityCode,
-}
-
-impl ServerCertVerifier for ExchangeVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.chain.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        ) {
-            // The DNS name is checked last and never identifies a node: its URI below does.
-            Ok(_)
-            | Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => {}
-            Err(error) => return Err(error),
-        }
-        let id = SpiffeId::from_certificate_der(end_entity)
-            .map_err(|_| rustls::Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        if id.trust_domain == self.trust_domain
-            && id.municipality == self.municipality
-            && id.role == Role::Exchange
-        {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::ApplicationVerificationFailure,
-            ))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::PeerIncompatible(
-            rustls::PeerIncompatible::Tls13RequiredForQuic,
-        ))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
 }
 
 #[cfg(test)]
