@@ -188,6 +188,14 @@ pub enum Fault {
     /// The entries of one subject aren't a gapless chain.
     #[error("entry {0} doesn't link to the entry before it of the same subject")]
     Chain(u64),
+    /// A row says another kind, id or subject than the entry in it: who reads by the row is led astray.
+    #[error("the row of entry {0} says something else than the entry itself")]
+    Row(u64),
+    /// A subject's list of entries doesn't begin at its newest entry.
+    #[error(
+        "the list of entries about whom entry {0} is about doesn't begin at the newest of them"
+    )]
+    Head(u64),
     /// An opening of a kind that no erasure takes is blank.
     #[error("the opening of entry {0} is blank, and no erasure blanks one of its kind")]
     Blank(u64),

@@ -33,6 +33,8 @@ const PADDED_TO: usize = 384;
 pub struct Opening {
     /// Tag of the subject, by which the entries about one person are linked; `None` when the entry is about nobody known.
     pub subject_tag: Option<SubjectTag>,
+    /// What stands in the row as the subject: the tag, or the random bytes in its place.
+    pub(crate) linked_as: SubjectTag,
     /// This entry's number among the subject's, from 1.
     pub subject_seq: u64,
     /// The subject's entry before this one.
@@ -100,6 +102,7 @@ impl Opening {
         };
         Some(Self {
             subject_tag: (flags & SUBJECT_KEPT != 0).then_some(tag),
+            linked_as: tag,
             subject_seq,
             previous_index: (previous != NO_PREVIOUS).then_some(previous),
             actor: named(actor_names, actor),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use vrx_domain::EntryKind;
-use vrx_storage::{EntryRow, LogStore, SubjectTag};
+use vrx_storage::{EntryRow, LogStore, SubjectHead, SubjectTag};
 use vrx_tlog::{Checkpoint, Fsck, Hash, Leaf, TileId};
 
 use crate::checkpoint::SignedCheckpoint;
 use crate::deadline::Deadline;
 use crate::error::{Fault, ReadError};
+use crate::opening::Opening;
 use crate::reader::{LogReader, open};
 use crate::tiles;
 
@@ -58,8 +59,10 @@ impl VerifyReport {
 struct Walk {
     fsck: Fsck,
     tiles: Vec<(TileId, Vec<u8>)>,
-    chains: HashMap<SubjectTag, (u64, u64)>,
-    erased: u64,
+    /// Of each subject the newest entry so far.
+    chains: HashMap<SubjectTag, SubjectHead>,
+    /// Places of blank openings, as ranges: where the first stands, and the one after the last.
+    blank: Vec<(u64, u64)>,
     fault: Option<Fault>,
 }
 
@@ -76,7 +79,7 @@ impl LogReader {
             fsck: Fsck::new(),
             tiles: Vec::new(),
             chains: HashMap::new(),
-            erased: 0,
+            blank: Vec::new(),
             fault: None,
         };
         while walk.fault.is_none() && walk.fsck.entries() < checkpoint.size() {
@@ -116,21 +119,29 @@ impl LogReader {
             progress(walk.fsck.entries(), checkpoint.size());
         }
         if walk.fault.is_none() {
-            walk.fault = self.wrong_head(&walk.chains).await?;
+            walk.fault = self.wrong_head(&walk.chains, checkpoint.size()).await?;
         }
         Ok(walk.report(&checkpoint, self.verifier_key().name()))
     }
 
-    /// A subject whose list begins before its newest entry: what is behind would be hidden from whoever reads it from there.
+    /// A subject whose list doesn't begin at its newest entry: whoever reads it from there would miss what is behind, or the way.
     async fn wrong_head(
         &self,
-        chains: &HashMap<SubjectTag, (u64, u64)>,
+        chains: &HashMap<SubjectTag, SubjectHead>,
+        size: u64,
     ) -> Result<Option<Fault>, ReadError> {
-        let heads = chains.iter().map(|(tag, (seq, index))| async move {
+        let heads = chains.iter().map(|(tag, newest)| async move {
             let deadline = Deadline::after(self.patience());
             let head = self.subject_head(*tag, deadline).await?;
-            let reaches = head.is_some_and(|head| head.seq >= *seq && head.last_index >= *index);
-            Ok::<_, ReadError>((!reaches).then_some(Fault::Chain(*index)))
+            let is_right = match head {
+                Some(head) if head == *newest => true,
+                // An entry that came since; this verification ends before it.
+                Some(head) if head.last_index >= size && head.seq > newest.seq => {
+                    self.is_entry_of(*tag, head, deadline).await?
+                }
+                _ => false,
+            };
+            Ok::<_, ReadError>((!is_right).then_some(Fault::Head(newest.last_index)))
         });
         let heads: Vec<_> = heads.collect();
         let mut heads = stream::iter(heads).buffer_unordered(HEADS);
@@ -140,6 +151,25 @@ impl LogReader {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the entry at the head's place is the subject's and says so itself.
+    async fn is_entry_of(
+        &self,
+        tag: SubjectTag,
+        head: SubjectHead,
+        deadline: Deadline,
+    ) -> Result<bool, ReadError> {
+        let rows = deadline.wait(self.store().entries(head.last_index, 1));
+        let rows = rows.await??;
+        let Some(row) = rows.first().filter(|row| row.index == head.last_index) else {
+            return Ok(false);
+        };
+        let leaf = Leaf::decode(&row.leaf)?;
+        let opening = open(row, &leaf, self.keyring()).ok().flatten();
+        Ok(opening.is_some_and(|opening| {
+            opening.subject_tag == Some(tag) && opening.subject_seq == head.seq
+        }))
     }
 }
 
@@ -162,23 +192,58 @@ impl Walk {
         if self.fault.is_some() {
             return;
         }
+        if (row.entry_id, row.kind) != (leaf.entry_id, leaf.kind) {
+            self.fault = Some(Fault::Row(leaf.index));
+            return;
+        }
         match open(row, &leaf, keyring) {
             Err(_) => self.fault = Some(Fault::Opening(leaf.index)),
             Ok(None) if !is_erasable(leaf.kind) => self.fault = Some(Fault::Blank(leaf.index)),
-            Ok(None) => self.erased += 1,
+            Ok(None) => self.blank(leaf.index),
             Ok(Some(opening)) => {
-                let Some(tag) = opening.subject_tag else {
-                    return;
-                };
-                let before = self.chains.insert(tag, (opening.subject_seq, leaf.index));
-                let expected = before.map_or((1, None), |(seq, index)| (seq + 1, Some(index)));
-                // An erased opening in between leaves a hole that the numbers still bridge.
-                let bridged = self.erased > 0 && opening.subject_seq > expected.0;
-                if (opening.subject_seq, opening.previous_index) != expected && !bridged {
+                if (row.subject, row.subject_seq) != (opening.linked_as, opening.subject_seq) {
+                    self.fault = Some(Fault::Row(leaf.index));
+                } else if !self.continues(&opening, leaf.index) {
                     self.fault = Some(Fault::Chain(leaf.index));
                 }
             }
         }
+    }
+
+    fn blank(&mut self, index: u64) {
+        match self.blank.last_mut() {
+            Some((_, below)) if *below == index => *below += 1,
+            _ => self.blank.push((index, index + 1)),
+        }
+    }
+
+    /// Whether an entry links to the one before it of the same subject: the newest that is there, or one whose opening is blank.
+    fn continues(&mut self, opening: &Opening, index: u64) -> bool {
+        let Some(tag) = opening.subject_tag else {
+            return true;
+        };
+        let newest = SubjectHead {
+            seq: opening.subject_seq,
+            last_index: index,
+        };
+        let before = self.chains.insert(tag, newest);
+        let seq = before.map_or(0, |before| before.seq);
+        let last = before.map(|before| before.last_index);
+        match opening.previous_index {
+            previous if previous == last => opening.subject_seq == seq + 1,
+            Some(previous) => {
+                // Between the two stand blank ones, one at least for each number that is left out.
+                let is_newer = last.is_none_or(|last| previous > last);
+                is_newer && self.is_blank(previous) && opening.subject_seq > seq + 1
+            }
+            None => false,
+        }
+    }
+
+    fn is_blank(&self, index: u64) -> bool {
+        let after = self.blank.partition_point(|(from, _)| *from <= index);
+        let range = after.checked_sub(1).and_then(|nth| self.blank.get(nth));
+        range.is_some_and(|(_, below)| index < *below)
     }
 
     async fn compare_tiles(
@@ -223,7 +288,7 @@ impl Walk {
             entries: size,
             root,
             checkpoint: checkpoint.note().to_owned(),
-            erased: self.erased,
+            erased: self.blank.iter().map(|(from, below)| below - from).sum(),
             fault,
         }
     }
@@ -242,7 +307,7 @@ async fn blocking(walk: Walk, work: impl FnOnce(&mut Walk) + Send + 'static) -> 
         fsck: Fsck::new(),
         tiles: Vec::new(),
         chains: HashMap::new(),
-        erased: 0,
+        blank: Vec::new(),
         fault: Some(Fault::Leaf(vrx_tlog::FsckError::Root)),
     };
     let task = tokio::task::spawn_blocking(move || {

@@ -207,6 +207,15 @@ impl FaultyLogStore {
         change(&mut self.state.lock().head);
     }
 
+    /// Somebody who can write to the database changes where a subject's list begins.
+    pub fn tamper_subject(&self, subject: SubjectTag, head: Option<SubjectHead>) {
+        let subjects = &mut self.state.lock().subjects;
+        match head {
+            Some(head) => subjects.insert(subject, head),
+            None => subjects.remove(&subject),
+        };
+    }
+
     /// Somebody who can write to the database changes a tile.
     pub fn tamper_tile(&self, level: u8, index: u64, change: impl FnOnce(&mut Vec<u8>)) {
         if let Some(tile) = self.state.lock().tiles.get_mut(&(level, index)) {

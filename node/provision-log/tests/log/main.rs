@@ -22,3 +22,4 @@ mod scene;
 mod sharing;
 mod sqlite;
 mod starting;
+mod verifying;

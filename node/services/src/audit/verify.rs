@@ -93,6 +93,21 @@ async fn blanks(ctx: &TenantServices, deadline: Deadline) -> Result<Option<Fault
 /// A fault as the officer reads it.
 fn text(fault: &Fault) -> String {
     match fault {
+        Fault::Opening(index) => format!(
+            "提供記録 {index} 番の内容が、その記録のものではありません。データベースで書き換えられています / {fault}"
+        ),
+        Fault::Row(index) => format!(
+            "提供記録 {index} 番の行が、その記録と違うことを示しています。データベースで書き換えられています / {fault}"
+        ),
+        Fault::Chain(index) => format!(
+            "提供記録 {index} 番が、同じ人についての一つ前の記録につながっていません / {fault}"
+        ),
+        Fault::Head(index) => format!(
+            "提供記録 {index} 番の人の一覧が、最も新しい記録から始まっていません。その人の開示用の一覧は完全ではありません / {fault}"
+        ),
+        Fault::Tile(_) => {
+            format!("ハッシュのタイルが、記録のものではありません / {fault}")
+        }
         Fault::Blank(index) => format!(
             "提供記録 {index} 番の内容が空です。この種類の記録は消去の対象になりません / {fault}"
         ),

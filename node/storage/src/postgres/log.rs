@@ -17,7 +17,8 @@ pub(super) const HEAD: &str = "-- log_head
     FROM log_head h JOIN tenant_meta m ON m.tenant = h.tenant WHERE h.tenant = $1";
 
 /// The same, held until the transaction ends (whoever appends waits here for whoever appends already), and where each
-/// subject's list of entries ends, as of the statement's beginning: whoever was waited for may have added to it since.
+/// subject's list of entries ends, as of the statement's beginning: whoever was waited for may have added to it since. A row beyond the
+/// head's size is no entry: no list ends there.
 pub(super) const HEAD_AND_SUBJECTS: &str = "-- log_head_held
     WITH held AS MATERIALIZED (
         SELECT h.size, h.root, h.epoch, h.last_time, h.checkpoint, m.state
@@ -29,7 +30,8 @@ pub(super) const HEAD_AND_SUBJECTS: &str = "-- log_head_held
     FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (subject, place)
     LEFT JOIN LATERAL (
         SELECT subject_seq, idx FROM {log_entry}
-        WHERE tenant = $1 AND subject = asked.subject ORDER BY idx DESC LIMIT 1
+        WHERE tenant = $1 AND subject = asked.subject AND idx < (SELECT size FROM log_head WHERE tenant = $1)
+        ORDER BY idx DESC LIMIT 1
     ) newest ON true";
 
 pub(super) async fn head(session: &mut Session, tenant: i32) -> Result<HeadRow, StorageError> {
@@ -127,13 +129,15 @@ pub(super) async fn tiles(
     session.rows("log_tile", tiles, |row| row.try_get(0)).await
 }
 
-/// Where each subject's list of entries ends, in the order asked: the last one of the index that begins with the subject.
+/// Where each subject's list of entries ends, in the order asked: the last one of the index that begins with the subject, below the
+/// head's size.
 pub(super) const SUBJECTS: &str = "-- subject_heads
     SELECT newest.subject_seq, newest.idx
     FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (subject, place)
     LEFT JOIN LATERAL (
         SELECT subject_seq, idx FROM {log_entry}
-        WHERE tenant = $1 AND subject = asked.subject ORDER BY idx DESC LIMIT 1
+        WHERE tenant = $1 AND subject = asked.subject AND idx < (SELECT size FROM log_head WHERE tenant = $1)
+        ORDER BY idx DESC LIMIT 1
     ) newest ON true
     ORDER BY asked.place";
 

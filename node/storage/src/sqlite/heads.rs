@@ -36,7 +36,8 @@ impl Heads {
         let rows = sql.rows(
             "log_entry",
             "-- heads_past_watermark
-             SELECT subject, subject_seq, idx FROM log_entry WHERE tenant = ?1 AND idx >= ?2 ORDER BY idx",
+             SELECT subject, subject_seq, idx FROM log_entry
+             WHERE tenant = ?1 AND idx >= ?2 AND idx < (SELECT size FROM log_head WHERE tenant = ?1) ORDER BY idx",
             (tenant, int(watermark)),
             |row| {
                 let head = SubjectHead { seq: unsigned(row, 1)?, last_index: unsigned(row, 2)? };
@@ -179,7 +180,8 @@ pub(super) fn subject_head(
         "log_entry",
         "-- subject_past_watermark
          SELECT subject_seq, idx FROM log_entry
-         WHERE tenant = ?1 AND idx >= ?2 AND subject = ?3 ORDER BY idx DESC LIMIT 1",
+         WHERE tenant = ?1 AND idx >= ?2 AND idx < (SELECT size FROM log_head WHERE tenant = ?1) AND subject = ?3
+         ORDER BY idx DESC LIMIT 1",
         (tenant, int(watermark), subject.0),
         read_head,
     )?;
