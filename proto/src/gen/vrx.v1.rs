@@ -2814,6 +2814,25 @@ pub struct HistoryRow {
     /// Of a look at one entry by its place in the log ("log-show", "log-story"): that place, never 0.
     #[prost(uint64, tag = "23")]
     pub looked_at: u64,
+    /// Of an erasure, its plan, proposal and approval: what it took, or was to take.
+    #[prost(message, optional, tag = "24")]
+    pub erasure: ::core::option::Option<HistoryErasure>,
+}
+/// What an erasure took, or was to take. About nobody in particular.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryErasure {
+    /// Its id (UUID); empty of a plan.
+    #[prost(string, tag = "1")]
+    pub erasure_id: ::prost::alloc::string::String,
+    /// Persons.
+    #[prost(uint64, tag = "2")]
+    pub persons: u64,
+    /// Their doses.
+    #[prost(uint64, tag = "3")]
+    pub doses: u64,
+    /// What entries said: openings.
+    #[prost(uint64, tag = "4")]
+    pub openings: u64,
 }
 /// What a mark says.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

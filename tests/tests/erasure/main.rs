@@ -125,6 +125,10 @@ async fn an_erasure_that_is_killed_goes_on_and_ends_with_its_certificate(on: On)
     let shown = done(&demo, MORI, &["log", "show", &entry]);
     assert_eq!(shown["entry"]["kind"], "erasure", "{shown}");
     assert_eq!(shown["proof"], "proved");
+    let story = done(&demo, MORI, &["officer", "entry", &entry]);
+    let told = &story["entry"]["erasure"];
+    assert_eq!(told["erasure_id"], id.as_str(), "{story}");
+    assert_eq!(told["persons"], OVER - 1, "{story}");
     assert_eq!(vrx(&demo, MORI, &["log", "verify"], "").code, 0);
     let (exit, _, errors) = demo.vrx_node(FUJISAWA, &["log", "verify"]).unwrap();
     assert_eq!(exit, 0, "{errors}");

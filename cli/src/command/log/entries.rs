@@ -19,10 +19,10 @@ pub(crate) struct ListArgs {
     /// 種類 / only this kind
     #[arg(long, value_enum)]
     pub(crate) kind: Option<Kind>,
-    /// この日時以降 / made at this time or later
+    /// この日時以降 (2026-04-01T09:30 は日本時間、RFC 3339、now) / made at this time or later
     #[arg(long, value_name = "TIME", value_parser = clock::parse_moment)]
     pub(crate) from: Option<jiff::Timestamp>,
-    /// この日時より前 / made before this time
+    /// この日時より前 (書き方は --from と同じ) / made before this time
     #[arg(long, value_name = "TIME", value_parser = clock::parse_moment)]
     pub(crate) until: Option<jiff::Timestamp>,
     /// 前の表示が示した続きの印 / continue where the last list ended

@@ -3,6 +3,7 @@
 mod entries;
 mod fields;
 mod key;
+mod names;
 mod proofs;
 mod reconcile;
 mod show;
@@ -11,6 +12,7 @@ mod verify;
 use serde_json::json;
 
 use crate::{
+    arguments,
     connect::connect,
     failure::Failure,
     output::Output,
@@ -29,7 +31,7 @@ pub(crate) enum Command {
     /// 1件を、開示内容と証明付きで表示する / show one entry with its opening and proof
     Show {
         /// 提供記録の番号 / the entry's index
-        #[arg(value_name = "INDEX")]
+        #[arg(value_name = "INDEX", value_parser = arguments::index)]
         index: u64,
         /// 受領証を新しいファイルに保存する (C2SP tlog-proof、.tlog-proof) / save the receipt, for vrx verify receipt
         #[arg(long, value_name = "FILE")]

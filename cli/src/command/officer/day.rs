@@ -22,7 +22,7 @@ pub(super) async fn day(
         until: date,
         log_size: 0,
     };
-    let summary = summarize(days, profile, output).await?;
+    let summary = summarize(days, "日", profile, output).await?;
     if output.json(|| summary_json(&summary))? {
         return conclusion(&summary);
     }

@@ -8,6 +8,7 @@ mod log;
 mod numbers;
 mod opened;
 mod proof;
+mod strays;
 mod trust;
 
 pub(crate) use proof::witnessed_proof;

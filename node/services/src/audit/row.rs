@@ -52,6 +52,31 @@ pub struct KnownDose {
     pub product: String,
 }
 
+/// What an erasure took, or was to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowErasure {
+    /// Its id; empty of a plan.
+    pub id: String,
+    /// Persons.
+    pub persons: u64,
+    /// Their doses.
+    pub doses: u64,
+    /// Openings of entries.
+    pub openings: u64,
+}
+
+impl RowErasure {
+    fn of(said: &Opened<'_>) -> Option<Self> {
+        let counts = said.action().starts_with("erasure") && !said.content("persons").is_empty();
+        counts.then(|| Self {
+            id: said.content("erasure").to_owned(),
+            persons: said.number("persons"),
+            doses: said.number("doses"),
+            openings: said.number("openings"),
+        })
+    }
+}
+
 /// One entry, in the words of its view. Never the individual number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRow {
@@ -97,6 +122,8 @@ pub struct HistoryRow {
     pub mark: Option<Mark>,
     /// The entry that was looked at by its place in the log.
     pub looked_at: Option<u64>,
+    /// What an erasure took, or was to take.
+    pub erasure: Option<RowErasure>,
     /// The proof that it stands in the log.
     pub receipt: Option<Receipt>,
 }
@@ -175,6 +202,7 @@ impl HistoryRow {
             withheld,
             mark,
             looked_at: said.looked_at(),
+            erasure: RowErasure::of(said),
             receipt,
         })
     }
