@@ -73,6 +73,11 @@ pub(crate) fn show_moment(millis: i64) -> String {
         .map_or_else(|_| String::new(), |moment| show(Some(&to_wire(moment))))
 }
 
+/// The same of a moment.
+pub(crate) fn show_time(moment: Timestamp) -> String {
+    show(Some(&to_wire(moment)))
+}
+
 /// The time in Japan; the earliest there is when there is none.
 pub(crate) fn civil(moment: Option<&WireTimestamp>) -> jiff::civil::DateTime {
     moment

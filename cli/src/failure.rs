@@ -42,8 +42,16 @@ impl Failure {
 
     /// A file the caller named can't be used. `what` is the Japanese noun of what was tried, e.g. 読み込み.
     pub(crate) fn file(what: &str, path: &Path, error: &std::io::Error) -> Self {
+        let hint = match error.kind() {
+            std::io::ErrorKind::InvalidData => {
+                "文字のファイル（UTF-8）ではありません。別のファイルではないか確認してください"
+            }
+            std::io::ErrorKind::AlreadyExists => "すでにあります。別の名前にしてください",
+            std::io::ErrorKind::NotFound => "ファイルがありません。パスを確認してください",
+            _ => "パスと権限を確認してください",
+        };
         Self::Usage(format!(
-            "{} の{what}ができません（パスと権限を確認してください）/ {error}",
+            "{} の{what}ができません（{hint}）/ {error}",
             path.display()
         ))
     }
@@ -58,15 +66,22 @@ impl Failure {
 
 impl From<tonic::Status> for Failure {
     fn from(status: tonic::Status) -> Self {
-        if let Some(alert) = refused_by_tls(&status) {
-            return Self::NotAllowed(alert);
+        Self::of(&status, words::field)
+    }
+}
+
+impl Failure {
+    /// What a node said, with the names that the command's own options give to the fields of its request.
+    pub(crate) fn of(status: &tonic::Status, name: impl Fn(&str) -> Option<&'static str>) -> Self {
+        if let Some(refused) = refused_by_tls(status) {
+            return refused;
         }
         let text = status.message();
-        let retry = retry_hint(&status);
+        let retry = retry_hint(status);
         match status.code() {
             tonic::Code::InvalidArgument => Self::Usage(format!(
                 "入力に誤りがあります{}。直してからもう一度実行してください / invalid argument: {text}",
-                fields(&status)
+                fields(status, name)
             )),
             tonic::Code::PermissionDenied => Self::NotAllowed(format!(
                 "この証明書では許可されていません。役割（staff・officer など）と市区町村コードを確認してください / permission denied: {text}"
@@ -104,14 +119,14 @@ impl From<tonic::Status> for Failure {
 }
 
 /// The fields that the node found wrong, in Japanese as far as that is known; it never says their values.
-fn fields(status: &tonic::Status) -> String {
+fn fields(status: &tonic::Status, name: impl Fn(&str) -> Option<&'static str>) -> String {
     let names: Vec<String> = status
         .get_details_bad_request()
         .map(|details| details.field_violations)
         .unwrap_or_default()
         .into_iter()
         .map(|violation| {
-            let name = words::field(&violation.field).unwrap_or(&violation.field);
+            let name = name(&violation.field).unwrap_or(&violation.field);
             let why = words::sentence(&violation.description).unwrap_or(&violation.description);
             format!("{name}: {why}")
         })
@@ -136,8 +151,37 @@ fn retry_hint(status: &tonic::Status) -> String {
     }
 }
 
+/// The node ended TLS with an alert.
+pub(crate) fn refused_with(alert: rustls::AlertDescription) -> Failure {
+    use rustls::AlertDescription::{
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
+        CertificateUnknown, DecryptError, UnknownCA, UnsupportedCertificate,
+    };
+    let is_of_certificate = matches!(
+        alert,
+        AccessDenied
+            | BadCertificate
+            | CertificateExpired
+            | CertificateRequired
+            | CertificateRevoked
+            | CertificateUnknown
+            | DecryptError
+            | UnknownCA
+            | UnsupportedCertificate
+    );
+    if !is_of_certificate {
+        return Failure::Configuration(format!(
+            "そのサーバーが TLS の接続を断りました。address と server_name が交換ノードのものか確認してください / the server ended TLS: {alert:?}"
+        ));
+    }
+    Failure::NotAllowed(format!(
+        "ノードがこの証明書を受け付けませんでした。証明書の期限と発行元、そのノードの自治体が発行した証明書かを確認してください / \
+         the node refused the certificate (expired, revoked, or another municipality's): {alert:?}"
+    ))
+}
+
 /// In TLS 1.3 a client learns only after its handshake that the server refused its certificate: the alert comes with the first read.
-fn refused_by_tls(status: &tonic::Status) -> Option<String> {
+fn refused_by_tls(status: &tonic::Status) -> Option<Failure> {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
         let inner = error
@@ -147,9 +191,7 @@ fn refused_by_tls(status: &tonic::Status) -> Option<String> {
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
             .or_else(|| error.downcast_ref::<rustls::Error>());
         if let Some(rustls::Error::AlertReceived(alert)) = tls {
-            return Some(format!(
-                "ノードがこの証明書を受け付けませんでした。期限と発行元を確認してください / the node refused the certificate: {alert:?}"
-            ));
+            return Some(refused_with(*alert));
         }
         source = error.source();
     }

@@ -3,7 +3,7 @@
 use vrx_domain::MunicipalityCode;
 use vrx_proto::v1;
 
-use crate::clock;
+use crate::{clock, words};
 
 /// What an entry is, as a heading.
 pub(crate) fn heading(row: &v1::HistoryRow) -> &str {
@@ -34,9 +34,10 @@ pub(crate) fn action(action: &str) -> &str {
         "log-prove" => "提供記録の証明",
         "log-story" => "提供記録の経緯",
         "log-verify" => "提供記録の検証",
-        "log-reconcile" => "他市区町村との照合",
+        "log-reconcile" => "他市区町村との照合（担当の指示）",
         "log-bundle" => "提供記録の書き出し",
-        "reconcile" => "他市区町村との照合（自動）",
+        // The node's own entry, at night and when an officer has it done.
+        "reconcile" => "他市区町村との照合の結果",
         "list-provisions" => "照合のための一覧（他市区町村へ）",
         "list-receipts" => "受領証の返付（他市区町村へ）",
         "hold" => "消去の保留",
@@ -97,8 +98,21 @@ pub(crate) fn outcome<'a>(action: &str, outcome: &'a str) -> &'a str {
         ("inquire", "nothing") => "該当なしとの回答を受けた",
         ("inquire", "refused") => "相手方が拒否した",
         ("inquire", "failed") => "失敗した（該当なしではない）",
+        (_, "reconciled") => "照合した",
+        ("hold" | "hold-lift", "none") => "該当なし",
+        ("log-reconcile", other) => words::peer(other).unwrap_or(other),
         (_, other) => other,
     }
+}
+
+/// What an erasure took, or was to take; empty of all else.
+pub(crate) fn erased(row: &v1::HistoryRow) -> String {
+    row.erasure.as_ref().map_or_else(String::new, |erasure| {
+        format!(
+            "住民 {} 人、接種記録 {} 件、提供記録の内容 {} 件",
+            erasure.persons, erasure.doses, erasure.openings
+        )
+    })
 }
 
 /// The place that a look was at; empty of all else.
@@ -167,8 +181,31 @@ pub(crate) fn document(document: v1::IdentityDocument) -> &'static str {
     }
 }
 
+/// Why a person's records stay.
+pub(crate) fn ground(ground: v1::HoldGround) -> &'static str {
+    match ground {
+        v1::HoldGround::Dispute => "争訟・審査請求",
+        v1::HoldGround::Disclosure => "開示請求",
+        v1::HoldGround::Other => "その他",
+        v1::HoldGround::Unspecified => "",
+    }
+}
+
+/// How two municipalities' records differ, by the code that stands in entries; empty for one that isn't known here.
+pub(crate) fn difference_code(code: &str) -> &'static str {
+    match code {
+        "receipt-without-entry" => "受領証があるのに相手の記録がない",
+        "other-entry" => "受領証と別の記録になっている",
+        "entry-without-inquiry" => "照会していないのに相手の記録がある",
+        _ => "",
+    }
+}
+
 /// The doses that left, or how many came.
 pub(crate) fn doses(row: &v1::HistoryRow) -> String {
+    if row.erasure.is_some() {
+        return String::new();
+    }
     let mut parts: Vec<String> = row.doses.iter().map(dose).collect();
     if parts.is_empty() && row.dose_count > 0 {
         parts.push(format!("{} 件", row.dose_count));
@@ -230,10 +267,21 @@ pub(crate) fn cosigning(cosigning: v1::Cosigning) -> Option<&'static str> {
     match cosigning {
         v1::Cosigning::Unspecified | v1::Cosigning::NoWitnesses => None,
         v1::Cosigning::Cosigned => Some(
-            "この到達点には、証人の連署が付いています（証明のファイルを vrx verify proof --witness で確かめられます）。",
+            "この到達点には、証人の連署が付いています（保存した証明のファイルを vrx verify proof --vkey <ログの検証鍵> --witness <証人の検証鍵> <ファイル> で確かめられます）。",
         ),
         v1::Cosigning::NotInTime => {
             Some("この到達点には、証人の連署が付いていません（時間内に得られませんでした）。")
+        }
+    }
+}
+
+/// The same of one entry's proof, where no checkpoint and no file is shown.
+pub(crate) fn entry_cosigning(cosigning: v1::Cosigning) -> Option<&'static str> {
+    match cosigning {
+        v1::Cosigning::Unspecified | v1::Cosigning::NoWitnesses => None,
+        v1::Cosigning::Cosigned => Some("この記録の証明には、証人の連署が付いています。"),
+        v1::Cosigning::NotInTime => {
+            Some("この記録の証明には、証人の連署が付いていません（時間内に得られませんでした）。")
         }
     }
 }

@@ -7,7 +7,8 @@
 //! - `profile.rs` and `connect.rs` say whom we talk to and what has to hold before the first byte leaves; `failure.rs` says which exit code
 //!   an outcome has, and what to do next; `labels.rs` and `words.rs` say what stands in the log, and what a node says, in Japanese.
 //! - To add a command: a file under `command/` with its `Args` and `run`, one variant in `Command`, one arm in `dispatch`.
-//! - The individual number never comes as an argument: other users of the machine can read the process list.
+//! - The individual number never comes as an argument: other users of the machine can read the process list. `mask.rs` keeps what was
+//!   typed as one all the same out of every error.
 #![cfg_attr(
     test,
     allow(
@@ -18,6 +19,7 @@
     )
 )]
 
+mod arguments;
 mod clock;
 mod command;
 mod connect;
@@ -25,7 +27,9 @@ mod demo;
 mod encoding;
 mod failure;
 mod labels;
+mod mask;
 mod output;
+mod outputs;
 mod paper;
 mod profile;
 mod receipt;
@@ -87,15 +91,7 @@ enum Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            // Nothing can be said when even standard error is closed.
-            return if error.print().is_ok() {
-                ExitCode::from(code)
-            } else {
-                ExitCode::from(69)
-            };
-        }
+        Err(error) => return misunderstood(&error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -131,9 +127,35 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
     }
 }
 
+/// Said where something that may be a number was typed as an argument.
+const NEVER_AN_ARGUMENT: &str = "個人番号は引数やファイル名に書かないでください（ほかの利用者に見えます）。\
+     画面に表示せずに入力するか、標準入力または --number-file で渡します / \
+     an individual number is never an argument: it is typed unseen, or read from standard input or --number-file";
+
+/// The parser's help, version or error. It repeats what was typed, but for what may be a number.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    let told = match mask::masked(&error.render().to_string()) {
+        Some(text) if error.use_stderr() => writeln!(
+            std::io::stderr().lock(),
+            "{}\n\nvrx: {NEVER_AN_ARGUMENT}",
+            text.trim_end()
+        ),
+        _ => error.print(),
+    };
+    // Nothing can be said when even standard error is closed.
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    ExitCode::from(if told.is_ok() { code } else { 69 })
+}
+
 fn end(failure: &Failure) -> ExitCode {
+    let text = failure.to_string();
+    let text = match (mask::masked(&text), failure) {
+        (Some(masked), Failure::Usage(_)) => format!("{masked}\nvrx: {NEVER_AN_ARGUMENT}"),
+        (Some(masked), _) => masked,
+        (None, _) => text,
+    };
     // When standard error is closed, the exit code still says what happened.
-    let _closed = writeln!(std::io::stderr().lock(), "vrx: {failure}").is_err();
+    let _closed = writeln!(std::io::stderr().lock(), "vrx: {text}").is_err();
     ExitCode::from(failure.exit_code())
 }
 

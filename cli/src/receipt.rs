@@ -5,7 +5,10 @@ use std::{io::Write as _, path::Path};
 use vrx_proto::v1;
 use vrx_tlog::{Receipt, TlogProof};
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    outputs::{self, Place},
+};
 
 /// What is said of a receipt that isn't one.
 type Wrong = &'static str;
@@ -35,15 +38,9 @@ pub(crate) fn parse(receipt: &v1::Receipt) -> Result<Receipt, Wrong> {
     })
 }
 
-/// Refuses a path that is taken: what is proved or disclosed replaces no other file. Asked before the call whose answer is to be saved.
+/// Refuses a path where no new file can be written. Asked before the call whose answer is to be saved.
 pub(crate) fn free(path: &Path) -> Result<(), Failure> {
-    if path.exists() {
-        return Err(Failure::Usage(format!(
-            "{} はすでにあります。別の名前にしてください / the file is there already",
-            path.display()
-        )));
-    }
-    Ok(())
+    outputs::free([Place::File(path)])
 }
 
 /// Writes the receipt to a new file. Its leaf is the proof's extra data, so that the file stands alone; the keys that open it aren't there.

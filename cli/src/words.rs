@@ -2,6 +2,16 @@
 
 /// What is wrong with a field, or why something can't be done; none for a sentence that isn't known here.
 pub(crate) fn sentence(english: &str) -> Option<&'static str> {
+    if english.starts_with("the opening of entry ") {
+        return Some(
+            "この記録の内容は、提供記録のハッシュと一致しません。データベースが書き換えられたおそれがあります。vrx log verify を実行し、運用担当者と調べてください",
+        );
+    }
+    if english.starts_with("the leaf of entry ") {
+        return Some(
+            "この記録は、署名済みの提供記録にあるものと一致しません。データベースが書き換えられたおそれがあります。vrx log verify を実行し、運用担当者と調べてください",
+        );
+    }
     Some(match english {
         // A field.
         "is missing" => "ありません",
@@ -34,6 +44,12 @@ pub(crate) fn sentence(english: &str) -> Option<&'static str> {
         "isn't a legal basis such as NBA-19-16" => {
             "法令上の根拠の記号（NBA-19-16 など）ではありません"
         }
+        "isn't in the directory's list for the requester" => {
+            "この照会に使えると参加団体の一覧に書かれている根拠ではありません"
+        }
+        "isn't allowed by both municipalities' policies" => {
+            "双方の自治体が認めている場合にだけ使えます"
+        }
         "isn't the caller's own staff id" => "この証明書の職員の ID ではありません",
         "isn't a current token of this caller and query"
         | "isn't a token that was given out here" => {
@@ -48,6 +64,9 @@ pub(crate) fn sentence(english: &str) -> Option<&'static str> {
         "the entry conceals no counterparty" => {
             "この記録に、伏せている相手方の名はありません（決定は記録していません）"
         }
+        "an import is about many persons: it can't be marked" => {
+            "取込の記録は大勢についてのものなので、開示区分を決められません（決定は記録していません）"
+        }
         "the entry's opening was erased" => "この記録の内容は消去されています",
         "whoever entered an import can't approve it" => "取り込んだ人とは別の人が承認してください",
         "the import is approved already" => "この取込は承認済みです",
@@ -58,6 +77,13 @@ pub(crate) fn sentence(english: &str) -> Option<&'static str> {
         "the erasure is approved already" => "この消去は承認済みです",
         "an erasure is under way" => {
             "ほかの消去が進んでいます。終わってからもう一度実行してください"
+        }
+        "a hold of this reference stands that ends later; lift it first to shorten it" => {
+            "この整理番号の保留がすでにあり、期限がそれより後です（vrx retention list で確かめられます）。短くするには、先に vrx retention lift で解いてください"
+        }
+        "100 holds of this person are in force already" => "この人の保留がすでに 100 件あります",
+        "another proposal waits for approval: have it approved, or replace it" => {
+            "承認を待つ提案があります。承認を受けるか、--replace で取り替えてください"
         }
         "nothing is due" => "期限が来た記録はありません",
         "the answer holds no dose to adopt" => "取り込める接種記録のない回答です",
@@ -77,6 +103,52 @@ pub(crate) fn sentence(english: &str) -> Option<&'static str> {
         "this municipality isn't in the member directory" => "自団体が参加団体の一覧にありません",
         _ => return None,
     })
+}
+
+/// Why another municipality's node gave no answer, as `refused: permission-denied` or `failed: no-connection`; none for what isn't known
+/// here.
+pub(crate) fn peer(reason: &str) -> Option<&'static str> {
+    let (how, code) = reason.split_once(": ").unwrap_or(("", reason));
+    if how == "alarm" {
+        return Some("相手方の言うことが食い違っています（警報を記録しました）");
+    }
+    Some(match code {
+        "no-connection" => "相手方のノードに接続できません",
+        "unavailable" => "相手方のノードが今は応答できません",
+        "deadline" => "相手方のノードが時間内に答えませんでした",
+        "internal" | "unknown-status" => "相手方のノードで異常が起きました",
+        "broken-reply" | "provisions-out-of-order" | "receipts-out-of-order" => {
+            "相手方の回答が決められた形ではありません"
+        }
+        "server-name" | "own-certificate" => {
+            "こちらのノードの設定では相手方に接続できません（運用担当者に連絡してください）"
+        }
+        "permission-denied" | "unauthenticated" => "相手方がこちらのノードを認めませんでした",
+        "resource-exhausted" => "相手方が混み合っています",
+        "invalid-argument" => "相手方が入力の誤りとしました",
+        "not-found" | "failed-precondition" | "unimplemented" => {
+            "相手方のノードではできない操作です"
+        }
+        "the provider shows a log that is shorter than a receipt of it says" => {
+            "相手方の提供記録が、受け取った受領証より短くなっています"
+        }
+        "the provider gave no proof that its log continues the one known here" => {
+            "相手方の提供記録が前のものの続きであることの証明がありません"
+        }
+        _ if reason.starts_with("the provider's checkpoint is cosigned by") => {
+            "相手方の到達点に、証人の連署が足りません"
+        }
+        _ if how == "this node can't reconcile" => "こちらのノードで照合できません",
+        _ => return None,
+    })
+}
+
+/// The same as a person reads it: in Japanese as far as that is known, and as the node says it.
+pub(crate) fn peer_said(reason: &str) -> String {
+    peer(reason).map_or_else(
+        || reason.to_owned(),
+        |japanese| format!("{japanese}（{reason}）"),
+    )
 }
 
 /// What a field of a request is called at the desk; none for one that staff don't fill in.
@@ -115,7 +187,21 @@ pub(crate) fn field(name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{field, sentence};
+    use super::{field, peer, peer_said, sentence};
+
+    #[test]
+    fn why_another_node_gave_nothing_is_said_in_japanese_with_its_own_word_beside_it() {
+        assert_eq!(
+            peer_said("failed: no-connection"),
+            "相手方のノードに接続できません（failed: no-connection）"
+        );
+        assert_eq!(
+            peer("refused: permission-denied"),
+            peer("permission-denied")
+        );
+        assert!(peer("alarm: provider-log-forked").is_some());
+        assert_eq!(peer_said("failed: something-new"), "failed: something-new");
+    }
 
     #[test]
     fn a_known_sentence_is_said_in_japanese_and_an_unknown_one_is_left_to_its_own_words() {

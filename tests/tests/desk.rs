@@ -20,6 +20,7 @@ on_both_databases! {
     a_mover_s_records_are_inquired_adopted_and_seen_by_both_officers,
     whoever_has_nothing_to_get_gets_nothing_and_that_is_no_failure,
     each_way_to_fail_has_its_exit_code,
+    a_number_typed_where_none_belongs_is_not_repeated,
 }
 
 fn vrx(demo: &Demo, profile: &str, arguments: &[&str], input: &str) -> Ended {
@@ -139,6 +140,8 @@ fn a_mover_s_records_are_inquired_adopted_and_seen_by_both_officers(on: On) {
         adopted.json().unwrap()["doses_adopted"].as_u64().unwrap(),
         answer["doses"].as_array().unwrap().len() as u64
     );
+    let imports = vrx(&demo, "141003-staff-tanaka", &["import", "list"], "");
+    assert_eq!(imports.json().unwrap()[0]["kind"], "adoption");
 
     let index = answer["provider_log_index"].to_string();
     let shown = vrx(&demo, "142051-officer-mori", &["log", "show", &index], "");
@@ -210,4 +213,42 @@ fn each_way_to_fail_has_its_exit_code(on: On) {
     // Unavailable: nobody listens there.
     let nowhere = ["--address", "127.0.0.1:9", "log", "list"];
     assert_eq!(refused("142051-officer-mori", &nowhere, ""), 69);
+}
+
+fn a_number_typed_where_none_belongs_is_not_repeated(on: On) {
+    let demo = Demo::shared_on(on).unwrap();
+    let number = demo.numbers("provided")[38].clone();
+    let number = number.as_str();
+    let calls: [&[&str]; 11] = [
+        &["officer", "history", number],
+        &["officer", "history", "--number-file", number],
+        &["officer", "history", &format!("--{number}")],
+        &["officer", "entry", number],
+        &["officer", "mark", number, "release", "--document", "K-1"],
+        &["log", "show", number],
+        &["adopt", number],
+        &["import", "approve", number],
+        &["retention", "approve", number, "--irrevocably"],
+        &["retention", "hold", number],
+        &["inquire", "--from", number],
+    ];
+    for call in calls {
+        let ended = vrx(&demo, "142051-officer-mori", call, "");
+        assert_eq!(ended.code, 2, "{}", ended.errors);
+        assert!(!ended.errors.contains(number) && !ended.output.contains(number));
+        let told = ended.errors.contains("個人番号は引数");
+        // Where the parser wants another argument first it repeats nothing.
+        assert!(
+            told || !ended.errors.contains('*'),
+            "{call:?} {}",
+            ended.errors
+        );
+    }
+    let parted = format!("{} {} {}", &number[..4], &number[4..8], &number[8..]);
+    let ended = vrx(&demo, "142051-officer-mori", &["log", "show", &parted], "");
+    assert!(!ended.errors.contains(&parted), "{}", ended.errors);
+    let inquiry = [&INQUIRE[..], &[number]].concat();
+    let ended = vrx(&demo, "141003-staff-tanaka", &inquiry, "");
+    assert!(ended.errors.contains("個人番号は引数"), "{}", ended.errors);
+    assert!(!ended.errors.contains(number));
 }

@@ -7,6 +7,7 @@ use vrx_proto::v1::{
 };
 
 use crate::{
+    arguments,
     connect::connect,
     failure::Failure,
     output::Output,
@@ -20,7 +21,7 @@ use crate::{
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// 照会番号 (vrx inquire が表示したもの) / the inquiry's id
-    #[arg(value_name = "INQUIRY_ID")]
+    #[arg(value_name = "INQUIRY_ID", value_parser = arguments::id)]
     pub(crate) inquiry: uuid::Uuid,
     /// 生年月日の相違を、照会者とは別の職員として確認した / as a second person: same person despite the birth dates
     #[arg(long)]

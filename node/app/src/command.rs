@@ -263,7 +263,7 @@ enum LogCommand {
     Export {
         #[command(flatten)]
         which: Which,
-        /// Where to.
+        /// Where to: a new folder, or that of an earlier export of this log of the same kind.
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
         /// The entries' leaves too (`tile/entries`): kind, time and commitments of each entry, nothing in plain. For the

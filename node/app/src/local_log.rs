@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrx_provision_log::{
-    Bundles, Deadline, Depth, LogReader, ReadError, StartError, VerifyReport, kept_before,
+    Bundles, Deadline, Depth, ExportError, LogReader, ReadError, StartError, VerifyReport,
+    kept_before,
 };
 use vrx_storage::{LogStore, TenantStore};
 use vrx_tlog::{VerifierKey, WitnessKey};
@@ -90,10 +91,17 @@ pub async fn export(
         .reader
         .export(dir, bundles, &mut |_, _| ())
         .await
-        .map_err(|error| Failure::unavailable(format!("the export did not finish: {error}")))?;
+        .map_err(|error| match error {
+            ExportError::Held { .. } => Failure::configuration(error.to_string()),
+            error => Failure::unavailable(format!("the export did not finish: {error}")),
+        })?;
     opened.close().await?;
+    let entries = match bundles {
+        Bundles::Leave => "The entries themselves aren't there (--entries writes them).",
+        Bundles::Write => "The entries are there too, for the own account alone to read.",
+    };
     Ok(format!(
-        "{} entries, {} tiles and the checkpoint written to {}.\n",
+        "The checkpoint of {} entries and their hash tiles ({}) are written to {}. {entries}\n",
         exported.entries,
         exported.tiles,
         dir.display()

@@ -227,7 +227,17 @@ pub enum ExportError {
     /// The log couldn't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The folder couldn't be written.
+    /// The folder holds something else than an earlier export of the same log and kind.
+    #[error(
+        "{path} holds {what}; choose a new folder, or the one of an earlier export of this log"
+    )]
+    Held {
+        /// The folder.
+        path: String,
+        /// What was found in it.
+        what: String,
+    },
+    /// The folder couldn't be read or written.
     #[error("{path}: {source}")]
     Write {
         /// File or folder.

@@ -50,6 +50,16 @@ impl Resource {
         };
         (spelt == path).then_some(resource)
     }
+
+    /// Whether a log of `size` entries has it, or had it when it was smaller (a partial tile).
+    pub fn is_within(self, size: u64) -> bool {
+        let (id, width) = match self {
+            Self::Checkpoint => return true,
+            Self::Tile { id, width } => (id, width),
+            Self::Entries { index, width } => (TileId { level: 0, index }, width),
+        };
+        width <= id.width_within(size)
+    }
 }
 
 /// `x001/x234/067` is 1234067. Whether the number could be spelt shorter isn't looked at here.
@@ -147,6 +157,34 @@ mod tests {
             "tile/0/000?x",
         ] {
             assert_eq!(Resource::parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_log_has_the_tiles_of_its_size_and_had_the_narrower_ones() {
+        let is_within = |path, size| Resource::parse(path).unwrap().is_within(size);
+        for (path, size) in [
+            ("checkpoint", 0),
+            ("tile/0/000.p/1", 1),
+            ("tile/0/000.p/1", 700),
+            ("tile/0/000", 256),
+            ("tile/0/002.p/188", 700),
+            ("tile/entries/002.p/188", 700),
+            ("tile/1/000.p/2", 700),
+            ("tile/2/000.p/1", 65_536),
+        ] {
+            assert!(is_within(path, size), "{path} {size}");
+        }
+        for (path, size) in [
+            ("tile/0/000.p/1", 0),
+            ("tile/0/000", 255),
+            ("tile/0/002.p/189", 700),
+            ("tile/entries/003.p/1", 700),
+            ("tile/1/000.p/3", 700),
+            ("tile/2/000.p/1", 65_535),
+            ("tile/63/000.p/1", u64::MAX),
+        ] {
+            assert!(!is_within(path, size), "{path} {size}");
         }
     }
 

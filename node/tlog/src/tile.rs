@@ -39,6 +39,15 @@ impl TileId {
         )
     }
 
+    /// How many of its hashes a log of `size` entries has, at most 256.
+    pub fn width_within(self, size: u64) -> u64 {
+        let hashes = size
+            .checked_shr(u32::from(self.level) * TILE_HEIGHT)
+            .unwrap_or(0);
+        let before = self.index.saturating_mul(TILE_WIDTH);
+        hashes.saturating_sub(before).min(TILE_WIDTH)
+    }
+
     /// The tile that holds the node of `height` at `place`, and the node's height and place inside it.
     pub(crate) fn of_node(height: u32, place: u64) -> (Self, u32, u64) {
         let inside = height % TILE_HEIGHT;

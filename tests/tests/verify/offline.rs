@@ -449,6 +449,70 @@ fn every_changed_missing_or_longer_file_of_an_export_is_refused() {
 }
 
 #[test]
+fn a_file_among_the_tiles_that_is_not_the_tree_s_is_a_finding() {
+    let log = Made::new(700);
+    for entries in [false, true] {
+        let folder = log.export(if entries { "entries" } else { "bare" }, entries);
+        let verify = || log.verify("log", &[folder.to_str().unwrap()], "");
+        assert_eq!(proved(&verify())["earlier_tiles"], 0);
+        let stray = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            let parent = path.parent().unwrap();
+            let made = !parent.exists();
+            std::fs::create_dir_all(parent).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            let ended = verify();
+            if made {
+                std::fs::remove_dir_all(parent).unwrap();
+            } else {
+                std::fs::remove_file(path).unwrap();
+            }
+            ended
+        };
+        for name in [
+            "tile/0/003",
+            "tile/0/002.p/189",
+            "tile/0/000.p/100",
+            "tile/1/001.p/1",
+            "tile/2/000.p/1",
+            "tile/.DS_Store",
+            "tile/0/x001/000",
+        ] {
+            not_proved(&stray(name, &[7; 3_200]));
+        }
+        // What a smaller export left says the same.
+        let whole = std::fs::read(folder.join("tile/0/000")).unwrap();
+        let left = stray("tile/0/000.p/100", &whole[..3_200]);
+        assert_eq!(proved(&left)["earlier_tiles"], 1);
+        // Beside the tiles anything may lie: nothing is said of it.
+        proved(&stray("README", b"text"));
+        if entries {
+            let bundle = std::fs::read(folder.join("tile/entries/000")).unwrap();
+            let left = stray("tile/entries/000.p/2", &bundle[..2 * 136]);
+            assert_eq!(proved(&left)["earlier_tiles"], 1);
+            not_proved(&stray("tile/entries/000.p/2", &bundle[..2 * 136 - 1]));
+        }
+    }
+}
+
+#[test]
+fn the_wrong_kind_of_file_is_told_from_a_forged_one() {
+    let log = Made::new(8);
+    let ended = log.verify("checkpoint", &[&log.proof_file(5, 8)], "");
+    usage(&ended);
+    assert!(
+        ended.errors.contains("vrx verify proof"),
+        "{}",
+        ended.errors
+    );
+    let binary = log.folder.path().join("binary");
+    std::fs::write(&binary, [0xff, 0xfe, 0x00]).unwrap();
+    let ended = log.verify("checkpoint", &[binary.to_str().unwrap()], "");
+    usage(&ended);
+    assert!(ended.errors.contains("文字のファイル"), "{}", ended.errors);
+}
+
+#[test]
 fn people_get_one_sentence_in_two_languages() {
     let log = Made::new(8);
     let vkey = log.key.to_string();

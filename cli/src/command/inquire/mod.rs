@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     output::Output,
     profile::{ConnectionArgs, Profile},
-    receipt,
+    receipt, words,
 };
 
 use answer::{advise, answer_json};
@@ -125,12 +125,12 @@ pub(crate) async fn run(
         v1::InquiryOutcome::Refused => Err(Failure::NotAllowed(format!(
             "{} は照会を拒否しました: {} / refused",
             former.name(),
-            answer.reason
+            words::peer_said(&answer.reason)
         ))),
         v1::InquiryOutcome::Failed | v1::InquiryOutcome::Unspecified => {
             Err(Failure::Unavailable(format!(
                 "照会できませんでした（該当なしではありません）: {}。あとでもう一度照会してください / failed, not \"nothing\"",
-                answer.reason
+                words::peer_said(&answer.reason)
             )))
         }
     }

@@ -3,8 +3,11 @@
 use vrx_domain::SpiffeId;
 use vrx_proto::v1;
 
-use super::entries::{cause_label, kind_label};
-use crate::{clock, labels};
+use super::{
+    entries::{cause_label, kind_label},
+    names::name,
+};
+use crate::{clock, labels, words};
 
 /// Part, name and value of each field.
 pub(super) fn rows(entry: &v1::LogEntry) -> Vec<Vec<String>> {
@@ -35,89 +38,6 @@ fn part(commitment: &str) -> &str {
     }
 }
 
-fn name<'a>(field: &'a v1::EntryField, action: &str) -> &'a str {
-    match (action, field.name.as_str()) {
-        ("mark-entry", "document") | (_, "reference") => "決裁番号",
-        ("mark-entry", "entry") => "決定の対象",
-        ("inquire", "municipality_code") => "照会先",
-        ("query-records", "municipality_code") => "提供元",
-        (_, name) => known(name),
-    }
-}
-
-/// What a field is called; its own name where nothing else is known.
-fn known(name: &str) -> &str {
-    match name {
-        "caller" => "行った者",
-        "caller_certificate_sha256" => "証明書のハッシュ (SHA-256)",
-        "action" => "行為",
-        "request_id" => "照会ID",
-        "inquiry" => "照会の番号",
-        "municipality_code" => "自治体コード",
-        "index" => "見た記録",
-        "member" => "相手方",
-        "purpose" => "利用目的",
-        "legal_basis" => "法令上の根拠",
-        "consent.reference" => "同意書番号",
-        "consent.obtained_on" => "同意日",
-        "consent.method" => "同意の方法",
-        "resident_register_checked_at" => "住民基本台帳の確認",
-        "document" => "本人確認書類",
-        "document_checked_at" => "本人確認書類の確認",
-        "operator_ref" => "照会元の担当者",
-        "event_reference" => "届出番号",
-        "event_date" => "届出日",
-        "conceal_requester" => "照会元の名を伏せる",
-        "cause" => "本当の理由",
-        "outcome" => "結果",
-        "answer_sha256" => "回答のハッシュ (SHA-256)",
-        "held_back" => "保留した接種記録",
-        "dose_ids" => "接種記録の番号",
-        "doses" => "接種記録の件数",
-        "adopted" => "取り込んだ件数",
-        "phase" => "段階",
-        "reason" => "理由",
-        "provider_log_index" => "相手方の提供記録の番号",
-        "mark" => "決定",
-        "related" => "関連する記録",
-        "view" => "一覧の種類",
-        "registered" => "住民の台帳に登録",
-        "entries" => "件数",
-        "from" => "始め",
-        "until" => "終わり",
-        "kind" => "種類",
-        "day" => "日",
-        "log_size" => "提供記録の件数",
-        "root" => "ルート",
-        "complete" => "終わった日",
-        "alerts" => "注意事項",
-        "faults" => "不一致",
-        "rows" => "行数",
-        "import" => "取込の番号",
-        "chunk" => "まとまりの番号",
-        "bytes" => "バイト数",
-        "keyed_digest" => "鍵付きの要約",
-        "added" => "追加",
-        "changed" => "変更",
-        "entered_by" => "取り込んだ人",
-        "proposed_by" => "提案した人",
-        "approved_by" => "承認した人",
-        "unchanged" => "変わらない件数",
-        "birth_date" => "生年月日の照合",
-        "known_log_size" => "手元にあった相手方の記録の件数",
-        "persons" => "住民の人数",
-        "openings" => "記録の内容の件数",
-        "alarm" => "警報",
-        "tenant" => "テナントの番号",
-        "epoch" => "系列 (epoch)",
-        "log_origin" => "提供記録の名",
-        "erasure" => "消去の番号",
-        "refused" => "拒否",
-        "why" => "原因",
-        other => other,
-    }
-}
-
 fn value(field: &v1::EntryField, action: &str) -> String {
     let raw = field.value.as_str();
     let actor = field.commitment == "actor";
@@ -133,13 +53,27 @@ fn value(field: &v1::EntryField, action: &str) -> String {
         },
         "kind" => coded(raw, v1::EntryKind::try_from, |kind| kind_label(kind).0),
         "action" => labels::action(raw).to_owned(),
-        "municipality_code" | "member" => named(raw),
+        "municipality_code" | "member" | "provider" => named(raw),
         "legal_basis" => labels::legal_basis(raw),
         "purpose" => coded(raw, v1::Purpose::try_from, labels::purpose_of),
         "consent.method" => coded(raw, v1::ConsentMethod::try_from, labels::method),
         "document" if actor || action == "inquire" => {
             coded(raw, v1::IdentityDocument::try_from, labels::document)
         }
+        "ground" => coded(raw, v1::HoldGround::try_from, labels::ground),
+        "until" if action == "hold" && raw.is_empty() => "解くまで".to_owned(),
+        // The certificate says it in both languages.
+        "method" => raw.split(" / ").next().unwrap_or_default().to_owned(),
+        "proposed_at" | "approved_at" | "entered_at" | "live" => {
+            raw.parse().map_or_else(|_| String::new(), clock::show_time)
+        }
+        "openings_below" => format!("{raw} 番より前の記録"),
+        "outcome" if action == "log-reconcile" => match raw {
+            "reconciled" => "照合した".to_owned(),
+            other => words::peer_said(other),
+        },
+        "outcome" if action.starts_with("hold") && raw == "none" => "該当なし".to_owned(),
+        "difference" => labels::difference_code(raw).to_owned(),
         "mark" => coded(raw, v1::EntryMark::try_from, labels::mark),
         "reason" if action == "mark-entry" => {
             coded(raw, v1::DisclosureReason::try_from, labels::reason)
@@ -159,15 +93,17 @@ fn value(field: &v1::EntryField, action: &str) -> String {
             "internal" => "内部用".to_owned(),
             _ => String::new(),
         },
-        "conceal_requester" | "registered" | "complete" => match raw {
+        "conceal_requester" | "registered" | "complete" | "told" => match raw {
             "1" => "はい".to_owned(),
             "0" => "いいえ".to_owned(),
             _ => String::new(),
         },
-        "held_back" | "doses" | "adopted" | "unchanged" | "related" | "entries" | "alerts" => {
-            format!("{raw} 件")
+        "persons" | "stayed" | "on_hold" | "waiting" => format!("{raw} 人"),
+        "held_back" | "doses" | "adopted" | "unchanged" | "related" | "entries" | "alerts"
+        | "openings" | "blanked" | "blanked_before" | "blanked_again" => format!("{raw} 件"),
+        "index" | "entry" | "provider_log_index" | "log_index" if !raw.is_empty() => {
+            format!("{raw} 番")
         }
-        "index" | "entry" | "provider_log_index" if !raw.is_empty() => format!("{raw} 番"),
         _ => String::new(),
     };
     if said.is_empty() {
@@ -257,6 +193,49 @@ mod tests {
             ["いいえ", "転出していない", "該当なしと回答した"]
         );
         assert_eq!(shown[9][1..], ["something_new", "17"]);
+    }
+
+    #[test]
+    fn a_hold_and_an_erasure_are_said_in_words() {
+        let held = rows(&entry(&[
+            ("actor", "action", "hold"),
+            ("content", "until", ""),
+            ("content", "ground", "2"),
+            ("content", "reference", "H-1"),
+        ]));
+        let said: Vec<&[String]> = held.iter().skip(1).map(|row| &row[1..]).collect();
+        assert_eq!(said[0], ["保留の期限", "解くまで"]);
+        assert_eq!(said[1], ["保留の理由", "開示請求"]);
+        let erased = rows(&entry(&[
+            ("actor", "action", "erasure"),
+            ("content", "persons", "3"),
+            ("content", "openings", "12"),
+            ("content", "stayed", "1"),
+            ("content", "method", "鍵を破棄した / keys destroyed"),
+            ("content", "live", "2026-11-23T00:00:00.000+09:00"),
+            ("content", "final", "2026-12-28"),
+            ("content", "openings_below", "124"),
+            ("content", "blanked_again", "0"),
+        ]));
+        let values: Vec<&str> = erased.iter().skip(1).map(|row| row[2].as_str()).collect();
+        assert_eq!(values[..4], ["3 人", "12 件", "1 人", "鍵を破棄した"]);
+        assert_eq!(values[4..6], ["2026-11-23 00:00:00", "2026-12-28"]);
+        assert_eq!(values[6..], ["124 番より前の記録", "0 件"]);
+        let raw = |row: &&Vec<String>| row[1].is_ascii();
+        assert_eq!(erased.iter().find(raw), None);
+    }
+
+    #[test]
+    fn what_came_of_a_reconciliation_is_said_in_words() {
+        let outcome = |raw| {
+            let shown = rows(&entry(&[
+                ("actor", "action", "log-reconcile"),
+                ("content", "outcome", raw),
+            ]));
+            shown[1][2].clone()
+        };
+        assert_eq!(outcome("reconciled"), "照合した");
+        assert!(outcome("failed: no-connection").starts_with("相手方のノードに接続できません"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod entries;
 mod fields;
 mod key;
+mod names;
 mod proofs;
 mod reconcile;
 mod show;
@@ -11,13 +12,14 @@ mod verify;
 use serde_json::json;
 
 use crate::{
+    arguments,
     connect::connect,
     failure::Failure,
     output::Output,
     profile::{ConnectionArgs, Profile},
 };
-use entries::entry_json;
 pub(crate) use entries::{ListArgs, cause_label, kind_label, list, show_entries};
+use entries::{conclusion, entry_json};
 pub(crate) use proofs::Proofs;
 pub(crate) use verify::{key, parse_receipt, verify};
 
@@ -29,7 +31,7 @@ pub(crate) enum Command {
     /// 1件を、開示内容と証明付きで表示する / show one entry with its opening and proof
     Show {
         /// 提供記録の番号 / the entry's index
-        #[arg(value_name = "INDEX")]
+        #[arg(value_name = "INDEX", value_parser = arguments::index)]
         index: u64,
         /// 受領証を新しいファイルに保存する (C2SP tlog-proof、.tlog-proof) / save the receipt, for vrx verify receipt
         #[arg(long, value_name = "FILE")]
@@ -74,17 +76,16 @@ pub(crate) async fn run(
                     "log_size": listed.log_size,
                 })
             })?;
-            if printed {
-                return Ok(());
+            if !printed {
+                show_entries(&listed.entries, output)?;
             }
-            show_entries(&listed.entries, output)?;
-            if listed.next_page_token.is_empty() {
-                return Ok(());
+            if !printed && !listed.next_page_token.is_empty() {
+                output.hint(&format!(
+                    "続き → 同じ条件に --page-token {} を付ける / more",
+                    listed.next_page_token
+                ))?;
             }
-            output.hint(&format!(
-                "続き → 同じ条件に --page-token {} を付ける / more",
-                listed.next_page_token
-            ))
+            conclusion(&listed.entries)
         }
         Command::Show { index, save } => show::show(&profile, index, save.as_deref(), output).await,
         Command::Key => key::show_key(&profile, output).await,

@@ -3,7 +3,7 @@
 use serde_json::json;
 use vrx_proto::v1::{self, DifferenceKind, audit_service_client::AuditServiceClient};
 
-use crate::{connect::connect, failure::Failure, output::Output, profile::Profile};
+use crate::{connect::connect, failure::Failure, labels, output::Output, profile::Profile, words};
 
 /// Reconciles with one provider and says what differs.
 pub(super) async fn reconcile(
@@ -93,8 +93,8 @@ fn show(done: &v1::ReconcileResponse, output: &Output) -> Result<(), Failure> {
 fn conclusion(done: &v1::ReconcileResponse) -> Result<(), Failure> {
     if !done.not_reconciled.is_empty() {
         return Err(Failure::NotDone(format!(
-            "照合できませんでした / not reconciled: {}",
-            done.not_reconciled
+            "照合できませんでした: {} / not reconciled",
+            words::peer_said(&done.not_reconciled)
         )));
     }
     if done.differences > 0 {
@@ -118,8 +118,6 @@ fn code(kind: DifferenceKind) -> &'static str {
 fn label(kind: DifferenceKind) -> &'static str {
     match kind {
         DifferenceKind::Unspecified => "不明",
-        DifferenceKind::ReceiptWithoutEntry => "受領証があるのに相手の記録がない",
-        DifferenceKind::OtherEntry => "受領証と別の記録になっている",
-        DifferenceKind::EntryWithoutInquiry => "照会していないのに相手の記録がある",
+        known => labels::difference_code(code(known)),
     }
 }

@@ -44,12 +44,9 @@ pub(super) async fn run(index: u64, profile: &Profile, output: &Output) -> Resul
     if !printed {
         show(&row, &story, output)?;
         output.line(&format!("署名と包含証明: {}", proof.label()))?;
-        if let Some(cosigning) = labels::cosigning(story.cosigning()) {
+        if let Some(cosigning) = labels::entry_cosigning(story.cosigning()) {
             output.line(cosigning)?;
         }
-    }
-    if let Some(hint) = labels::cosigning_hint(story.cosigning()) {
-        output.hint(hint)?;
     }
     if story.missing > 0 {
         return Err(Failure::NotDone(format!(
@@ -84,6 +81,14 @@ fn show(
         ("法令上の根拠", labels::legal_basis(&row.legal_basis)),
         ("本人同意", labels::consent(row)),
         ("接種記録", labels::doses(row)),
+        ("消去の対象", labels::erased(row)),
+        (
+            "消去の番号",
+            row.erasure
+                .as_ref()
+                .map(|erasure| erasure.erasure_id.clone())
+                .unwrap_or_default(),
+        ),
         (
             "決定",
             row.mark.as_ref().map(labels::decision).unwrap_or_default(),

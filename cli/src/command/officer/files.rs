@@ -11,12 +11,11 @@ use vrx_tlog::{Receipt, TlogProof};
 
 use crate::failure::Failure;
 
-/// Writes a file for the own account alone; one of the same name is replaced.
+/// Writes a new file for the own account alone.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let written = std::fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));

@@ -7,7 +7,7 @@ use serde_json::json;
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
 
 use crate::{
-    command::inquire::read_number, connect::connect, failure::Failure, output::Output,
+    arguments, command::inquire::read_number, connect::connect, failure::Failure, output::Output,
     profile::Profile,
 };
 
@@ -18,7 +18,7 @@ use crate::{
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// 提供記録の番号 / the entry's index
-    #[arg(value_name = "INDEX")]
+    #[arg(value_name = "INDEX", value_parser = arguments::index)]
     index: u64,
     /// 決定の内容 / what it is marked as
     #[arg(value_enum)]

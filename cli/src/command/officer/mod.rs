@@ -14,7 +14,7 @@ pub(crate) use history::disclose;
 use jiff::civil::Date;
 
 use crate::{
-    clock,
+    arguments, clock,
     failure::Failure,
     output::Output,
     profile::{ConnectionArgs, Profile},
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// 1件の経緯を、関連する記録とともに表示する / one entry's whole story
     Entry {
         /// 提供記録の番号 / the entry's index
-        #[arg(value_name = "INDEX")]
+        #[arg(value_name = "INDEX", value_parser = arguments::index)]
         index: u64,
     },
 }

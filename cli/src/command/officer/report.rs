@@ -8,7 +8,8 @@ use vrx_proto::v1;
 use super::{
     files,
     summary::{
-        Days, alert, counts, hours, indexes, policy, signatures, summarize, summary_json, who,
+        Days, alert, conclusion, counts, hours, indexes, policy, signatures, summarize,
+        summary_json, who,
     },
 };
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     failure::Failure,
     labels,
     output::Output,
+    outputs::{self, Place},
     paper::{Block, Document, fact, pdf, text},
     profile::Profile,
 };
@@ -33,7 +35,7 @@ pub(crate) struct Args {
     /// 提供記録の初めのこの件数だけから作る / made from the log's first entries alone
     #[arg(long, value_name = "N", default_value_t = 0)]
     log_size: u64,
-    /// PDF を書き出す / write a PDF
+    /// PDF を新しいファイルに書き出す / write a new PDF
     #[arg(long, value_name = "FILE")]
     pdf: Option<PathBuf>,
 }
@@ -46,13 +48,14 @@ fn parse_month(text: &str) -> Result<Date, String> {
 
 /// Runs the command.
 pub(super) async fn run(args: &Args, profile: &Profile, output: &Output) -> Result<(), Failure> {
+    outputs::free(args.pdf.as_deref().map(Place::File))?;
     let (from, last) = (args.month, args.month.last_of_month());
     let days = Days {
         from,
         until: last.min(clock::today().max(from)),
         log_size: args.log_size,
     };
-    let summary = summarize(days, profile, output).await?;
+    let summary = summarize(days, "月", profile, output).await?;
     let document = document(&summary, args, last, profile);
     if let Some(path) = &args.pdf {
         files::write(path, &pdf(&document)?)?;
@@ -60,13 +63,16 @@ pub(super) async fn run(args: &Args, profile: &Profile, output: &Output) -> Resu
     if !output.json(|| summary_json(&summary))? {
         output.line(&text(&document))?;
     }
-    Ok(())
+    conclusion(&summary)
 }
 
 fn document(summary: &v1::DaysSummary, args: &Args, last: Date, profile: &Profile) -> Document {
     let mut warnings = Vec::new();
     if !summary.complete {
         warnings.push("月の途中までの記録から作りました。".to_owned());
+    }
+    if let Err(damaged) = conclusion(summary) {
+        warnings.push(damaged.to_string());
     }
     if summary.partial {
         warnings.push("件数が多く、者または人を区別しきれなかったところがあります。".to_owned());
@@ -148,8 +154,17 @@ fn document(summary: &v1::DaysSummary, args: &Args, last: Date, profile: &Profil
             .policy
             .iter()
             .map(|decided| format!("注意事項の基準: {}", policy(decided)))
-            .chain(["件数と注意事項は上のもとにした記録だけから決まり、あとの記録では変わりません。確認の署名だけは、あとから加わることがあります。".to_owned()])
+            .chain([lasting(args.log_size).to_owned()])
             .collect(),
+    }
+}
+
+/// What of a report later entries change.
+fn lasting(log_size: u64) -> &'static str {
+    if log_size == 0 {
+        "件数と注意事項は上のもとにした記録だけから決まり、あとの記録では変わりません。確認の署名だけは、あとから加わることがあります。"
+    } else {
+        "この報告は上のもとにした記録だけから作りました。同じ件数を指定すれば、いつ作っても同じ内容になります。"
     }
 }
 
@@ -209,7 +224,13 @@ fn in_month(day: Option<&v1::Date>, month: Date) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_month;
+    use super::{lasting, parse_month};
+
+    #[test]
+    fn a_report_of_the_log_s_first_entries_promises_no_later_signature() {
+        assert!(lasting(0).contains("あとから加わる"));
+        assert!(!lasting(124).contains("あとから加わる"));
+    }
 
     #[test]
     fn a_month_is_written_with_its_year() {

@@ -5,7 +5,7 @@ use vrx_proto::v1::{self, audit_service_client::AuditServiceClient, summary_even
 
 use crate::{
     clock, command::log::cause_label, connect::connect, failure::Failure, labels, output::Output,
-    profile::Profile,
+    profile::Profile, words,
 };
 
 /// Which days.
@@ -17,9 +17,10 @@ pub(super) struct Days {
     pub(super) log_size: u64,
 }
 
-/// Has the node summarize.
+/// Has the node summarize. `day` is what the command calls the days that it asks for.
 pub(super) async fn summarize(
     days: Days,
+    day: &'static str,
     profile: &Profile,
     output: &Output,
 ) -> Result<v1::DaysSummary, Failure> {
@@ -33,11 +34,16 @@ pub(super) async fn summarize(
     request.set_timeout(std::time::Duration::from_hours(1));
     let mut events = AuditServiceClient::new(connect(profile).await?)
         .summarize_days(request)
-        .await?
+        .await
+        .map_err(|status| wrong_day(&status, day))?
         .into_inner();
     let bar = output.progress(0, "集計中 {bar:40} {pos}/{len} 件 残り {eta}");
     let mut summary = None;
-    while let Some(event) = events.message().await? {
+    while let Some(event) = events
+        .message()
+        .await
+        .map_err(|status| wrong_day(&status, day))?
+    {
         match event.event {
             Some(Event::Progress(progress)) => {
                 bar.set_length(progress.entries_total);
@@ -56,6 +62,26 @@ pub(super) async fn summarize(
     })
 }
 
+/// Done only when every entry of the days could be read.
+pub(super) fn conclusion(summary: &v1::DaysSummary) -> Result<(), Failure> {
+    if summary.damaged == 0 {
+        return Ok(());
+    }
+    Err(Failure::NotDone(format!(
+        "内容が提供記録のハッシュと一致しない記録が {} 件あり、種類のほかは数えていません。vrx log verify を実行し、運用担当者と調べてください / \
+         {} entries aren't what was signed; only their kinds are counted",
+        summary.damaged, summary.damaged
+    )))
+}
+
+/// The request has a first and a last day, and the command one option for both.
+fn wrong_day(status: &tonic::Status, day: &'static str) -> Failure {
+    Failure::of(status, |field| match field {
+        "from" | "until" => Some(day),
+        other => words::field(other),
+    })
+}
+
 /// An alert in a sentence.
 pub(super) fn alert(alert: &v1::Alert) -> String {
     let (count, of) = (alert.count, alert.of);
@@ -68,6 +94,9 @@ pub(super) fn alert(alert: &v1::Alert) -> String {
         v1::AlertKind::Protected => format!("支援措置対象者への照会 {count} 件"),
         v1::AlertKind::Unreviewed => format!("期限までに確認されていない日（記録 {count} 件）"),
         v1::AlertKind::Node => format!("ノードの警報 {count} 件"),
+        v1::AlertKind::Damaged => format!(
+            "内容が提供記録のハッシュと一致しない記録 {count} 件（データベースが書き換えられたおそれ）"
+        ),
         v1::AlertKind::Unspecified => "不明な注意事項".to_owned(),
     }
 }
@@ -83,11 +112,12 @@ pub(super) fn who(who: &str) -> String {
 pub(super) fn indexes(alert: &v1::Alert) -> String {
     let shown: Vec<String> = alert.log_indexes.iter().map(u64::to_string).collect();
     let all = shown.join(" ");
-    // The node points at the first ten alone.
-    if shown.len() == 10 && alert.count > 10 {
-        format!("{all} など")
-    } else {
+    // The node points at ten at most, and what is only counted (a refusal that came with many) has no place of its own.
+    let pointed = u64::try_from(shown.len()).unwrap_or(u64::MAX);
+    if shown.is_empty() || pointed >= alert.count {
         all
+    } else {
+        format!("{all} など")
     }
 }
 
@@ -186,6 +216,7 @@ pub(super) fn summary_json(summary: &v1::DaysSummary) -> Value {
         "root": hex::encode(&summary.root),
         "complete": summary.complete,
         "partial": summary.partial,
+        "damaged": summary.damaged,
         "kinds": counts(&summary.kinds),
         "causes": counts(&summary.causes),
         "inquiries": counts(&summary.inquiries),
@@ -236,4 +267,40 @@ pub(super) fn summary_json(summary: &v1::DaysSummary) -> Value {
             "review_within_days": policy.review_within_days,
         })),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use vrx_proto::v1;
+
+    use super::{indexes, wrong_day};
+
+    #[test]
+    fn entries_that_an_alert_counts_and_does_not_name_are_said_to_be_more() {
+        let alert = |count, log_indexes: &[u64]| {
+            indexes(&v1::Alert {
+                count,
+                log_indexes: log_indexes.to_vec(),
+                ..v1::Alert::default()
+            })
+        };
+        assert_eq!(alert(8, &[1, 2, 3, 4, 5, 6]), "1 2 3 4 5 6 など");
+        assert_eq!(alert(2, &[1, 2]), "1 2");
+        assert_eq!(alert(8, &[]), "");
+    }
+
+    #[test]
+    fn a_wrong_day_is_named_as_the_command_names_it() {
+        for field in ["from", "until"] {
+            let mut details = tonic_types::ErrorDetails::new();
+            details.add_bad_request_violation(field, "lies in the future");
+            let status = <tonic::Status as tonic_types::StatusExt>::with_error_details(
+                tonic::Code::InvalidArgument,
+                "bad request",
+                details,
+            );
+            let told = wrong_day(&status, "月").to_string();
+            assert!(told.contains("（月: 未来"), "{told}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use serde_json::Value;
 use vrx_tlog::{Fsck, FsckError, Hash, TILE_WIDTH, TileId, read_entry_bundle};
 
-use super::{Stop, Verdict, read, trust::Trust};
+use super::{Stop, Verdict, read, strays, trust::Trust};
 use crate::{failure::Failure, output::Output};
 
 /// An exported log.
@@ -19,7 +19,8 @@ pub(crate) struct Args {
     folder: PathBuf,
 }
 
-/// Checks a folder: the checkpoint's signatures, every leaf (when the entries are there), every tile, the root.
+/// Checks a folder: the checkpoint's signatures, every leaf (when the entries are there), every tile, the root, and that no other file
+/// lies among the tiles.
 pub(super) fn log(args: &Args, output: &Output) -> Result<Verdict, Stop> {
     let path = args.folder.join("checkpoint");
     let signed = args.trust.open(&read(&path)?, &path)?;
@@ -41,10 +42,12 @@ pub(super) fn log(args: &Args, output: &Output) -> Result<Verdict, Stop> {
         ..
     } = walk;
     fsck.finish(&signed.checkpoint).map_err(wrong)?;
+    let earlier = strays::look(&args.folder, size)?;
     let (japanese, english) = signed.sentence();
     let mut details = signed.json();
     if let Value::Object(details) = &mut details {
         details.insert("tiles".to_owned(), tiles.into());
+        details.insert("earlier_tiles".to_owned(), earlier.into());
         details.insert(
             "entries_checked".to_owned(),
             if entries { size } else { 0 }.into(),
@@ -58,10 +61,10 @@ pub(super) fn log(args: &Args, output: &Output) -> Result<Verdict, Stop> {
     Ok(Verdict {
         proved: (
             format!(
-                "{japanese}。フォルダーの {size} 件の{leaves_japanese}とタイル {tiles} 枚は、すべてその木のものです"
+                "{japanese}。フォルダーの tile の下の {size} 件の{leaves_japanese}とタイル {tiles} 枚は、すべてその木のもので、ほかのファイルはありません"
             ),
             format!(
-                "{english}; all {size} {leaves_english} and {tiles} tiles of the folder are that tree's"
+                "{english}; all {size} {leaves_english} and {tiles} tiles below the folder's tile are that tree's, and no other file is there"
             ),
         ),
         open: signed.open(),
@@ -163,7 +166,7 @@ fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// A file of the folder. One that is missing makes the log unproved; one that can't be read is the caller's to mend.
-fn bytes(path: &Path) -> Result<Vec<u8>, Stop> {
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Stop> {
     bounded(path).map_err(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
             Stop::NotProved(

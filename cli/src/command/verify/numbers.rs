@@ -64,8 +64,10 @@ pub(super) fn inclusion(args: &InclusionArgs) -> Result<Verdict, Stop> {
             ),
         ),
         open: (
-            "そのルートを誰が認めたか（vrx verify checkpoint で分かります）",
-            "who stands for that root (vrx verify checkpoint)",
+            "そのルートを誰が認めたか、木がちょうどその件数か（同じ証明が成り立つ件数はほかにもあり得ます。件数とルートを結びつけるのは、署名された \
+             checkpoint だけです。vrx verify checkpoint で分かります）",
+            "who stands for that root, and that its tree has just that size: the proof may hold for other sizes too, only a signed \
+             checkpoint binds size and root (vrx verify checkpoint)",
         ),
         details: json!({ "index": index, "size": size, "root": root }),
         fields: Vec::new(),
@@ -104,8 +106,10 @@ pub(super) fn consistency(args: &ConsistencyArgs) -> Result<Verdict, Stop> {
             ),
         ),
         open: (
-            "2つのルートを誰が認めたか（vrx verify checkpoint で分かります）",
-            "who stands for the two roots (vrx verify checkpoint)",
+            "2つのルートを誰が認めたか、木がちょうどその件数か（同じ証明が成り立つ件数はほかにもあり得ます。件数とルートを結びつけるのは、署名された \
+             checkpoint だけです。vrx verify checkpoint で分かります）",
+            "who stands for the two roots, and that their trees have just those sizes: the proof may hold for other sizes too, only a signed \
+             checkpoint binds size and root (vrx verify checkpoint)",
         ),
         details: json!({ "old_size": old_size, "new_size": new_size, "old_root": old, "new_root": new }),
         fields: Vec::new(),

@@ -11,7 +11,7 @@ use vrx_tlog::{
 
 use super::{
     Stop, Verdict, malformed, numbers, opened, read,
-    trust::{Signed, Trust},
+    trust::{PROOF, Signed, Trust},
 };
 use crate::{clock, failure::Failure};
 
@@ -260,7 +260,7 @@ struct JsonReceipt {
 
 fn read_receipt(text: &str, path: &Path) -> Result<Receipt, Failure> {
     let wrong = |why: &dyn std::fmt::Display| malformed(path, "受領証", why);
-    if text.starts_with("c2sp.org/tlog-proof@") {
+    if text.starts_with(PROOF) {
         let proof = TlogProof::parse(text).map_err(|error| wrong(&error))?;
         let leaf = proof.extra.and_then(|extra| extra.try_into().ok());
         return Ok(Receipt {

@@ -10,19 +10,22 @@ use vrx_tlog::{
 };
 
 use super::{Stop, malformed, numbers};
-use crate::{clock, failure::Failure};
+use crate::{arguments, clock, failure::Failure};
 
 /// What a file is called that can't be read as one.
 const WHAT: &str = "署名済みの木の先頭 (checkpoint)";
+
+/// How a file begins that has a checkpoint inside.
+pub(super) const PROOF: &str = "c2sp.org/tlog-proof@";
 
 /// Public keys, from somewhere that the one who sent the file can't change.
 #[derive(clap::Args, Debug)]
 pub(super) struct Trust {
     /// ログの検証鍵。名前がログの名前 (origin) になる / the log's verifier key; its name is the log's origin
-    #[arg(long, value_name = "VKEY", value_parser = VerifierKey::parse)]
+    #[arg(long, value_name = "VKEY", value_parser = arguments::log_key)]
     vkey: VerifierKey,
     /// 証人の検証鍵。証人の数だけ繰り返す / a witness's verifier key, as often as there are witnesses
-    #[arg(long = "witness", value_name = "VKEY", value_parser = WitnessKey::parse)]
+    #[arg(long = "witness", value_name = "VKEY", value_parser = arguments::witness_key)]
     witnesses: Vec<WitnessKey>,
     /// 連署が必要な証人の数 (省略時は全員) / how many of the witnesses must have cosigned; all when absent
     #[arg(long, value_name = "N", value_parser = numbers::count)]
@@ -93,6 +96,14 @@ impl Trust {
             let text = error.to_string();
             let claimed = note.lines().next().unwrap_or_default();
             match error {
+                // Its first line names another format: the caller holds the wrong file, and nobody forged anything.
+                CheckpointError::Note(_) if claimed.starts_with(PROOF) => {
+                    Stop::Failed(Failure::Usage(format!(
+                        "{} は checkpoint ではなく証明のファイル (tlog-proof) です。vrx verify proof か vrx verify receipt を使ってください / \
+                         this is a tlog-proof: use vrx verify proof or vrx verify receipt",
+                        path.display()
+                    )))
+                }
                 CheckpointError::Note(NoteError::NotSigned)
                     if is_other_epoch(claimed, self.vkey.name()) =>
                 {

@@ -427,4 +427,76 @@ async fn an_export_is_a_log_that_hashes_to_its_checkpoint() {
         .await
         .unwrap();
     assert!(!bare.join("tile/entries").exists());
+    assert_eq!(mode(&folder), 0o700);
+    for file in ["checkpoint", "tile/0/000", "tile/entries/000"] {
+        assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
+    }
+}
+
+fn mode(path: &std::path::Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn an_export_goes_on_from_an_earlier_one_of_its_kind_and_into_no_other_folder() {
+    let scene = Scene::new();
+    let log = scene.start().await.unwrap();
+    record(&log, scene.found(NUMBERS[0])).await.unwrap();
+    let at = |name: &str| scene.folder.path().join(name);
+    let kinds = [("bare", Bundles::Leave), ("entries", Bundles::Write)];
+    for (name, bundles) in kinds {
+        let to = at(name);
+        log.reader()
+            .export(&to, bundles, &mut |_, _| ())
+            .await
+            .unwrap();
+    }
+    record(&log, scene.found(NUMBERS[1])).await.unwrap();
+    for (name, other) in [("bare", Bundles::Write), ("entries", Bundles::Leave)] {
+        let refused = log.reader().export(&at(name), other, &mut |_, _| ()).await;
+        assert!(refused.unwrap_err().to_string().contains("--entries"));
+        assert!(at(name).join("tile/0/000.p/2").exists(), "nothing changed");
+    }
+    for (name, bundles) in kinds {
+        let to = at(name);
+        log.reader()
+            .export(&to, bundles, &mut |_, _| ())
+            .await
+            .unwrap();
+        assert!(to.join("tile/0/000.p/3").exists());
+        assert!(!to.join("tile/0/000.p/2").exists(), "what is left is stale");
+        assert!(!to.join("tile/entries/000.p/2").exists());
+    }
+    for (file, what) in [
+        ("notes.txt", "notes.txt"),
+        ("tile/0/001", "tile/0/001"),
+        ("checkpoint", "another log"),
+    ] {
+        let to = at(&format!("with-{what}").replace('/', "-"));
+        log.reader()
+            .export(&to, Bundles::Leave, &mut |_, _| ())
+            .await
+            .unwrap();
+        std::fs::write(to.join(file), "other").unwrap();
+        let refused = log
+            .reader()
+            .export(&to, Bundles::Leave, &mut |_, _| ())
+            .await;
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains(what), "{said}");
+    }
+    let foreign = at("foreign");
+    std::fs::create_dir_all(foreign.join("tile/0")).unwrap();
+    let reader = log.reader();
+    reader
+        .export(&foreign, Bundles::Leave, &mut |_, _| ())
+        .await
+        .unwrap();
+    std::fs::remove_file(foreign.join("checkpoint")).unwrap();
+    let unsigned = reader
+        .export(&foreign, Bundles::Leave, &mut |_, _| ())
+        .await;
+    let said = unsigned.unwrap_err().to_string();
+    assert!(said.contains("without a checkpoint"), "{said}");
 }

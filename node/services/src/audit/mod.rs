@@ -28,7 +28,7 @@ pub use days::{
 pub use history::{History, HistoryPart, HistoryRequest, HistoryTotals, history};
 pub use list::{EntryFilter, EntryPage, EntrySummary, ListRequest, Order, list};
 pub use mark::{MarkReport, MarkRequest, mark};
-pub use row::{Counterparty, HistoryDose, HistoryRow, HistoryView, KnownDose};
+pub use row::{Counterparty, HistoryDose, HistoryRow, HistoryView, KnownDose, RowErasure};
 pub use show::{ShownEntry, ShownField, prove, show};
 pub use shown::Cosigning;
 pub use story::{Relation, Story, story};

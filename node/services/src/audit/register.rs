@@ -77,11 +77,14 @@ impl Registered {
     }
 }
 
+/// Whether an entry is a chunk of an import.
+pub(super) fn is_import(said: &Opened<'_>) -> bool {
+    said.is(EntryKind::Desk) && [PERSONS_ACTION, DOSES_ACTION].contains(&said.action())
+}
+
 /// Whether an entry is a chunk of this import.
 pub(super) fn is_of_import(said: &Opened<'_>, import: ImportId) -> bool {
-    said.is(EntryKind::Desk)
-        && [PERSONS_ACTION, DOSES_ACTION].contains(&said.action())
-        && said.content("import") == import.to_string()
+    is_import(said) && said.content("import") == import.to_string()
 }
 
 /// Whether an entry is the adoption (他市区町村の回答を台帳へ) that is this import.

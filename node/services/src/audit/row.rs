@@ -52,6 +52,31 @@ pub struct KnownDose {
     pub product: String,
 }
 
+/// What an erasure took, or was to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowErasure {
+    /// Its id; empty of a plan.
+    pub id: String,
+    /// Persons.
+    pub persons: u64,
+    /// Their doses.
+    pub doses: u64,
+    /// Openings of entries.
+    pub openings: u64,
+}
+
+impl RowErasure {
+    fn of(said: &Opened<'_>) -> Option<Self> {
+        let counts = said.action().starts_with("erasure") && !said.content("persons").is_empty();
+        counts.then(|| Self {
+            id: said.content("erasure").to_owned(),
+            persons: said.number("persons"),
+            doses: said.number("doses"),
+            openings: said.number("openings"),
+        })
+    }
+}
+
 /// One entry, in the words of its view. Never the individual number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRow {
@@ -79,7 +104,7 @@ pub struct HistoryRow {
     pub purpose: Option<Purpose>,
     /// 法令上の根拠
     pub legal_basis: String,
-    /// 本人同意
+    /// 本人同意; in the view for disclosure not where the counterparty is concealed, as the two after it
     pub consent: Option<Consent>,
     /// The notification that gave rise to the question.
     pub event_reference: String,
@@ -97,6 +122,8 @@ pub struct HistoryRow {
     pub mark: Option<Mark>,
     /// The entry that was looked at by its place in the log.
     pub looked_at: Option<u64>,
+    /// What an erasure took, or was to take.
+    pub erasure: Option<RowErasure>,
     /// The proof that it stands in the log.
     pub receipt: Option<Receipt>,
 }
@@ -137,6 +164,8 @@ impl HistoryRow {
             Some(_) if chain.conceals(said) => Counterparty::Concealed,
             Some(code) => Counterparty::Named(code),
         };
+        // To the person they would tell of which matter a concealed entry is, and so who asked.
+        let unlinked = !internal && counterparty == Counterparty::Concealed;
         let doses = doses_of(said, doses);
         let count = said.number("doses") + said.number("adopted");
         Some(Self {
@@ -160,15 +189,20 @@ impl HistoryRow {
                 .ok()
                 .and_then(Purpose::from_code),
             legal_basis: said.said("legal_basis").to_owned(),
-            consent: said.consent(),
-            event_reference: said.said("event_reference").to_owned(),
-            event_date: said.date("event_date"),
+            consent: said.consent().filter(|_| !unlinked),
+            event_reference: if unlinked {
+                String::new()
+            } else {
+                said.said("event_reference").to_owned()
+            },
+            event_date: said.date("event_date").filter(|_| !unlinked),
             dose_count: count.max(u64::try_from(doses.len()).unwrap_or(u64::MAX)),
             doses,
             held_back: said.number("held_back"),
             withheld,
             mark,
             looked_at: said.looked_at(),
+            erasure: RowErasure::of(said),
             receipt,
         })
     }

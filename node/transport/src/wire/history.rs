@@ -120,6 +120,12 @@ fn row_message(row: HistoryRow) -> v1::HistoryRow {
         withheld: row.withheld.map_or(0, |reason| i32::from(reason.code())),
         mark: row.mark.map(mark_message),
         looked_at: row.looked_at.unwrap_or_default(),
+        erasure: row.erasure.map(|erasure| v1::HistoryErasure {
+            erasure_id: erasure.id,
+            persons: erasure.persons,
+            doses: erasure.doses,
+            openings: erasure.openings,
+        }),
         receipt: row.receipt.as_ref().map(receipt_message),
     }
 }

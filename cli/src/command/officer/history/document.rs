@@ -11,6 +11,11 @@ use crate::{
     profile::Profile,
 };
 
+/// For a resident, who has read none of these words before.
+const EXPLAINED: &str = "到達点とは、その時点までの提供記録の件数と、全件から計算した値（ルート）に、実施機関が電子署名をしたものです。\
+     記録を1件でも変えたり除いたりするとルートが合わなくなるため、あとから書き換えられていないことを確かめられます。";
+const EXPLAINED_WITNESSES: &str = "証人とは、提供記録に追記だけがされていることを実施機関の外で確かめている者です。連署は、証人がこの到達点を確かめたことの電子署名です。";
+
 /// What is printed.
 pub(super) fn document(read: &Read, profile: &Profile, internal: bool) -> Document {
     let origin = read.start.checkpoint.lines().next().unwrap_or_default();
@@ -82,7 +87,17 @@ fn notes(read: &Read, (size, root): (&str, &str), internal: bool) -> Vec<String>
         whole.to_owned(),
         format!("署名付きの到達点: 全 {size} 件、ルート {root}"),
     ];
-    notes.extend(labels::cosigning(read.start.cosigning()).map(str::to_owned));
+    if read.parts.is_empty() {
+        notes.insert(0, "記録はありません。".to_owned());
+    }
+    notes.push(EXPLAINED.to_owned());
+    if read.rows().next().is_none() {
+        return notes;
+    }
+    if let Some(cosigning) = labels::cosigning(read.start.cosigning()) {
+        notes.push(cosigning.to_owned());
+        notes.push(EXPLAINED_WITNESSES.to_owned());
+    }
     notes.push(
         match read.proofs {
             Proofs::Proved => {
@@ -177,6 +192,46 @@ mod tests {
             key: "key".into(),
             log_vkey: None,
             timeout: std::time::Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn of_a_person_without_entries_nothing_is_said_to_be_proved() {
+        let start = v1::HistoryStart {
+            cosigning: v1::Cosigning::Cosigned.into(),
+            ..v1::HistoryStart::default()
+        };
+        let empty = Read {
+            start,
+            parts: Vec::new(),
+            missing: 0,
+            proofs: Proofs::Proved,
+        };
+        let said = text(&document(&empty, &profile(), false));
+        assert!(said.contains("記録はありません。"), "{said}");
+        assert!(
+            !said.contains("包含証明") && !said.contains("連署"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn the_words_of_a_proof_are_explained_to_the_person() {
+        let start = v1::HistoryStart {
+            cosigning: v1::Cosigning::Cosigned.into(),
+            ..v1::HistoryStart::default()
+        };
+        let read = Read {
+            start,
+            parts: vec![Part::Row(Box::default())],
+            missing: 0,
+            proofs: Proofs::Proved,
+        };
+        let made = document(&read, &profile(), false);
+        for explained in ["到達点とは", "ルート）", "証人とは", "連署は", "--vkey"]
+        {
+            let said = made.notes.concat();
+            assert!(said.contains(explained), "{said}");
         }
     }
 

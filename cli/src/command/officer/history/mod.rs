@@ -23,9 +23,9 @@ use crate::{
     failure::Failure,
     labels,
     output::Output,
+    outputs::{self, Place},
     paper::{pdf, text},
     profile::Profile,
-    receipt,
 };
 
 pub(super) use self::rows::row_json;
@@ -49,16 +49,19 @@ pub(crate) struct Args {
     /// CSV を書き出す / write CSV
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// 1件ごとの証明を <番号>.tlog-proof として保存する / save each entry's offline proof
+    /// 1件ごとの証明を <番号>.tlog-proof として、新しいフォルダーに保存する / save each entry's offline proof in a new folder
     #[arg(long, value_name = "DIR")]
     proofs: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub(super) async fn run(args: &Args, profile: &Profile, output: &Output) -> Result<(), Failure> {
-    for path in args.pdf.iter().chain(&args.csv) {
-        receipt::free(path)?;
-    }
+    let files = args
+        .pdf
+        .iter()
+        .chain(&args.csv)
+        .map(|path| Place::File(path));
+    outputs::free(files.chain(args.proofs.as_deref().map(Place::Folder)))?;
     let number = read_number(args.number_file.as_deref())?;
     let view = if args.internal {
         v1::HistoryView::Internal
@@ -79,6 +82,9 @@ pub(super) async fn run(args: &Args, profile: &Profile, output: &Output) -> Resu
     }
     if !output.json(|| history_json(&read, args.internal))? {
         output.line(&text(&document))?;
+    }
+    if read.rows().next().is_none() {
+        return conclusion(&read);
     }
     if let Some(hint) = labels::cosigning_hint(read.start.cosigning()) {
         output.hint(hint)?;

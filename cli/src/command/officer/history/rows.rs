@@ -168,6 +168,12 @@ pub(in crate::command::officer) fn row_json(row: &v1::HistoryRow) -> Value {
             "document": mark.document,
         })),
         "looked_at": (row.looked_at > 0).then_some(row.looked_at),
+        "erasure": row.erasure.as_ref().map(|erasure| json!({
+            "erasure_id": text(&erasure.erasure_id),
+            "persons": erasure.persons,
+            "doses": erasure.doses,
+            "openings": erasure.openings,
+        })),
         "receipt": row.receipt.as_ref().map(receipt_json),
     })
 }

@@ -17,8 +17,9 @@ use super::session::Session;
 use super::tenant::PostgresTenant;
 use crate::StorageError;
 use crate::decoys::DECOY_IMPORT;
+use crate::hold::HoldRecord;
 use crate::retention::{
-    BlankOpenings, Claimed, ErasureRun, HoldRecord, OpeningsStep, PersonSpan, RetentionStore,
+    BlankOpenings, Claimed, ErasureRun, OpeningsStep, PersonSpan, RetentionStore,
 };
 use crate::sealed::{approved, open_span};
 

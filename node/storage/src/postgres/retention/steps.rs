@@ -7,13 +7,14 @@ use vrx_domain::{Date, ErasureId, PersonId, RetentionPolicy};
 use super::list::{listed, set_back, set_back_to_rows, set_step};
 use super::read::{bytes, holds, persons, put_run, run, with_keys};
 use crate::StorageError;
+use crate::hold::in_force;
 use crate::postgres::apply::Applier;
 use crate::postgres::failure::failure;
 use crate::postgres::log::int;
 use crate::postgres::register::imports;
 use crate::postgres::session::{Mode, Session, Statement, statement};
 use crate::postgres::tenant::{PostgresTenant, TenantState};
-use crate::retention::{Claimed, ErasureRun, ErasureStage, OpeningsStep, in_force};
+use crate::retention::{Claimed, ErasureRun, ErasureStage, OpeningsStep};
 use crate::sealed::{OpenedSpan, approved, open_span};
 
 /// What becomes of listed persons.

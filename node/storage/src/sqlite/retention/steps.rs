@@ -10,7 +10,8 @@ use super::read::{
     with_keys,
 };
 use crate::StorageError;
-use crate::retention::{Claimed, ErasureRun, ErasureStage, OpeningsStep, in_force};
+use crate::hold::in_force;
+use crate::retention::{Claimed, ErasureRun, ErasureStage, OpeningsStep};
 use crate::sealed::{OpenedSpan, open_span};
 use crate::sqlite::apply::Applier;
 use crate::sqlite::sql::{Sql, failure, int};

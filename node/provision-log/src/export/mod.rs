@@ -1,9 +1,12 @@
 //! A log as files of C2SP tlog-tiles: `checkpoint`, `tile/<L>/<N>[.p/<W>]`, and `tile/entries/…` for the tenant's own officer.
 
-use std::path::{Path, PathBuf};
+mod folder;
+
+use std::path::Path;
 
 use vrx_tlog::{TILE_WIDTH, TileId, tiles_of};
 
+use self::folder::Folder;
 use crate::deadline::Deadline;
 use crate::error::{ExportError, ReadError};
 use crate::reader::LogReader;
@@ -31,7 +34,8 @@ pub struct Exported {
 
 impl LogReader {
     /// Writes the log up to its newest signed checkpoint below `folder`, the checkpoint last: what it speaks of is there when it is.
-    /// `progress` is told (tiles written, of).
+    /// `progress` is told (tiles written, of). A folder that holds anything but an earlier export of the same log and kind is refused, and
+    /// nothing is changed in it; the partial tiles of an earlier one are gone when this one stands.
     pub async fn export(
         &self,
         folder: &Path,
@@ -39,6 +43,12 @@ impl LogReader {
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<Exported, ExportError> {
         let checkpoint = self.checkpoint();
+        let (path, size, key) = (
+            folder.to_owned(),
+            checkpoint.size(),
+            self.verifier_key().clone(),
+        );
+        let folder = on_disk(move || Folder::check(&path, bundles, size, &key)).await?;
         let all: Vec<(TileId, u64)> = tiles_of(checkpoint.size()).collect();
         let mut written = 0;
         for some in all.chunks(64) {
@@ -48,10 +58,10 @@ impl LogReader {
                 .filter(|(_, width)| *width == TILE_WIDTH)
                 .map(|(id, _)| *id)
                 .collect();
-            let mut files: Vec<(PathBuf, Vec<u8>)> = tiles::read(&**self.store(), &full, deadline)
+            let mut files: Vec<(String, Vec<u8>)> = tiles::read(&**self.store(), &full, deadline)
                 .await?
                 .into_iter()
-                .map(|(id, bytes)| (folder.join(id.path(TILE_WIDTH)), bytes))
+                .map(|(id, bytes)| (id.path(TILE_WIDTH), bytes))
                 .collect();
             for (id, width) in some.iter().filter(|(_, width)| *width < TILE_WIDTH) {
                 let partial = checkpoint
@@ -59,25 +69,27 @@ impl LogReader {
                     .partial_tile(id.level)
                     .map(vrx_tlog::HashTile::to_bytes);
                 let partial = partial.ok_or(ReadError::TileMissing(*id))?;
-                files.push((folder.join(id.path(*width)), partial));
+                files.push((id.path(*width), partial));
             }
             if bundles == Bundles::Write {
                 for (id, width) in some.iter().filter(|(id, _)| id.level == 0) {
                     let bundle = self.entry_bundle(id.index, *width, &checkpoint, deadline);
                     files.push((
-                        folder.join(id.entries_path(*width)),
+                        id.entries_path(*width),
                         bundle.await?.ok_or(ReadError::OutOfRange)?,
                     ));
                 }
             }
-            write(files).await?;
+            let to = folder.clone();
+            on_disk(move || to.write(files)).await?;
             written += some.len() as u64;
             progress(written, all.len() as u64);
         }
-        write(vec![(
-            folder.join("checkpoint"),
-            checkpoint.note().as_bytes().to_vec(),
-        )])
+        let note = checkpoint.note().as_bytes().to_vec();
+        on_disk(move || {
+            folder.write(vec![("checkpoint".to_owned(), note)])?;
+            folder.clear()
+        })
         .await?;
         Ok(Exported {
             entries: checkpoint.size(),
@@ -87,19 +99,10 @@ impl LogReader {
     }
 }
 
-async fn write(files: Vec<(PathBuf, Vec<u8>)>) -> Result<(), ExportError> {
-    let task = tokio::task::spawn_blocking(move || {
-        files.into_iter().try_for_each(|(path, bytes)| {
-            let done = path
-                .parent()
-                .map_or(Ok(()), std::fs::create_dir_all)
-                .and_then(|()| std::fs::write(&path, bytes));
-            done.map_err(|source| ExportError::Write {
-                path: path.display().to_string(),
-                source,
-            })
-        })
-    });
+/// What touches the folder, where it keeps nobody else waiting.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ExportError> + Send + 'static,
+) -> Result<T, ExportError> {
     let stopped = |_| ExportError::Read(ReadError::DeadlineExceeded);
-    task.await.map_err(stopped)?
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
 }

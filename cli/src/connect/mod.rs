@@ -1,22 +1,29 @@
 //! Opens the mutual TLS connection to the node: TLS 1.3 only, the chain up to the federation's CA, and the server's one URI, which must be
 //! that of the municipality's exchange. Nothing is sent before all of it holds.
 
-use std::{path::Path, sync::Arc};
+mod admission;
+mod verifier;
+
+use std::{path::Path, sync::Arc, time::Duration};
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    ClientConfig, RootCertStore,
+    client::WebPkiServerVerifier,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
 };
 use rustls_pki_types::pem::PemObject as _;
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
-use vrx_domain::{MunicipalityCode, Role, SpiffeId};
+use vrx_domain::SpiffeId;
 
-use crate::{failure::Failure, profile::Profile};
+use self::{
+    admission::{HungUp, admitted},
+    verifier::ExchangeVerifier,
+};
+use crate::{
+    failure::{Failure, refused_with},
+    profile::Profile,
+};
 
 /// Connects to the profile's node.
 pub(crate) async fn connect(profile: &Profile) -> Result<Channel, Failure> {
@@ -34,16 +41,15 @@ pub(crate) async fn connect(profile: &Profile) -> Result<Channel, Failure> {
                 profile.address
             ))
         })?
-        .connect_timeout(std::time::Duration::from_secs(10));
+        .connect_timeout(Duration::from_secs(10));
     let address = profile.address.clone();
     let connector = tower::service_fn(move |_: http::Uri| {
         let (tls, server_name, address) = (tls.clone(), server_name.clone(), address.clone());
         async move {
             let tcp = TcpStream::connect(address).await?;
             tcp.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(
-                tls.connect(server_name, tcp).await?,
-            ))
+            let tls = tls.connect(server_name, tcp).await?;
+            Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(admitted(tls).await?))
         }
     });
     endpoint
@@ -118,15 +124,20 @@ fn refused(profile: &Profile, error: &tonic::transport::Error) -> Failure {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut cause = String::new();
     while let Some(current) = source {
-        let tls = current
+        let inner = current
             .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            .and_then(std::io::Error::get_ref);
+        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<HungUp>) {
+            return Failure::Unavailable(format!(
+                "{} のノードが、接続の直後に切りました。この証明書を受け付けなかったか、止まるところです。証明書の期限・発行元・自治体を確認し、\
+                 しばらくしてからもう一度実行してください / {HungUp}: it refused the certificate, or is ending",
+                profile.address
+            ));
+        }
+        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match tls {
             Some(rustls::Error::AlertReceived(alert)) => {
-                return Failure::NotAllowed(format!(
-                    "ノードがこの証明書を受け付けませんでした。期限と発行元を確認してください / the node refused the certificate: {alert:?}"
-                ));
+                return refused_with(*alert);
             }
             Some(wrong) => {
                 return Failure::Configuration(format!(
@@ -149,91 +160,40 @@ fn refused(profile: &Profile, error: &tonic::transport::Error) -> Failure {
     ))
 }
 
-/// Accepts exactly one server: the exchange of one municipality, certified by the federation's CA.
-#[derive(Debug)]
-struct ExchangeVerifier {
-    chain: Arc<WebPkiServerVerifier>,
-    trust_domain: String,
-    municipality: MunicipalityCode,
-}
-
-impl ServerCertVerifier for ExchangeVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.chain.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        ) {
-            // The DNS name is checked last and never identifies a node: its URI below does.
-            Ok(_)
-            | Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => {}
-            Err(error) => return Err(error),
-        }
-        let id = SpiffeId::from_certificate_der(end_entity)
-            .map_err(|_| rustls::Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        if id.trust_domain == self.trust_domain
-            && id.municipality == self.municipality
-            && id.role == Role::Exchange
-        {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::ApplicationVerificationFailure,
-            ))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::PeerIncompatible(
-            rustls::PeerIncompatible::Tls13RequiredForQuic,
-        ))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use vrx_certs_dev::{Federation, IdentitySpec, IssuedCert, Signer};
+
+    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
 
     /// A TLS server with one certificate, as a node has it, and a staff member's profile for it.
     async fn profile(server: IdentitySpec) -> (tempfile::TempDir, Profile) {
+        profile_at(server, Client::Accepted).await
+    }
+
+    /// What the server makes of its clients.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Client {
+        /// It speaks to whoever comes, as HTTP/2 does.
+        Accepted,
+        /// It knows another municipality's certificates alone.
+        OfAnotherTown,
+        /// It says nothing more once TLS stands.
+        LeftWithoutAWord,
+    }
+
+    async fn profile_at(server: IdentitySpec, client: Client) -> (tempfile::TempDir, Profile) {
         let folder = tempfile::tempdir().unwrap();
         let federation = Federation::create(folder.path(), "vrx.example").unwrap();
         let staff = federation
             .issue(&IdentitySpec::new("142051", "staff").name("sato"))
             .unwrap();
-        let address = serve(&federation.issue(&server).unwrap()).await;
+        let served = federation.issue(&server).unwrap();
+        let mut known = RootCertStore::empty();
+        known.add(CertificateDer::from(served.der.clone())).unwrap();
+        let address = serve(&served, client, known).await;
         let profile = Profile {
             address,
             municipality: "142051".parse().unwrap(),
@@ -247,24 +207,45 @@ mod tests {
         (folder, profile)
     }
 
-    async fn serve(server: &IssuedCert) -> String {
+    async fn serve(server: &IssuedCert, client: Client, known: RootCertStore) -> String {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        let config = rustls::ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
+            .unwrap();
+        let config = if client == Client::OfAnotherTown {
+            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+                Arc::new(known),
+                provider,
+            );
+            config.with_client_cert_verifier(verifier.build().unwrap())
+        } else {
+            config.with_no_client_auth()
+        };
+        let mut config = config
             .with_single_cert(
                 vec![CertificateDer::from(server.der.clone())],
                 PrivateKeyDer::from_pem_file(&server.key_path).unwrap(),
             )
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec()];
+        // As the node has it: nothing follows the handshake that would say it was accepted.
+        config.send_tls13_tickets = 0;
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move {
             let (tcp, _) = listener.accept().await.unwrap();
-            let _stream = acceptor.accept(tcp).await;
+            let Ok(mut stream) = acceptor.accept(tcp).await else {
+                return;
+            };
+            if client == Client::LeftWithoutAWord {
+                return;
+            }
+            // An empty SETTINGS frame.
+            stream
+                .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
+                .await
+                .unwrap();
             std::future::pending::<()>().await;
         });
         address
@@ -296,6 +277,23 @@ mod tests {
             let (_folder, profile) = profile(wrong.clone()).await;
             let failure = connect(&profile).await.unwrap_err();
             assert_eq!(failure.exit_code(), 64, "{wrong:?}: {failure}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_the_node_refuses_is_told_from_a_node_that_hangs_up() {
+        for (client, code, said) in [
+            (
+                Client::OfAnotherTown,
+                77,
+                "この証明書を受け付けませんでした",
+            ),
+            (Client::LeftWithoutAWord, 69, "接続の直後に切りました"),
+        ] {
+            let (_folder, profile) = profile_at(IdentitySpec::node("142051"), client).await;
+            let failure = connect(&profile).await.unwrap_err();
+            assert_eq!(failure.exit_code(), code, "{failure}");
+            assert!(failure.to_string().contains(said), "{failure}");
         }
     }
 
