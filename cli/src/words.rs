@@ -2,6 +2,16 @@
 
 /// What is wrong with a field, or why something can't be done; none for a sentence that isn't known here.
 pub(crate) fn sentence(english: &str) -> Option<&'static str> {
+    if english.starts_with("the opening of entry ") {
+        return Some(
+            "この記録の内容は、提供記録のハッシュと一致しません。データベースが書き換えられたおそれがあります。vrx log verify を実行し、運用担当者と調べてください",
+        );
+    }
+    if english.starts_with("the leaf of entry ") {
+        return Some(
+            "この記録は、署名済みの提供記録にあるものと一致しません。データベースが書き換えられたおそれがあります。vrx log verify を実行し、運用担当者と調べてください",
+        );
+    }
     Some(match english {
         // A field.
         "is missing" => "ありません",
@@ -54,6 +64,9 @@ pub(crate) fn sentence(english: &str) -> Option<&'static str> {
         "the entry conceals no counterparty" => {
             "この記録に、伏せている相手方の名はありません（決定は記録していません）"
         }
+        "an import is about many persons: it can't be marked" => {
+            "取込の記録は大勢についてのものなので、開示区分を決められません（決定は記録していません）"
+        }
         "the entry's opening was erased" => "この記録の内容は消去されています",
         "whoever entered an import can't approve it" => "取り込んだ人とは別の人が承認してください",
         "the import is approved already" => "この取込は承認済みです",
@@ -65,6 +78,10 @@ pub(crate) fn sentence(english: &str) -> Option<&'static str> {
         "an erasure is under way" => {
             "ほかの消去が進んでいます。終わってからもう一度実行してください"
         }
+        "a hold of this reference stands that ends later; lift it first to shorten it" => {
+            "この整理番号の保留がすでにあり、期限がそれより後です（vrx retention list で確かめられます）。短くするには、先に vrx retention lift で解いてください"
+        }
+        "100 holds of this person are in force already" => "この人の保留がすでに 100 件あります",
         "another proposal waits for approval: have it approved, or replace it" => {
             "承認を待つ提案があります。承認を受けるか、--replace で取り替えてください"
         }

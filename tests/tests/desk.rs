@@ -140,6 +140,8 @@ fn a_mover_s_records_are_inquired_adopted_and_seen_by_both_officers(on: On) {
         adopted.json().unwrap()["doses_adopted"].as_u64().unwrap(),
         answer["doses"].as_array().unwrap().len() as u64
     );
+    let imports = vrx(&demo, "141003-staff-tanaka", &["import", "list"], "");
+    assert_eq!(imports.json().unwrap()[0]["kind"], "adoption");
 
     let index = answer["provider_log_index"].to_string();
     let shown = vrx(&demo, "142051-officer-mori", &["log", "show", &index], "");

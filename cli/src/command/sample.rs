@@ -15,7 +15,9 @@ use crate::{
 
 /// 架空の住民と接種記録の CSV を作る / make CSV files of invented residents
 ///
-/// 同じ種と基準日からは、いつも同じファイルができます。
+/// 同じ種と基準日からは、いつも同じファイルができます。宛名番号は種によらず --first-addressee から順に付きます。すでに取り込んだ見本に別の種の見本を
+/// 足すときは、前の見本と重ならない番号を指定してください（同じ宛名番号は同じ人とみなされます）。
+/// Addressee numbers count up from --first-addressee whatever the seed: give a second sample of a town numbers that the first doesn't have.
 /// persons.csv (register), doses.csv (official ledger layout), entered-persons.csv and entered-doses.csv (a later file, for persons who are
 /// never approved) and persons.json (number, kind and doses of each, for programs). Everybody in them is invented.
 #[derive(clap::Args, Debug)]
@@ -29,6 +31,9 @@ pub(crate) struct Args {
     /// 承認されない「登録のみ」の人数 / persons of the later file
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) entered: usize,
+    /// 最初の宛名番号 (10 桁まで) / the first addressee number
+    #[arg(long, value_name = "N", default_value_t = 1_000_001, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) first_addressee: u64,
     /// 乱数の種 / seed
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -55,6 +60,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         seed: args.seed,
         residents: args.residents,
         entered: args.entered,
+        first_addressee: args.first_addressee,
         municipality,
         today: args.today.unwrap_or_else(clock::today),
     };

@@ -42,6 +42,7 @@ impl Samples {
             seed: args.seed,
             residents: args.residents,
             entered: 20,
+            first_addressee: 1_000_001,
             municipality: fujisawa.municipality,
             today: clock::today(),
         };

@@ -26,6 +26,8 @@ const EARLIEST_TODAY: Date = jiff::civil::date(2024, 8, 1);
 const AT_LEAST: usize = 10;
 /// ... and movers with doses at least this many, where the total allows it.
 const AT_LEAST_PROVIDED: usize = 500;
+/// Every addressee number is below it.
+const ADDRESSEES: u64 = 10_000_000_000;
 /// The official ledger layout repeats its group of eight columns to this dose.
 pub(crate) const LEDGER_DOSES: usize = 5;
 
@@ -45,6 +47,13 @@ impl Sample {
             return Err(Failure::Usage(format!(
                 "--today は {EARLIEST_TODAY} 以降にしてください / --today must not be before {EARLIEST_TODAY}"
             )));
+        }
+        let persons = (plan.residents as u64).saturating_add(plan.entered as u64);
+        if plan.first_addressee.saturating_add(persons) > ADDRESSEES {
+            return Err(Failure::Usage(
+                "--first-addressee が大きすぎます。宛名番号は 10 桁までです / --first-addressee is too large: addressee numbers have 10 digits"
+                    .to_owned(),
+            ));
         }
         let mut prng = Prng::new(plan.seed);
         let mut kinds = kinds(plan.residents)?;
@@ -89,7 +98,7 @@ impl Sample {
         SamplePerson {
             kind,
             individual_number: self.numbers.next(&mut self.prng),
-            addressee_number: format!("{:010}", 1_000_000 + self.serial),
+            addressee_number: format!("{:010}", self.plan.first_addressee + self.serial - 1),
             name_kanji: format!("{family}　{given}"),
             name_kana: format!("{family_kana}　{given_kana}"),
             birth_date,
@@ -229,6 +238,7 @@ mod tests {
             seed: 42,
             residents,
             entered: 20,
+            first_addressee: 1_000_001,
             municipality: "142051".parse().unwrap(),
             today: jiff::civil::date(2026, 4, 1),
         }
@@ -252,6 +262,26 @@ mod tests {
         .unwrap()
         .collect();
         assert_ne!(format!("{:?}", all(200)), format!("{other:?}"));
+    }
+
+    #[test]
+    fn addressee_numbers_begin_where_they_are_told_to() {
+        let from = |first_addressee| {
+            let plan = Plan {
+                first_addressee,
+                ..plan(40)
+            };
+            Sample::new(plan).map(|sample| {
+                sample
+                    .map(|person| person.addressee_number)
+                    .collect::<Vec<_>>()
+            })
+        };
+        let (first, second) = (from(1).unwrap(), from(61).unwrap());
+        assert_eq!((&*first[0], &*first[59]), ("0000000001", "0000000060"));
+        assert_eq!(second[0], "0000000061");
+        assert!(from(9_999_999_940).is_ok());
+        assert!(from(9_999_999_941).is_err());
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) residents: usize,
     /// How many more persons in the later file that nobody approves.
     pub(crate) entered: usize,
+    /// The first addressee number; the others follow it.
+    pub(crate) first_addressee: u64,
     /// Whose residents.
     pub(crate) municipality: MunicipalityCode,
     /// The day the files are made for: nothing in them is later.

@@ -53,8 +53,8 @@ pub use municipality::{CodeError, MunicipalityCode, PlaceCode};
 pub use outcome::{Cause, Outcome, WithheldCause};
 pub use person::{AddresseeNumber, Person, PersonError, PersonalText, Protection, Sex};
 pub use retention::{
-    CeasedYears, DoseYears, FINAL_DAYS, Hold, HoldGround, OpeningYears, RecordSpan, RetentionError,
-    RetentionPolicy, Years,
+    CeasedYears, DoseYears, ERASURE_CERTIFICATE, FINAL_DAYS, Hold, HoldGround, OpeningYears,
+    RecordSpan, RetentionError, RetentionPolicy, Years,
 };
 pub use time::{Clock, Date, DateError, Random, UnixMillis};
 pub use voucher::{VoucherError, VoucherLine, VoucherNumber};

@@ -134,6 +134,9 @@ impl RetentionPolicy {
 /// The longest that a backup stands which still holds what was erased: the final date is this many days after the live one.
 pub const FINAL_DAYS: u32 = 35;
 
+/// The first line of an erasure certificate (消去証明書): a checkpoint's is the log's name, so that neither is ever taken for the other.
+pub const ERASURE_CERTIFICATE: &str = "消去証明書 / erasure certificate";
+
 coded_enum! {
     /// Why a person's records stay although their time is over.
     pub enum HoldGround {
@@ -165,6 +168,15 @@ impl Hold {
     /// Whether it still counts.
     pub fn is_in_force(&self, today: Date) -> bool {
         self.until.is_none_or(|until| until >= today)
+    }
+
+    /// Whether it ends no earlier than another.
+    pub fn lasts_as_long_as(&self, other: &Self) -> bool {
+        match (self.until, other.until) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(other)) => own >= other,
+        }
     }
 }
 
@@ -239,5 +251,22 @@ mod tests {
         assert!(!hold.is_in_force(day("2026-04-01")));
         hold.until = None;
         assert!(hold.is_in_force(day("2099-01-01")));
+    }
+
+    #[test]
+    fn a_hold_until_it_is_lifted_lasts_longer_than_any_day() {
+        let until = |until: Option<&str>| Hold {
+            until: until.map(day),
+            ground: HoldGround::Other,
+            reference: Reference::parse("k").unwrap(),
+            placed_by: String::new(),
+            placed_at: UnixMillis(0),
+        };
+        let (early, late) = (until(Some("2026-03-31")), until(Some("2026-04-01")));
+        let endless = until(None);
+        for (long, short) in [(&late, &early), (&endless, &late)] {
+            assert!(long.lasts_as_long_as(short) && !short.lasts_as_long_as(long));
+            assert!(long.lasts_as_long_as(long));
+        }
     }
 }

@@ -9,7 +9,8 @@ use vrx_tlog::Hash;
 use crate::checkpoint::SignedCheckpoint;
 use crate::deadline::Deadline;
 use crate::error::ReadError;
-use crate::reader::{LogReader, StoredEntry};
+use crate::reader::LogReader;
+use crate::stored::StoredEntry;
 
 /// Rows looked at in one reading for the tag of a person, past an entry that is missing.
 const ROWS: u32 = 1024;

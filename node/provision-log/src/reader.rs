@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use vrx_crypto::Keyring;
-use vrx_domain::{EntryId, UnixMillis};
+use vrx_domain::UnixMillis;
 use vrx_storage::{EntryRow, LogStore, SubjectHead, SubjectTag};
 use vrx_tlog::{Hash, Leaf, Receipt, VerifierKey};
 
@@ -13,41 +13,10 @@ use crate::checkpoint::SignedCheckpoint;
 use crate::deadline::Deadline;
 use crate::erasures::ErasuresSoFar;
 use crate::error::{ReadError, StartError};
-use crate::opening::Opening;
 use crate::options::LogOptions;
 use crate::recover::recover;
+use crate::stored::{Outline, ProvedEntry, ReadEntry, StoredEntry, open};
 use crate::tiles::Tiles;
-
-/// One entry, read and held against its leaf.
-pub struct StoredEntry {
-    /// The leaf.
-    pub leaf: Leaf,
-    /// The opening; `None` when it was erased.
-    pub opening: Option<Opening>,
-}
-
-/// One entry with the proof that it stands in the log.
-pub struct ProvedEntry {
-    /// The entry.
-    pub entry: StoredEntry,
-    /// Leaf, newest checkpoint and audit path, as a requester would get them.
-    pub receipt: Receipt,
-}
-
-/// What an entry is before it is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outline {
-    /// Place in the log, from 0.
-    pub index: u64,
-    /// When it was made.
-    pub time: UnixMillis,
-    /// Kind of entry.
-    pub kind: u8,
-    /// The tag of its subject, or random bytes.
-    pub subject: SubjectTag,
-    /// Whether its opening stands.
-    pub has_opening: bool,
-}
 
 /// Reads one tenant's log.
 pub struct LogReader {
@@ -229,24 +198,45 @@ impl LogReader {
         note: &str,
         deadline: Deadline,
     ) -> Result<ProvedEntry, ReadError> {
+        let (row, receipt) = self.proved(index, (size, root), note, deadline).await?;
+        Ok(ProvedEntry {
+            entry: self.read(&row)?,
+            receipt,
+        })
+    }
+
+    /// The leaf at `index` with the proof that it stands under the newest checkpoint, whatever became of its opening.
+    pub async fn leaf(&self, index: u64, deadline: Deadline) -> Result<(Leaf, Receipt), ReadError> {
+        let newest = self.checkpoint();
+        let tree = (newest.size(), newest.root());
+        let (row, receipt) = self.proved(index, tree, newest.note(), deadline).await?;
+        Ok((Leaf::decode(&row.leaf)?, receipt))
+    }
+
+    async fn proved(
+        &self,
+        index: u64,
+        (size, root): (u64, Hash),
+        note: &str,
+        deadline: Deadline,
+    ) -> Result<(EntryRow, Receipt), ReadError> {
         let inclusion_proof = self.inclusion_within(index, size, deadline).await?;
         let rows = deadline.wait(self.store.entries(index, 1)).await??;
         let row = rows
-            .first()
+            .into_iter()
+            .next()
             .filter(|row| row.index == index)
             .ok_or(ReadError::OutOfRange)?;
         let leaf_hash = vrx_tlog::leaf_hash(&row.leaf);
         vrx_tlog::verify_inclusion(index, size, &leaf_hash, &inclusion_proof, &root)?;
-        Ok(ProvedEntry {
-            entry: self.read(row)?,
-            receipt: Receipt {
-                log_index: index,
-                leaf: row.leaf,
-                checkpoint: note.to_owned(),
-                inclusion_proof,
-                consistency_proof: Vec::new(),
-            },
-        })
+        let receipt = Receipt {
+            log_index: index,
+            leaf: row.leaf,
+            checkpoint: note.to_owned(),
+            inclusion_proof,
+            consistency_proof: Vec::new(),
+        };
+        Ok((row, receipt))
     }
 
     /// Up to `count` entries from index `from`, ascending, none beyond the newest checkpoint.
@@ -267,6 +257,22 @@ impl LogReader {
         deadline: Deadline,
         opens: impl Fn(&Leaf) -> bool,
     ) -> Result<Vec<StoredEntry>, ReadError> {
+        let entries = self.entries_apart(from, count, deadline, opens).await?;
+        let whole = |entry| match entry {
+            ReadEntry::Whole(entry) => Ok(entry),
+            ReadEntry::Damaged(leaf) => Err(ReadError::Opening(leaf.index)),
+        };
+        entries.into_iter().map(whole).collect()
+    }
+
+    /// The same as [`LogReader::entries_if`], with damaged openings told apart: one of them doesn't end the reading.
+    pub async fn entries_apart(
+        &self,
+        from: u64,
+        count: u32,
+        deadline: Deadline,
+        opens: impl Fn(&Leaf) -> bool,
+    ) -> Result<Vec<ReadEntry>, ReadError> {
         let size = self.checkpoint().size();
         let left = u32::try_from(size.saturating_sub(from)).unwrap_or(u32::MAX);
         if left == 0 || count == 0 {
@@ -277,12 +283,14 @@ impl LogReader {
             .await??;
         let read = |row: &EntryRow| {
             let leaf = Leaf::decode(&row.leaf)?;
-            let opening = if opens(&leaf) {
-                open(row, &leaf, &self.keyring)?
-            } else {
-                None
-            };
-            Ok(StoredEntry { leaf, opening })
+            if !opens(&leaf) {
+                let opening = None;
+                return Ok(ReadEntry::Whole(StoredEntry { leaf, opening }));
+            }
+            Ok(match open(row, &leaf, &self.keyring) {
+                Ok(opening) => ReadEntry::Whole(StoredEntry { leaf, opening }),
+                Err(_) => ReadEntry::Damaged(leaf),
+            })
         };
         rows.iter().map(read).collect()
     }
@@ -344,23 +352,4 @@ impl LogReader {
     pub(crate) fn patience(&self) -> Duration {
         self.patience
     }
-}
-
-/// Opens an entry's opening and holds it against the leaf; `None` when it was erased (its row is empty).
-pub(crate) fn open(
-    row: &EntryRow,
-    leaf: &Leaf,
-    keyring: &Keyring,
-) -> Result<Option<Opening>, ReadError> {
-    if row.opening_key.is_empty() {
-        return Ok(None);
-    }
-    let refused = ReadError::Opening(row.index);
-    let plaintext = keyring.open_opening(
-        EntryId::from_bytes(leaf.entry_id),
-        &row.opening_key,
-        &row.opening,
-    );
-    let plaintext = plaintext.map_err(|_| refused.clone())?;
-    Opening::read(&plaintext, leaf).map(Some).ok_or(refused)
 }

@@ -12,7 +12,8 @@ use crate::checkpoint::SignedCheckpoint;
 use crate::deadline::Deadline;
 use crate::error::{Fault, ReadError};
 use crate::opening::Opening;
-use crate::reader::{LogReader, open};
+use crate::reader::LogReader;
+use crate::stored::open;
 use crate::tiles;
 
 /// Leaves read at once.

@@ -28,6 +28,14 @@ pub enum ServiceError {
     /// The thing is there and is in a state in which this can't be done.
     #[error("{0}")]
     FailedPrecondition(&'static str),
+    /// An entry of the own log isn't what was signed: for the tenant's officers alone, and never a member's answer.
+    #[error("the {} of entry {index} {}; run vrx log verify", .part.name(), .part.fault())]
+    Damaged {
+        /// Which of the two stored parts.
+        part: DamagedPart,
+        /// The entry's place.
+        index: u64,
+    },
     /// Too many calls.
     #[error("too many requests")]
     ResourceExhausted {
@@ -49,6 +57,31 @@ pub enum ServiceError {
         /// A random id that stands in this node's log beside the detail.
         incident: String,
     },
+}
+
+/// What is stored of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DamagedPart {
+    /// What it says.
+    Opening,
+    /// What was signed.
+    Leaf,
+}
+
+impl DamagedPart {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Leaf => "leaf",
+        }
+    }
+
+    fn fault(self) -> &'static str {
+        match self {
+            Self::Opening => "isn't the one its leaf commits to",
+            Self::Leaf => "isn't the one that was signed",
+        }
+    }
 }
 
 impl ServiceError {
@@ -74,6 +107,7 @@ impl ServiceError {
             Self::PermissionDenied => "permission-denied",
             Self::NotFound => "not-found",
             Self::FailedPrecondition(_) => "failed-precondition",
+            Self::Damaged { .. } => "damaged",
             Self::ResourceExhausted { .. } => "resource-exhausted",
             Self::Unavailable { .. } => "unavailable",
             Self::DeadlineExceeded => "deadline-exceeded",

@@ -43,7 +43,7 @@ mod testing;
 pub mod tlog;
 pub mod witnesses;
 
-pub use error::ServiceError;
+pub use error::{DamagedPart, ServiceError};
 pub use policy::{ReviewPolicy, TenantPolicy};
 pub use ports::{
     AnswerCodec, AskWitness, CodecError, GivenReceipt, PeerError, PeerExchange, PeerOutcome,

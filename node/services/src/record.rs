@@ -10,7 +10,10 @@ use vrx_domain::{
 use vrx_provision_log::{Deadline, Entry, ReadError, RecordError, Recorded, Subject};
 use vrx_storage::{Change, ChangeError, StorageError, SubjectTag};
 
-use crate::{error::ServiceError, tenants::TenantServices};
+use crate::{
+    error::{DamagedPart, ServiceError},
+    tenants::TenantServices,
+};
 
 /// How long this node tries to record what it owes the log on its own account.
 pub(crate) const OWN_TIME: Duration = Duration::from_secs(30);
@@ -128,6 +131,17 @@ pub(crate) fn read_error(ctx: &TenantServices, error: &ReadError) -> ServiceErro
             ctx.internal("the provision log contradicts itself")
         }
     }
+}
+
+/// What the tenant's own officer is told when an entry couldn't be read: which one it is that isn't what was signed.
+pub(crate) fn entry_error(ctx: &TenantServices, index: u64, error: &ReadError) -> ServiceError {
+    let (part, index) = match error {
+        ReadError::Opening(index) => (DamagedPart::Opening, *index),
+        ReadError::Leaf(_) | ReadError::Proof(_) => (DamagedPart::Leaf, index),
+        _ => return read_error(ctx, error),
+    };
+    tracing::error!(alarm = "log-fault", tenant = %ctx.tenant.code, index, %error, "an entry of the provision log isn't what was signed");
+    ServiceError::Damaged { part, index }
 }
 
 /// What a caller is told when a store couldn't be read.

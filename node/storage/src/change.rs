@@ -4,11 +4,12 @@
 //! databases apply the same rows.
 
 use vrx_crypto::{KeyId, Tag, TagKind};
-use vrx_domain::{DoseId, ErasureId, ImportId, InquiryId, PersonId, UnixMillis};
+use vrx_domain::{DoseId, ErasureId, ImportId, InquiryId, PersonId, Reference, UnixMillis};
 
+use crate::hold::HoldRecord;
 use crate::receipts::{KeptReceipt, RecoveredEntry, RecoveryAnswer};
 use crate::registry::{ImportCounts, ImportHeader, PeerCheckpoint};
-use crate::retention::{ErasureRun, HoldRecord};
+use crate::retention::ErasureRun;
 
 /// What is done to the register together with one log entry. Carries no plaintext of a resident: its rows are sealed.
 pub struct Change(pub(crate) Op);
@@ -74,14 +75,15 @@ impl Change {
         Self(Op::SettleErasure(Box::new(recorded)))
     }
 
-    /// Places a hold, or another in its place; refused once an erasure has taken the person or is at the openings.
+    /// Places a hold beside those of other references; one of the same reference only gets longer. Refused once an erasure has taken
+    /// the person or is at the openings.
     pub fn place_hold(record: HoldRecord) -> Self {
         Self(Op::PlaceHold(Box::new(record)))
     }
 
-    /// Lifts a hold.
-    pub fn lift_hold(person: PersonId) -> Self {
-        Self(Op::LiftHold(person))
+    /// Lifts a person's hold of this reference; the others stand.
+    pub fn lift_hold(person: PersonId, reference: Reference) -> Self {
+        Self(Op::LiftHold(person, reference))
     }
 
     /// Several changes as one: all are taken or none.
@@ -119,7 +121,7 @@ pub(crate) enum Op {
     },
     SettleErasure(Box<ErasureRun>),
     PlaceHold(Box<HoldRecord>),
-    LiftHold(PersonId),
+    LiftHold(PersonId, Reference),
     All(Vec<Op>),
 }
 

@@ -26,6 +26,7 @@ pub mod copy;
 mod decoys;
 mod error;
 mod fit;
+mod hold;
 mod log;
 mod persons;
 pub mod postgres;
@@ -40,6 +41,7 @@ mod witness;
 
 pub use change::Change;
 pub use error::{AppendError, ChangeError, NotCommitted, StorageError};
+pub use hold::{HOLDS_MOST, HoldRecord};
 pub use log::{
     BatchItem, BatchRows, EntryRow, HeadRow, LeafRow, LogStore, MOST_BEHIND, Prepared, SealBatch,
     SubjectHead, SubjectTag, TileRow,
@@ -59,8 +61,8 @@ pub use registry::{
 };
 pub use retention::{
     BlankOpenings, Blanks, Claimed, ERASURE_MOST, ERASURE_STEP, ErasedAgain, ErasureCounts,
-    ErasureRun, ErasureStage, HoldRecord, OPENINGS_STEP, OpeningsStep, PersonSpan, RetentionStore,
-    RunBlanks, waits_for_rewriting,
+    ErasureRun, ErasureStage, OPENINGS_STEP, OpeningsStep, PersonSpan, RetentionStore, RunBlanks,
+    waits_for_rewriting,
 };
 pub use sqlite::{
     SqliteMoving, SqliteOptions, SqliteReplacement, SqliteRewriting, SqliteSource, SqliteTenant,

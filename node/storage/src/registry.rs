@@ -237,6 +237,8 @@ pub struct Counts {
 pub struct EnteredWith {
     /// Its place in the log.
     pub log_index: u64,
+    /// The import that the rows belong to; it is sealed in them too.
+    pub import: ImportId,
     /// Revisions of the person (宛名基本情報) that came with it.
     pub revisions: u64,
     /// Revisions of the person's doses (接種記録) that came with it.

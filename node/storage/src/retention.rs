@@ -9,11 +9,10 @@
 
 use async_trait::async_trait;
 use vrx_crypto::{Context, Keyring};
-use vrx_domain::{
-    Date, ErasureId, Hold, PersonId, Random, RecordSpan, RetentionPolicy, UnixMillis,
-};
+use vrx_domain::{Date, ErasureId, PersonId, Random, RecordSpan, RetentionPolicy, UnixMillis};
 
-use crate::body::{encode_erasure, encode_hold};
+use crate::body::encode_erasure;
+use crate::hold::HoldRecord;
 use crate::sealed::open_erasure;
 use crate::{ChangeError, StorageError};
 
@@ -244,17 +243,6 @@ pub struct ErasedAgain {
     pub openings: u64,
 }
 
-/// A hold with the tags of the person's log entries: the one to be placed, or one that stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HoldRecord {
-    /// Whose records stay.
-    pub person: PersonId,
-    /// Why and how long.
-    pub hold: Hold,
-    /// Subject tags of the person's entries, under every version of the tag key that was live.
-    pub subjects: Vec<[u8; 32]>,
-}
-
 /// What claiming came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
@@ -275,7 +263,7 @@ pub trait RetentionStore: Send + Sync {
         count: u32,
     ) -> Result<Vec<PersonSpan>, StorageError>;
 
-    /// All holds that stand, in force or not.
+    /// The holds that stand, in force or not: one record a person.
     async fn holds(&self) -> Result<Vec<HoldRecord>, StorageError>;
 
     /// All runs, the newest proposed first.
@@ -333,20 +321,6 @@ pub(crate) fn seal_run(
         .map_err(|error| StorageError::Keyring(error.to_string()))
 }
 
-/// Seals a hold's body.
-pub(crate) fn seal_hold(
-    keyring: &Keyring,
-    random: &dyn Random,
-    record: &HoldRecord,
-) -> Result<Vec<u8>, StorageError> {
-    let plain = encode_hold(record)
-        .map_err(|_| StorageError::Invalid("a field of the hold is too long"))?;
-    keyring
-        .seal_record(random, Context::Hold, *record.person.as_bytes(), &plain)
-        .map(vrx_crypto::Sealed::into_bytes)
-        .map_err(|error| StorageError::Keyring(error.to_string()))
-}
-
 /// Puts the newest proposed first.
 pub(crate) fn newest_first(mut runs: Vec<ErasureRun>) -> Vec<ErasureRun> {
     runs.sort_by_key(|run| (std::cmp::Reverse(run.proposed_at), run.id));
@@ -362,10 +336,3 @@ pub(crate) const PROPOSED: &str = "another proposal waits for approval";
 /// What a hold has to wait for.
 pub(crate) const AT_OPENINGS: &str =
     "openings are being erased just now; place the hold when that is over";
-
-/// Holds that count today, for reading: whose, and the subjects of their entries.
-pub(crate) fn in_force(holds: &[HoldRecord], today: Date) -> impl Iterator<Item = &HoldRecord> {
-    holds
-        .iter()
-        .filter(move |record| record.hold.is_in_force(today))
-}

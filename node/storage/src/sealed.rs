@@ -15,9 +15,10 @@ use crate::body::{
     decode_person,
 };
 use crate::change::TagRow;
+use crate::hold::HoldRecord;
 use crate::prepare::{tag_rows, voucher_value};
 use crate::registry::{ImportRecord, ImportState, InquiryRecord};
-use crate::retention::{ErasureRun, HoldRecord, PersonSpan};
+use crate::retention::{ErasureRun, PersonSpan};
 use crate::{Lookup, PersonRecord, StorageError};
 
 /// A row of `person`.
@@ -274,7 +275,7 @@ pub(crate) fn open_erasure(
         .ok_or_else(|| inconsistent("erasure_run", "body", &id))
 }
 
-/// Opens a hold's row.
+/// Opens the row of a person's holds.
 pub(crate) fn open_hold(
     keyring: &Keyring,
     person: PersonId,

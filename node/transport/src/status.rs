@@ -24,6 +24,7 @@ pub(crate) fn status(error: &ServiceError) -> Status {
         ServiceError::PermissionDenied => Status::permission_denied(NOT_PERMITTED),
         ServiceError::NotFound => Status::not_found("not found"),
         ServiceError::FailedPrecondition(why) => Status::failed_precondition(*why),
+        ServiceError::Damaged { .. } => Status::failed_precondition(error.to_string()),
         ServiceError::ResourceExhausted { retry } => with_retry(
             Code::ResourceExhausted,
             "too many requests of this caller",

@@ -1068,6 +1068,8 @@ pub enum ImportKind {
     Persons = 1,
     /// Doses (接種記録).
     Doses = 2,
+    /// No file: doses of another municipality's answer that were adopted (取り込み).
+    Adoption = 3,
 }
 impl ImportKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1079,6 +1081,7 @@ impl ImportKind {
             Self::Unspecified => "IMPORT_KIND_UNSPECIFIED",
             Self::Persons => "IMPORT_KIND_PERSONS",
             Self::Doses => "IMPORT_KIND_DOSES",
+            Self::Adoption => "IMPORT_KIND_ADOPTION",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1087,6 +1090,7 @@ impl ImportKind {
             "IMPORT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "IMPORT_KIND_PERSONS" => Some(Self::Persons),
             "IMPORT_KIND_DOSES" => Some(Self::Doses),
+            "IMPORT_KIND_ADOPTION" => Some(Self::Adoption),
             _ => None,
         }
     }
@@ -2479,6 +2483,10 @@ pub struct LogEntry {
     /// The true cause of an exchange's outcome, e.g. "not-moved-out"; empty for other kinds.
     #[prost(string, tag = "11")]
     pub cause: ::prost::alloc::string::String,
+    /// The stored opening isn't the one that the leaf commits to: somebody changed the database, and nothing of it is said. In ListEntries
+    /// only; GetEntry is FAILED_PRECONDITION then.
+    #[prost(bool, tag = "12")]
+    pub damaged: bool,
 }
 /// Asks for a page of entries.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2695,7 +2703,8 @@ pub struct HistoryGap {
     /// Where the last of them stands or stood, as the entry after it says.
     #[prost(uint64, tag = "3")]
     pub last_index: u64,
-    /// The last of them is in the log and its opening is empty: it was erased (消去). A lawful erasure has an entry of its own.
+    /// The last of them is in the log, its opening is empty, and an erasure that the log records, or that is under way, went over it
+    /// (消去). Whether each single one was an erasure's is what the verification of the whole log says.
     #[prost(bool, tag = "4")]
     pub erased: bool,
 }
@@ -2705,9 +2714,12 @@ pub struct HistoryEnd {
     /// Rows that were sent.
     #[prost(uint64, tag = "1")]
     pub rows: u64,
-    /// Entries that are missing, over all gaps. Anything but 0 has to be looked into.
+    /// Entries that are missing, over all gaps that no erasure explains. Anything but 0 has to be looked into.
     #[prost(uint64, tag = "2")]
     pub missing: u64,
+    /// Entries in gaps that an erasure explains (消去).
+    #[prost(uint64, tag = "3")]
+    pub erased: u64,
 }
 /// A dose that left or came in. Personal data.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2771,7 +2783,8 @@ pub struct HistoryRow {
     /// The legal basis.
     #[prost(string, tag = "13")]
     pub legal_basis: ::prost::alloc::string::String,
-    /// The consent that was named.
+    /// The consent that was named; in the view for disclosure absent where the counterparty is concealed, as the two after it: they would
+    /// tell which matter it was, and so who asked.
     #[prost(message, optional, tag = "14")]
     pub consent: ::core::option::Option<Consent>,
     /// The notification that gave rise to the question.
@@ -2995,6 +3008,9 @@ pub struct DaysSummary {
     /// Operators or persons beyond what is kept in memory weren't told apart; the counts above are whole all the same.
     #[prost(bool, tag = "15")]
     pub partial: bool,
+    /// Entries of these days whose stored opening isn't the one that their leaf commits to. `kinds` counts them, nothing else does.
+    #[prost(uint64, tag = "16")]
+    pub damaged: u64,
 }
 /// A name and a number.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3481,6 +3497,8 @@ pub enum AlertKind {
     Unreviewed = 7,
     /// The node itself raised an alarm or had a gap.
     Node = 8,
+    /// Entries whose stored opening isn't the one that their leaf commits to: somebody changed the database. VerifyLog says more.
+    Damaged = 9,
 }
 impl AlertKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3498,6 +3516,7 @@ impl AlertKind {
             Self::Protected => "ALERT_KIND_PROTECTED",
             Self::Unreviewed => "ALERT_KIND_UNREVIEWED",
             Self::Node => "ALERT_KIND_NODE",
+            Self::Damaged => "ALERT_KIND_DAMAGED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3512,6 +3531,7 @@ impl AlertKind {
             "ALERT_KIND_PROTECTED" => Some(Self::Protected),
             "ALERT_KIND_UNREVIEWED" => Some(Self::Unreviewed),
             "ALERT_KIND_NODE" => Some(Self::Node),
+            "ALERT_KIND_DAMAGED" => Some(Self::Damaged),
             _ => None,
         }
     }
@@ -5100,11 +5120,14 @@ pub struct LiftHoldRequest {
     /// The individual number, 12 digits.
     #[prost(string, tag = "2")]
     pub individual_number: ::prost::alloc::string::String,
+    /// The reference under which it was placed.
+    #[prost(string, tag = "3")]
+    pub reference: ::prost::alloc::string::String,
 }
 /// What came of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LiftHoldResponse {
-    /// Whether a hold was lifted; false when there was none.
+    /// Whether a hold was lifted; false when there was none of this reference.
     #[prost(bool, tag = "1")]
     pub lifted: bool,
     /// The entry that records the call.
@@ -5379,7 +5402,9 @@ pub mod retention_service_client {
                 .insert(GrpcMethod::new("vrx.v1.RetentionService", "ListErasures"));
             self.inner.unary(req, path, codec).await
         }
-        /// Exempts a person from erasure (消去の保留), until a day or until it is lifted.
+        /// Exempts a person from erasure (消去の保留), until a day or until it is lifted. Holds of different references stand side by side,
+        /// and a person is exempt while any of them is in force. One that is placed again under its reference only gets longer: an earlier end
+        /// is FAILED_PRECONDITION.
         pub async fn place_hold(
             &mut self,
             request: impl tonic::IntoRequest<super::PlaceHoldRequest>,
@@ -5404,7 +5429,7 @@ pub mod retention_service_client {
                 .insert(GrpcMethod::new("vrx.v1.RetentionService", "PlaceHold"));
             self.inner.unary(req, path, codec).await
         }
-        /// Lifts a person's hold.
+        /// Lifts a person's hold of one reference; the others stand.
         pub async fn lift_hold(
             &mut self,
             request: impl tonic::IntoRequest<super::LiftHoldRequest>,
@@ -5489,7 +5514,9 @@ pub mod retention_service_server {
             tonic::Response<super::ListErasuresResponse>,
             tonic::Status,
         >;
-        /// Exempts a person from erasure (消去の保留), until a day or until it is lifted.
+        /// Exempts a person from erasure (消去の保留), until a day or until it is lifted. Holds of different references stand side by side,
+        /// and a person is exempt while any of them is in force. One that is placed again under its reference only gets longer: an earlier end
+        /// is FAILED_PRECONDITION.
         async fn place_hold(
             &self,
             request: tonic::Request<super::PlaceHoldRequest>,
@@ -5497,7 +5524,7 @@ pub mod retention_service_server {
             tonic::Response<super::PlaceHoldResponse>,
             tonic::Status,
         >;
-        /// Lifts a person's hold.
+        /// Lifts a person's hold of one reference; the others stand.
         async fn lift_hold(
             &self,
             request: tonic::Request<super::LiftHoldRequest>,

@@ -11,7 +11,10 @@
 mod returns;
 mod town;
 
+use std::path::Path;
+
 use vrx_tests::demo::{Demo, FUJISAWA, On, YOKOHAMA, wait_until};
+use vrx_tests::desk::Ended;
 use vrx_tests::exchange::{query, request, told};
 use vrx_tests::log::ExportedLog;
 use vrx_tests::on_both_databases;
@@ -37,6 +40,7 @@ async fn an_erasure_that_is_killed_goes_on_and_ends_with_its_certificate(on: On)
     let folder = tempfile::tempdir().unwrap();
     import(&demo, folder.path());
     hold(&demo, 5);
+    hold_for_another_matter(&demo);
 
     let channel = demo.channel(FUJISAWA, YOKOHAMA, "exchange").unwrap();
     let answer = query(&channel, request(&number(0))).await.unwrap();
@@ -99,8 +103,7 @@ async fn an_erasure_that_is_killed_goes_on_and_ends_with_its_certificate(on: On)
     for nth in [0, 100, OVER - 1] {
         is_nothing(&demo, &number(nth));
     }
-    let lift = ["retention", "lift"];
-    let lifted = vrx(&demo, KATO, &lift, &number(5)).done().unwrap();
+    let lifted = lift(&demo, "kaiji-7").done().unwrap();
     assert_eq!(lifted["lifted"], true, "whoever was on hold is there");
     let certificate = folder.path().join("certificate.txt");
     let save = [
@@ -117,6 +120,7 @@ async fn an_erasure_that_is_killed_goes_on_and_ends_with_its_certificate(on: On)
         text.contains(" final: ") && text.contains(" live: "),
         "{text}"
     );
+    certificate_proves_itself(&demo, &certificate);
     let entry = erasure["log_index"].to_string();
     let shown = done(&demo, MORI, &["log", "show", &entry]);
     assert_eq!(shown["entry"]["kind"], "erasure", "{shown}");
@@ -132,4 +136,57 @@ async fn an_erasure_that_is_killed_goes_on_and_ends_with_its_certificate(on: On)
     let vkey = &demo.node(FUJISAWA).unwrap().log_vkey;
     let log = ExportedLog::of(&demo, FUJISAWA).unwrap();
     log.holds_all(&[receipt], vkey).unwrap();
+}
+
+/// With the log's key alone, and no node.
+fn certificate_proves_itself(demo: &Demo, certificate: &Path) {
+    let vkey = demo.node(FUJISAWA).unwrap().log_vkey.clone();
+    let verify = |vkey: &str, file: &Path| {
+        let file = file.to_str().unwrap();
+        let verify = ["verify", "certificate", "--vkey", vkey, file];
+        vrx(demo, MORI, &verify, "")
+    };
+    let proved = verify(&vkey, certificate).done().unwrap();
+    assert_eq!(proved["persons"], (OVER - 1).to_string(), "{proved}");
+    assert!(proved["final"].is_string() && proved["sha256"].is_string());
+
+    let other = demo.node(YOKOHAMA).unwrap().log_vkey.clone();
+    assert_eq!(verify(&other, certificate).code, 1, "another log's key");
+    let text = std::fs::read_to_string(certificate).unwrap();
+    let changed = certificate.with_file_name("changed.txt");
+    let fewer = text.replace(" doses: ", " doses: 1");
+    std::fs::write(&changed, fewer).unwrap();
+    let refused = verify(&vkey, &changed);
+    assert_eq!(refused.code, 1, "{}", refused.errors);
+    std::fs::write(&changed, &text[..text.len() / 2]).unwrap();
+    assert_eq!(verify(&vkey, &changed).code, 2, "no certificate");
+}
+
+/// Of the same person: it ends today, and takes nothing from the hold that stands.
+fn hold_for_another_matter(demo: &Demo) {
+    let today = vrx(demo, MORI, &["officer", "day"], "").done().unwrap();
+    let today = today["reviews"].as_array().unwrap().last().unwrap()["day"].clone();
+    let today = today.as_str().unwrap();
+    let other = |reference, until| {
+        let for_other = ["retention", "hold", "--ground", "other", "--reference"];
+        let hold = [&for_other[..], &[reference, "--until", until]].concat();
+        vrx(demo, KATO, &hold, &number(5))
+    };
+    assert_eq!(other("sonota-8", today).code, 0);
+    let shorter = other("kaiji-7", today);
+    assert_eq!(shorter.code, 1, "{}", shorter.errors);
+    assert!(
+        shorter.errors.contains("retention lift"),
+        "{}",
+        shorter.errors
+    );
+    assert_eq!(lift(demo, "sonota-9").code, 1);
+    let listed = done(demo, KATO, &["retention", "list"]);
+    assert_eq!(listed["holds"].as_array().unwrap().len(), 2, "{listed}");
+    assert_eq!(lift(demo, "sonota-8").code, 0);
+}
+
+fn lift(demo: &Demo, reference: &str) -> Ended {
+    let lift = ["retention", "lift", "--reference", reference];
+    vrx(demo, KATO, &lift, &number(5))
 }

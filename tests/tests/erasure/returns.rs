@@ -197,7 +197,7 @@ async fn what_was_erased_stays_erased_when_the_machine_is_lost() {
     assert!(said.contains("rows of persons on the list"), "{said}");
     scene.serve().await;
     scene.nobody_is_back().await;
-    let lift = ["retention", "lift"];
+    let lift = ["retention", "lift", "--reference", "kaiji-7"];
     let lifted = vrx(&scene.demo, MORI, &lift, &number(5)).done().unwrap();
     assert_eq!(lifted["lifted"], true, "whoever was on hold is there");
 }

@@ -116,6 +116,7 @@ pub(super) async fn retention(callers: &Callers, call: &str, code: &str, about: 
             let asked = LiftHoldRequest {
                 municipality_code,
                 individual_number,
+                reference: "case-1".to_owned(),
             };
             said(without_place(retention.lift_hold(asked).await, |lifted| {
                 &mut lifted.log_index

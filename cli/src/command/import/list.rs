@@ -61,6 +61,7 @@ fn kind_label(kind: v1::ImportKind) -> (&'static str, &'static str) {
     match kind {
         v1::ImportKind::Persons => ("住民", "persons"),
         v1::ImportKind::Doses => ("接種記録", "doses"),
+        v1::ImportKind::Adoption => ("他団体の回答", "adoption"),
         v1::ImportKind::Unspecified => ("不明", "unknown"),
     }
 }

@@ -172,13 +172,25 @@ fn report(
         );
     }
     if summary.import_id.is_empty() {
-        return output.line("すべて登録済みでした。承認するものはありません / nothing new");
+        return output.line(&nothing_new(summary));
     }
     output.line(&format!("取込番号 import id: {}", summary.import_id))?;
     output.hint(&format!(
         "次に: 別の職員が承認すると有効になります → vrx import approve {} / another person approves next",
         summary.import_id
     ))
+}
+
+/// Why there is nothing to approve.
+fn nothing_new(summary: &ImportSummary) -> String {
+    match (summary.rows_unchanged, summary.rows_refused) {
+        (_, 0) => "すべて登録済みでした。承認するものはありません / nothing new".to_owned(),
+        (0, _) => "すべての行を拒否しました。何も登録していません / all rows were refused, nothing was entered".to_owned(),
+        (unchanged, refused) => format!(
+            "新しく登録した行はありません（登録済み {unchanged} 行、拒否 {refused} 行）。承認するものはありません / \
+             nothing new: {unchanged} unchanged, {refused} refused"
+        ),
+    }
 }
 
 /// Streams a file to the node, lists the refused rows, and gives back what the node says at the end.
@@ -280,4 +292,23 @@ pub(crate) async fn approve(
         .approve_import(request)
         .await?
         .into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ImportSummary, nothing_new};
+
+    #[test]
+    fn refused_rows_are_never_said_to_stand_in_the_register() {
+        let said = |rows_unchanged, rows_refused| {
+            nothing_new(&ImportSummary {
+                rows_unchanged,
+                rows_refused,
+                ..ImportSummary::default()
+            })
+        };
+        assert!(said(3, 0).starts_with("すべて登録済み"));
+        assert!(said(0, 3).starts_with("すべての行を拒否"));
+        assert!(said(2, 1).contains("登録済み 2 行、拒否 1 行"));
+    }
 }

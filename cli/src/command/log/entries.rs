@@ -129,11 +129,27 @@ pub(crate) fn show_entries(entries: &[v1::LogEntry], output: &Output) -> Result<
                 kind_label(entry.kind()).0.to_owned(),
                 who(&entry.actor),
                 labels::action(&entry.action).to_owned(),
-                labels::outcome(&entry.action, &entry.outcome).to_owned(),
+                if entry.damaged {
+                    "内容不一致"
+                } else {
+                    labels::outcome(&entry.action, &entry.outcome)
+                }
+                .to_owned(),
                 cause_label(&entry.cause).to_owned(),
             ]
         }),
     )
+}
+
+/// Done only when all of them could be read.
+pub(super) fn conclusion(entries: &[v1::LogEntry]) -> Result<(), Failure> {
+    match entries.iter().filter(|entry| entry.damaged).count() {
+        0 => Ok(()),
+        damaged => Err(Failure::NotDone(format!(
+            "内容が提供記録のハッシュと一致しない記録が {damaged} 件あります。vrx log verify を実行し、運用担当者と調べてください / \
+             {damaged} entries aren't what was signed"
+        ))),
+    }
 }
 
 /// Why an answer was what it was: only the provider's own officer sees it.
@@ -159,6 +175,7 @@ pub(super) fn entry_json(entry: &v1::LogEntry) -> serde_json::Value {
         "action": entry.action,
         "outcome": entry.outcome,
         "cause": entry.cause,
+        "damaged": entry.damaged,
         "fields": entry.fields.iter().map(|field| {
             json!({ "commitment": field.commitment, "name": field.name, "value": field.value })
         }).collect::<Vec<_>>(),

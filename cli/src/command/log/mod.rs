@@ -18,8 +18,8 @@ use crate::{
     output::Output,
     profile::{ConnectionArgs, Profile},
 };
-use entries::entry_json;
 pub(crate) use entries::{ListArgs, cause_label, kind_label, list, show_entries};
+use entries::{conclusion, entry_json};
 pub(crate) use proofs::Proofs;
 pub(crate) use verify::{key, parse_receipt, verify};
 
@@ -76,17 +76,16 @@ pub(crate) async fn run(
                     "log_size": listed.log_size,
                 })
             })?;
-            if printed {
-                return Ok(());
+            if !printed {
+                show_entries(&listed.entries, output)?;
             }
-            show_entries(&listed.entries, output)?;
-            if listed.next_page_token.is_empty() {
-                return Ok(());
+            if !printed && !listed.next_page_token.is_empty() {
+                output.hint(&format!(
+                    "続き → 同じ条件に --page-token {} を付ける / more",
+                    listed.next_page_token
+                ))?;
             }
-            output.hint(&format!(
-                "続き → 同じ条件に --page-token {} を付ける / more",
-                listed.next_page_token
-            ))
+            conclusion(&listed.entries)
         }
         Command::Show { index, save } => show::show(&profile, index, save.as_deref(), output).await,
         Command::Key => key::show_key(&profile, output).await,

@@ -101,7 +101,7 @@ pub(super) async fn proof(
     client: &mut AuditServiceClient<Channel>,
     profile: &Profile,
     index: u64,
-) -> Result<v1::GetEntryResponse, Failure> {
+) -> Result<v1::GetEntryResponse, tonic::Status> {
     let request = v1::GetEntryRequest {
         municipality_code: profile.municipality.to_string(),
         log_index: index,

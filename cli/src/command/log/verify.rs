@@ -1,7 +1,7 @@
 //! `vrx log verify`: the node verifies its whole log, and this program doesn't just believe it.
 
 use serde_json::json;
-use tonic::transport::Channel;
+use tonic::{Code, transport::Channel};
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient, verify_log_event::Event};
 use vrx_tlog::{Checkpoint, Receipt, VerifierKey, verify_receipt};
 
@@ -66,6 +66,28 @@ impl Verified {
             .try_for_each(|finding| output.line(&format!("  ✗ {finding}")))
     }
 
+    /// What it means that the node gave no proof of an entry. It is a finding, unless the node only can't answer now, and had found
+    /// nothing: then nothing can be said of its log.
+    fn not_proved(&mut self, index: u64, status: tonic::Status) -> Result<(), Failure> {
+        let passing = matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::ResourceExhausted
+                | Code::Cancelled
+                | Code::PermissionDenied
+                | Code::Unauthenticated
+        );
+        if passing && self.findings.is_empty() && self.report.ok {
+            return Err(status.into());
+        }
+        self.findings.push(format!(
+            "提供記録 {index} 番の証明をノードが返しませんでした / entry {index}: no proof: {}",
+            status.message()
+        ));
+        Ok(())
+    }
+
     /// Done only when everything was checked and agrees.
     pub(crate) fn conclusion(&self) -> Result<(), Failure> {
         if !self.findings.is_empty() || !self.report.ok {
@@ -125,7 +147,13 @@ pub(crate) async fn verify(
     if let Some(key) = key(profile)? {
         check_report(&mut verified, &key);
         for index in spread(verified.report.size, proofs) {
-            let receipt = proof(&mut client, profile, index).await?.receipt;
+            let receipt = match proof(&mut client, profile, index).await {
+                Ok(response) => response.receipt,
+                Err(status) => {
+                    verified.not_proved(index, status)?;
+                    continue;
+                }
+            };
             match receipt
                 .ok_or_else(no_receipt)
                 .and_then(|receipt| check_receipt(&receipt, &key, index))
@@ -233,7 +261,7 @@ fn spread(size: u64, wanted: u64) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verified, spread, v1};
+    use super::{Code, Verified, spread, v1};
 
     fn verified(ok: bool, signature_checked: bool, findings: &[&str]) -> Verified {
         Verified {
@@ -257,6 +285,20 @@ mod tests {
         ] {
             assert_eq!(wrong.conclusion().unwrap_err().exit_code(), 1);
         }
+    }
+
+    #[test]
+    fn a_proof_that_a_node_can_never_give_is_a_finding_and_one_it_cannot_give_now_hides_none() {
+        let status = |code| tonic::Status::new(code, "text");
+        let mut log = verified(true, true, &[]);
+        let failure = log.not_proved(7, status(Code::Unavailable)).unwrap_err();
+        assert_eq!(failure.exit_code(), 69);
+        for code in [Code::Internal, Code::FailedPrecondition, Code::Unavailable] {
+            log.not_proved(7, status(code)).unwrap();
+        }
+        assert_eq!(log.findings.len(), 3);
+        assert!(log.findings[0].contains("entry 7"));
+        assert_eq!(log.conclusion().unwrap_err().exit_code(), 1);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use serde_json::json;
 use vrx_proto::v1::{self, audit_service_client::AuditServiceClient};
 
 use super::summary::{
-    Days, alert, counts, hours, indexes, policy, signatures, summarize, summary_json, who,
+    Days, alert, conclusion, counts, hours, indexes, policy, signatures, summarize, summary_json,
+    who,
 };
 use crate::{clock, connect::connect, failure::Failure, labels, output::Output, profile::Profile};
 
@@ -23,7 +24,7 @@ pub(super) async fn day(
     };
     let summary = summarize(days, "日", profile, output).await?;
     if output.json(|| summary_json(&summary))? {
-        return Ok(());
+        return conclusion(&summary);
     }
     let state = if summary.complete { "" } else { "（途中）" };
     output.line(&format!(
@@ -92,7 +93,7 @@ pub(super) async fn day(
     if let Some(decided) = &summary.policy {
         output.hint(&policy(decided))?;
     }
-    Ok(())
+    conclusion(&summary)
 }
 
 fn show_reviews(summary: &v1::DaysSummary, output: &Output) -> Result<(), Failure> {

@@ -8,7 +8,8 @@ use vrx_proto::v1;
 use super::{
     files,
     summary::{
-        Days, alert, counts, hours, indexes, policy, signatures, summarize, summary_json, who,
+        Days, alert, conclusion, counts, hours, indexes, policy, signatures, summarize,
+        summary_json, who,
     },
 };
 use crate::{
@@ -62,13 +63,16 @@ pub(super) async fn run(args: &Args, profile: &Profile, output: &Output) -> Resu
     if !output.json(|| summary_json(&summary))? {
         output.line(&text(&document))?;
     }
-    Ok(())
+    conclusion(&summary)
 }
 
 fn document(summary: &v1::DaysSummary, args: &Args, last: Date, profile: &Profile) -> Document {
     let mut warnings = Vec::new();
     if !summary.complete {
         warnings.push("月の途中までの記録から作りました。".to_owned());
+    }
+    if let Err(damaged) = conclusion(summary) {
+        warnings.push(damaged.to_string());
     }
     if summary.partial {
         warnings.push("件数が多く、者または人を区別しきれなかったところがあります。".to_owned());

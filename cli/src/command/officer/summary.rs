@@ -62,6 +62,18 @@ pub(super) async fn summarize(
     })
 }
 
+/// Done only when every entry of the days could be read.
+pub(super) fn conclusion(summary: &v1::DaysSummary) -> Result<(), Failure> {
+    if summary.damaged == 0 {
+        return Ok(());
+    }
+    Err(Failure::NotDone(format!(
+        "内容が提供記録のハッシュと一致しない記録が {} 件あり、種類のほかは数えていません。vrx log verify を実行し、運用担当者と調べてください / \
+         {} entries aren't what was signed; only their kinds are counted",
+        summary.damaged, summary.damaged
+    )))
+}
+
 /// The request has a first and a last day, and the command one option for both.
 fn wrong_day(status: &tonic::Status, day: &'static str) -> Failure {
     Failure::of(status, |field| match field {
@@ -82,6 +94,9 @@ pub(super) fn alert(alert: &v1::Alert) -> String {
         v1::AlertKind::Protected => format!("支援措置対象者への照会 {count} 件"),
         v1::AlertKind::Unreviewed => format!("期限までに確認されていない日（記録 {count} 件）"),
         v1::AlertKind::Node => format!("ノードの警報 {count} 件"),
+        v1::AlertKind::Damaged => format!(
+            "内容が提供記録のハッシュと一致しない記録 {count} 件（データベースが書き換えられたおそれ）"
+        ),
         v1::AlertKind::Unspecified => "不明な注意事項".to_owned(),
     }
 }
@@ -201,6 +216,7 @@ pub(super) fn summary_json(summary: &v1::DaysSummary) -> Value {
         "root": hex::encode(&summary.root),
         "complete": summary.complete,
         "partial": summary.partial,
+        "damaged": summary.damaged,
         "kinds": counts(&summary.kinds),
         "causes": counts(&summary.causes),
         "inquiries": counts(&summary.inquiries),

@@ -19,7 +19,7 @@ pub(crate) struct HoldArgs {
     /// 保留の理由 / why
     #[arg(long, value_enum)]
     ground: Ground,
-    /// 事案の整理番号 (英数字と . _ -) / the case's reference
+    /// 事案の整理番号 (英数字と . _ -)。事案ごとに別の保留になり、同じ番号では期限を延ばすことだけができる / the case's reference; each has a hold of its own
     #[arg(long, value_name = "REF")]
     reference: String,
     /// この日まで（省略すると解くまで）/ the last day; without it until lifted
@@ -30,9 +30,12 @@ pub(crate) struct HoldArgs {
     number_file: Option<PathBuf>,
 }
 
-/// Whose hold to lift.
+/// Which hold of whom to lift.
 #[derive(clap::Args, Debug)]
 pub(crate) struct LiftArgs {
+    /// 保留したときの整理番号。ほかの整理番号の保留は残る / the reference it was placed under; holds of others stand
+    #[arg(long, value_name = "REF")]
+    reference: String,
     /// 個人番号を1行で書いたファイル (使用後は消してください) / file with the number
     #[arg(long, value_name = "FILE")]
     number_file: Option<PathBuf>,
@@ -87,13 +90,14 @@ pub(super) async fn lift(
     let request = v1::LiftHoldRequest {
         municipality_code: profile.municipality.to_string(),
         individual_number: text(&number),
+        reference: args.reference.clone(),
     };
     let lifted = RetentionServiceClient::new(connect(profile).await?)
         .lift_hold(profile.request(request))
         .await?
         .into_inner();
     let done = "保留を解きました";
-    let not = "保留はありません / no hold stands";
+    let not = "この整理番号の保留はありません / no hold of this reference stands";
     conclude(
         ("lifted", lifted.lifted),
         lifted.log_index,

@@ -36,7 +36,7 @@ pub(super) async fn list(profile: &Profile, output: &Output) -> Result<(), Failu
             "提案者",
             "承認者",
             "提案",
-            "住民",
+            "住民 (済/提案)",
             "接種記録",
             "記録の内容",
             "残した住民",
@@ -44,15 +44,17 @@ pub(super) async fn list(profile: &Profile, output: &Output) -> Result<(), Failu
         ],
         list.erasures.iter().map(|erasure| {
             let done = erasure.done.unwrap_or_default();
+            let proposed = erasure.proposed.unwrap_or_default();
+            let of = |done, proposed| share(erasure.stage(), done, proposed);
             vec![
                 erasure.erasure_id.clone(),
                 stage(erasure).to_owned(),
                 erasure.proposed_by.clone(),
                 erasure.approved_by.clone(),
                 clock::show(erasure.proposed_at.as_ref()),
-                done.persons.to_string(),
-                done.doses.to_string(),
-                done.openings.to_string(),
+                of(done.persons, proposed.persons),
+                of(done.doses, proposed.doses),
+                of(done.openings, proposed.openings),
                 erasure.stayed.to_string(),
                 clock::show(erasure.live_at.as_ref()),
             ]
@@ -92,6 +94,14 @@ fn stage(erasure: &v1::Erasure) -> &'static str {
     match erasure.stage() {
         v1::ErasureStage::Rewriting if erasure.live_at.is_some() => "記録中",
         stage => stage_label(stage).0,
+    }
+}
+
+/// What is proposed while it waits for its approval, so that the approver sees it; afterwards how much of it is done.
+fn share(stage: v1::ErasureStage, done: u64, proposed: u64) -> String {
+    match stage {
+        v1::ErasureStage::Proposed => format!("提案 {proposed}"),
+        _ => format!("{done}/{proposed}"),
     }
 }
 
@@ -140,5 +150,17 @@ fn stage_label(stage: v1::ErasureStage) -> (&'static str, &'static str) {
         v1::ErasureStage::Rewriting => ("ファイルの書き直し待ち", "rewriting"),
         v1::ErasureStage::Recorded => ("完了", "recorded"),
         v1::ErasureStage::Unspecified => ("不明", "unknown"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{share, v1::ErasureStage};
+
+    #[test]
+    fn whoever_approves_sees_what_is_proposed() {
+        assert_eq!(share(ErasureStage::Proposed, 0, 3), "提案 3");
+        assert_eq!(share(ErasureStage::Keys, 1, 3), "1/3");
+        assert_eq!(share(ErasureStage::Recorded, 3, 3), "3/3");
     }
 }

@@ -3,6 +3,7 @@
 //! Each subcommand ends in a [`Verdict`]: one sentence about what is proved, one about what isn't. `trust.rs` says whose signatures
 //! count; the mathematics is `vrx_tlog`'s.
 
+mod certificate;
 mod log;
 mod numbers;
 mod opened;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Receipt(proof::ReceiptArgs),
     /// 書き出した提供記録のフォルダー (C2SP tlog-tiles) / an exported log
     Log(log::Args),
+    /// 消去証明書 (vrx retention certificate が保存したもの) / an erasure certificate
+    Certificate(certificate::Args),
 }
 
 /// What was proved, and what wasn't.
@@ -69,6 +72,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Proof(args) => ("proof", proof::proof(&args)),
         Command::Receipt(args) => ("receipt", proof::receipt(&args)),
         Command::Log(args) => ("log", log::log(&args, output)),
+        Command::Certificate(args) => ("certificate", certificate::certificate(&args)),
     };
     match outcome {
         Ok(verdict) => verdict.print(what, output),

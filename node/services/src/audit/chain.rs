@@ -8,7 +8,7 @@ use vrx_domain::{
 };
 use vrx_provision_log::{Deadline, Step, SubjectWalk};
 
-use super::opened::Opened;
+use super::{erased::erased_below, opened::Opened};
 use crate::{error::ServiceError, record::read_error, tenants::TenantServices};
 
 /// The action of an entry that marks another.
@@ -32,7 +32,7 @@ pub struct MissingEntries {
     pub first_seq: u64,
     /// Where the newest of them stands or stood.
     pub last_index: u64,
-    /// The newest of them is in the log and its opening was erased.
+    /// The newest of them is in the log, its opening is blank, and an erasure went over it.
     pub erased: bool,
 }
 
@@ -47,12 +47,8 @@ pub(crate) struct Chain {
     /// Looks by their place.
     looks: BTreeMap<u64, LookAt>,
     named_by: BTreeMap<u64, BTreeSet<String>>,
-    /// Inquiries that were sent with the request not to name this municipality.
-    concealed_inquiries: BTreeSet<String>,
-    /// The person is protected today.
-    protected: bool,
-    /// Some entry says that its counterparty isn't to be named.
-    ever_concealed: bool,
+    /// The person is protected today, or some entry says that its counterparty isn't to be named.
+    conceals_all: bool,
 }
 
 /// What was looked at, and which of the person's entries the look is.
@@ -79,7 +75,7 @@ impl Chain {
     ) -> Result<Self, ServiceError> {
         let mut walk = walk;
         let mut chain = Self {
-            protected,
+            conceals_all: protected,
             ..Self::default()
         };
         let reader = ctx.log.reader();
@@ -99,7 +95,7 @@ impl Chain {
                     count,
                     first_seq,
                     last_index,
-                    erased,
+                    erased: erased && last_index < erased_below(ctx, deadline).await?,
                 })),
                 Some(Step::Entry(entry)) => {
                     if let Some(said) = Opened::of(&entry) {
@@ -110,13 +106,13 @@ impl Chain {
         }
     }
 
-    /// Entries that can't be shown.
+    /// Entries that can't be shown, though no erasure explains it.
     pub(crate) fn missing(&self) -> u64 {
         self.places
             .iter()
             .map(|place| match place {
-                Place::Entry(_) => 0,
-                Place::Missing(missing) => missing.count,
+                Place::Missing(missing) if !missing.erased => missing.count,
+                Place::Entry(_) | Place::Missing(_) => 0,
             })
             .sum()
     }
@@ -149,19 +145,14 @@ impl Chain {
         self.named_by.get(&index).cloned().unwrap_or_default()
     }
 
-    /// Whether the entry's counterparty isn't named: the stricter of what held when it was written and what holds today.
+    /// Whether the entry's counterparty isn't named. One entry that isn't to name it, or the register today, conceals them all: an earlier
+    /// one of the same matter would tell what the later conceals. Two officers can say of one entry that it is named all the same.
     pub(crate) fn conceals(&self, said: &Opened<'_>) -> bool {
-        let then = conceals_by_itself(said) || self.concealed_inquiries.contains(said.inquiry());
         let opened = self
             .named_by
             .get(&said.index)
             .is_some_and(|officers| officers.len() >= OFFICERS);
-        (then || self.protected) && !opened
-    }
-
-    /// For whoever can't ask the register: one entry that isn't to name its counterparty conceals them all.
-    pub(crate) fn conceal_all_if_any(&mut self) {
-        self.protected |= self.ever_concealed;
+        self.conceals_all && !opened
     }
 
     /// A look commits to a place, not to a number: it is about the person only if the entry there stands in the person's list, or may have
@@ -216,10 +207,7 @@ impl Chain {
         let seq = said.opening.subject_seq;
         let look = said.looked_at().map(|at| (said.index, LookAt { at, seq }));
         self.looks.extend(look);
-        self.ever_concealed |= conceals_by_itself(said);
-        if said.is(EntryKind::Inquiry) && said.conceals_requester() {
-            self.concealed_inquiries.insert(said.inquiry().to_owned());
-        }
+        self.conceals_all |= conceals_by_itself(said);
         if let Some(mark) = Mark::of(said) {
             self.marking.insert(said.index);
             match mark.mark {

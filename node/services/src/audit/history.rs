@@ -14,8 +14,9 @@ use vrx_storage::EnteredWith;
 
 use super::{
     chain::{Chain, MissingEntries, Place},
+    erased::erased_below,
     opened::Opened,
-    register::{Registered, is_adoption, is_import},
+    register::{Registered, is_adoption, is_of_import},
     row::{HistoryRow, HistoryView, KnownDoses},
     shown::{Cosigning, Shown},
 };
@@ -51,8 +52,18 @@ pub struct History {
     left: Vec<Next>,
     /// Entries of the person's list that rows of the register name too: adoptions, and shown once.
     listed: BTreeSet<u64>,
-    rows: u64,
-    missing: u64,
+    totals: HistoryTotals,
+}
+
+/// How much of a history came so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HistoryTotals {
+    /// Entries.
+    pub rows: u64,
+    /// Entries that are missing, though no erasure explains it.
+    pub missing: u64,
+    /// Entries whose openings erasures have blanked.
+    pub erased: u64,
 }
 
 /// What comes next in a history.
@@ -144,8 +155,7 @@ pub async fn history(
         listed,
         chain,
         doses: registered.doses,
-        rows: 0,
-        missing: 0,
+        totals: HistoryTotals::default(),
     })
 }
 
@@ -170,9 +180,9 @@ impl History {
         self.shown.cosigning
     }
 
-    /// Rows and missing entries that came so far.
-    pub fn totals(&self) -> (u64, u64) {
-        (self.rows, self.missing)
+    /// What came so far.
+    pub fn totals(&self) -> HistoryTotals {
+        self.totals
     }
 
     /// The next row or gap; `None` at the end.
@@ -194,11 +204,16 @@ impl History {
                 // Not shown in this view.
                 None => {}
                 Some(HistoryPart::Row(row)) => {
-                    self.rows += 1;
+                    self.totals.rows += 1;
                     return Ok(Some(HistoryPart::Row(row)));
                 }
                 Some(HistoryPart::Missing(missing)) => {
-                    self.missing += missing.count;
+                    let counted = if missing.erased {
+                        &mut self.totals.erased
+                    } else {
+                        &mut self.totals.missing
+                    };
+                    *counted += missing.count;
                     let first_seq = match self.view {
                         HistoryView::Internal => missing.first_seq,
                         HistoryView::Disclosure => 0,
@@ -226,21 +241,28 @@ impl History {
             Err(ReadError::Proof(_) | ReadError::Leaf(_) | ReadError::Opening(_)) => {
                 return Ok(Some(HistoryPart::Missing(one(index))));
             }
+            // A row names a place where the log isn't yet.
+            Err(ReadError::OutOfRange) if import.is_some() => {
+                return Ok(Some(HistoryPart::Missing(one(index))));
+            }
             Err(error) => return Err(read_error(ctx, &error)),
         };
         let Some(said) = Opened::of(&proved.entry) else {
+            // Of the list it was there when the links were followed. Nobody's list tells of an import.
+            let erased = import.is_some() && index < erased_below(ctx, deadline).await?;
             return Ok(Some(HistoryPart::Missing(MissingEntries {
-                // Nobody's list tells of an import, so only the end of its time explains that it is empty.
-                erased: import.is_some(),
+                erased,
                 ..one(index)
             })));
         };
-        if import.is_some() && self.listed.contains(&index) && is_adoption(&said) {
-            return Ok(None);
-        }
-        if import.is_some() && !is_import(&said) {
-            tracing::error!(alarm = "history-gap", tenant = %ctx.tenant.code, index, "a person's row names an entry that is no import");
-            return Ok(Some(HistoryPart::Missing(one(index))));
+        if let Some(EnteredWith { import, .. }) = import {
+            if self.listed.contains(&index) && is_adoption(&said, import) {
+                return Ok(None);
+            }
+            if !is_of_import(&said, import) {
+                tracing::error!(alarm = "history-gap", tenant = %ctx.tenant.code, index, "a person's row names an entry that isn't its import's");
+                return Ok(Some(HistoryPart::Missing(one(index))));
+            }
         }
         let row = HistoryRow::of(
             &said,

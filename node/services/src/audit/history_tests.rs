@@ -61,7 +61,11 @@ async fn read_all(
             HistoryPart::Missing(missing) => panic!("{missing:?}"),
         }
     }
-    assert_eq!(begun.totals(), (rows.len() as u64, 0));
+    let whole = HistoryTotals {
+        rows: rows.len() as u64,
+        ..HistoryTotals::default()
+    };
+    assert_eq!(begun.totals(), whole);
     (begun, rows)
 }
 
@@ -338,11 +342,73 @@ async fn the_stricter_of_then_and_today_decides_whether_a_counterparty_is_named(
     World::register(tenant, &[person("20261120")]).await;
     ask(&world, 1, false).await;
     assert_eq!(concealed(1).await, [true, true, true]);
-    // No longer protected: what was written while it held stays concealed.
+    // No longer protected: what was written while it held stays concealed, and with it what would tell of it.
     World::register(tenant, &[person("")]).await;
     ask(&world, 1, false).await;
-    assert_eq!(concealed(1).await, [false, false, true, false]);
+    assert_eq!(concealed(1).await, [true; 4]);
     assert_eq!(concealed(2).await, [false]);
+}
+
+#[tokio::test]
+async fn a_concealed_request_is_told_by_no_other_entry_and_history_and_story_agree() {
+    let world = asked().await;
+    let tenant = &world.provider;
+    let of = |rows: &[HistoryRow]| -> Vec<HistoryRow> {
+        let asked = rows.iter().filter(|row| row.action == "query-records");
+        asked.cloned().collect()
+    };
+    let (_, before) = read(tenant, 1, HistoryView::Disclosure).await;
+    assert!(of(&before).iter().all(|row| row.consent.is_some()));
+    // The same matter, by the same municipality.
+    let index = ask(&world, 1, true).await;
+    let (_, given) = read(tenant, 1, HistoryView::Disclosure).await;
+    let (_, internal) = read(tenant, 1, HistoryView::Internal).await;
+    assert_eq!((of(&given).len(), of(&internal).len()), (3, 3));
+    for (row, own) in of(&given).iter().zip(of(&internal)) {
+        assert_eq!(row.counterparty, Counterparty::Concealed);
+        let links = (&row.consent, &*row.event_reference, row.event_date);
+        assert_eq!(
+            links,
+            (&None, "", None),
+            "it would tell which matter it was"
+        );
+        assert_eq!(row.actor, "");
+        // The officer sees the matter, and not who asked.
+        assert_eq!(own.counterparty, Counterparty::Concealed);
+        assert!(own.consent.is_some() && !own.event_reference.is_empty());
+    }
+    for (nth, by) in ["mori", "abe"].into_iter().enumerate() {
+        put(tenant, by, index, EntryMark::NameCounterparty, 1)
+            .await
+            .unwrap();
+        let (_, rows) = read(tenant, 1, HistoryView::Internal).await;
+        for row in of(&rows) {
+            let told = story(tenant, &officer(tenant, "mori"), row.index, deadline()).await;
+            let told = told.unwrap().into_parts().0;
+            assert_eq!(told.row.counterparty, row.counterparty, "{}", row.index);
+            let named = nth == 1 && row.index == index;
+            assert_eq!(row.counterparty != Counterparty::Concealed, named);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_import_is_about_many_and_is_never_marked() {
+    let world = asked().await;
+    let tenant = &world.provider;
+    let (_, rows) = read_all(tenant, 1, HistoryView::Internal).await;
+    let import = rows.iter().find(|row| row.action == "import-persons");
+    let before = size(tenant);
+    let marked = put(
+        tenant,
+        "mori",
+        import.unwrap().index,
+        EntryMark::Withhold,
+        1,
+    )
+    .await;
+    assert!(matches!(marked, Err(ServiceError::FailedPrecondition(_))));
+    assert_eq!(size(tenant), before);
 }
 
 #[tokio::test]

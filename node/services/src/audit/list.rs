@@ -1,7 +1,7 @@
 //! Lists entries of the provision log by page, oldest or newest first.
 
 use vrx_domain::{Caller, Date, EntryKind, Fields, Role, UnixMillis};
-use vrx_provision_log::{Deadline, Recorded, StoredEntry};
+use vrx_provision_log::{Deadline, ReadEntry, Recorded};
 use vrx_tlog::Leaf;
 
 use super::{
@@ -73,6 +73,8 @@ pub struct EntrySummary {
     pub time: UnixMillis,
     /// Kind of entry, as its leaf says.
     pub kind: u8,
+    /// The stored opening isn't the one that the leaf commits to; nothing of it is said.
+    pub is_damaged: bool,
     /// The caller's SPIFFE URI.
     pub actor: String,
     /// What was done (`query-records` for an exchange).
@@ -182,7 +184,8 @@ pub(crate) async fn first_day(
     ctx: &TenantServices,
     deadline: Deadline,
 ) -> Result<Date, ServiceError> {
-    let first = ctx.log.reader().entries(0, 1, deadline).await;
+    let reader = ctx.log.reader();
+    let first = reader.entries_if(0, 1, deadline, |_| false).await;
     let first = first.map_err(|error| read_error(ctx, &error))?;
     let first = first
         .first()
@@ -200,7 +203,8 @@ pub(crate) async fn first_not_before(
     let (mut low, mut high) = (0, size);
     while low < high {
         let middle = low + (high - low) / 2;
-        let entries = ctx.log.reader().entries(middle, 1, deadline).await;
+        let reader = ctx.log.reader();
+        let entries = reader.entries_if(middle, 1, deadline, |_| false).await;
         let entries = entries.map_err(|error| read_error(ctx, &error))?;
         if entries
             .first()
@@ -231,7 +235,8 @@ async fn gather(
             Order::OldestFirst => position.next,
             Order::NewestFirst => position.end - u64::from(count),
         };
-        let entries = ctx.log.reader().entries(from, count, deadline).await;
+        let reader = ctx.log.reader();
+        let entries = reader.entries_apart(from, count, deadline, |_| true).await;
         let mut entries = entries.map_err(|error| read_error(ctx, &error))?;
         if entries.len() != usize::try_from(count).unwrap_or(usize::MAX) {
             return Err(ctx.internal("the provision log is shorter than its checkpoint"));
@@ -244,11 +249,11 @@ async fn gather(
                 break;
             }
             match request.order {
-                Order::OldestFirst => position.next = entry.leaf.index.saturating_add(1),
-                Order::NewestFirst => position.end = entry.leaf.index,
+                Order::OldestFirst => position.next = entry.leaf().index.saturating_add(1),
+                Order::NewestFirst => position.end = entry.leaf().index,
             }
             looked_at += 1;
-            if request.filter.wants(&entry.leaf) {
+            if request.filter.wants(entry.leaf()) {
                 found.push(summary(&entry));
             }
         }
@@ -256,13 +261,17 @@ async fn gather(
     Ok(found)
 }
 
-fn summary(entry: &StoredEntry) -> EntrySummary {
-    let said = Opened::of(entry);
+fn summary(entry: &ReadEntry) -> EntrySummary {
+    let (leaf, said) = match entry {
+        ReadEntry::Whole(entry) => (&entry.leaf, Opened::of(entry)),
+        ReadEntry::Damaged(leaf) => (leaf, None),
+    };
     let text = |field: fn(&Opened<'_>) -> String| said.as_ref().map(field).unwrap_or_default();
     EntrySummary {
-        index: entry.leaf.index,
-        time: UnixMillis(entry.leaf.time),
-        kind: entry.leaf.kind,
+        index: leaf.index,
+        time: UnixMillis(leaf.time),
+        kind: leaf.kind,
+        is_damaged: matches!(entry, ReadEntry::Damaged(_)),
         actor: text(|said| said.caller().to_owned()),
         action: text(|said| said.action().to_owned()),
         outcome: text(|said| said.outcome().to_owned()),

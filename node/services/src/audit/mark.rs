@@ -10,14 +10,17 @@ use vrx_provision_log::{Deadline, SubjectWalk};
 use super::{
     chain::{Chain, MARK},
     opened::Opened,
-    register::Registered,
+    register::{Registered, is_import},
 };
 use crate::{
     error::ServiceError,
     policy::check_role,
-    record::{Act, NotRecorded, pairs, read_error, subject_tag},
+    record::{Act, NotRecorded, entry_error, pairs, read_error, subject_tag},
     tenants::TenantServices,
 };
+
+/// Why an import isn't marked: its entry is in nobody's list, so no mark of one person could be found from it.
+const IMPORT: &str = "an import is about many persons: it can't be marked";
 
 /// A mark that an officer makes.
 pub struct MarkRequest {
@@ -64,7 +67,7 @@ pub async fn mark(
     }
     let reader = ctx.log.reader();
     let proved = reader.entry(request.index, deadline).await;
-    let proved = proved.map_err(|error| read_error(ctx, &error))?;
+    let proved = proved.map_err(|error| entry_error(ctx, request.index, &error))?;
     let tag = subject_tag(ctx, &request.number);
     let head = reader.subject_head(tag, deadline).await;
     let head = head.map_err(|error| read_error(ctx, &error))?;
@@ -77,7 +80,11 @@ pub async fn mark(
         head.map_or(0, |head| head.last_index),
     );
     let chain = Chain::read(ctx, walk, Some(&request.number), protected, deadline).await?;
-    let said = Opened::of(&proved.entry).filter(|said| chain.has(said.index));
+    let said = Opened::of(&proved.entry);
+    if said.as_ref().is_some_and(is_import) {
+        return Err(ServiceError::FailedPrecondition(IMPORT));
+    }
+    let said = said.filter(|said| chain.has(said.index));
     let said = said.ok_or(ServiceError::InvalidArgument {
         field: "log_index",
         why: "isn't the place of an entry about this person",

@@ -3,6 +3,7 @@
 pub mod bundle;
 mod chain;
 pub mod days;
+mod erased;
 pub mod history;
 pub mod list;
 mod look;
@@ -24,7 +25,7 @@ pub use days::{
     sign::{Signed, sign_review},
     summarize,
 };
-pub use history::{History, HistoryPart, HistoryRequest, history};
+pub use history::{History, HistoryPart, HistoryRequest, HistoryTotals, history};
 pub use list::{EntryFilter, EntryPage, EntrySummary, ListRequest, Order, list};
 pub use mark::{MarkReport, MarkRequest, mark};
 pub use row::{Counterparty, HistoryDose, HistoryRow, HistoryView, KnownDose, RowErasure};

@@ -127,11 +127,6 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// The id that links the entries of one inquiry, on either side; empty when there is none.
-    pub(crate) fn inquiry(&self) -> &'a str {
-        self.content("inquiry")
-    }
-
     /// The other municipality, if there is one.
     pub(crate) fn counterparty(&self) -> Option<MunicipalityCode> {
         if self.is(EntryKind::Exchange) {

@@ -1,6 +1,6 @@
 //! What the register says of a person whose entries are read.
 
-use vrx_domain::{EntryKind, IndividualNumber, Person, PersonId};
+use vrx_domain::{EntryKind, ImportId, IndividualNumber, Person, PersonId};
 use vrx_provision_log::Deadline;
 use vrx_storage::{EnteredWith, Lookup, PersonRecord};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::ServiceError,
-    record::storage_error,
+    record::{read_error, storage_error},
     registry::{
         adopt,
         import_stream::{DOSES_ACTION, PERSONS_ACTION},
@@ -54,7 +54,8 @@ impl Registered {
         }
     }
 
-    /// The entries before `below` with which the person's rows came, the oldest first.
+    /// The entries before `below` with which the person's rows came, the oldest first, and those that no log has: nothing came with
+    /// them.
     pub(super) async fn imports(
         &self,
         ctx: &TenantServices,
@@ -68,7 +69,10 @@ impl Registered {
         let mut entered = entered
             .map_err(|_| ServiceError::DeadlineExceeded)?
             .map_err(|error| storage_error(ctx, &error))?;
-        entered.retain(|entered| entered.log_index < below);
+        // What came after the rows were read isn't among them.
+        let size = ctx.log.reader().stored_size(deadline).await;
+        let size = size.map_err(|error| read_error(ctx, &error))?;
+        entered.retain(|entered| entered.log_index < below || entered.log_index >= size);
         Ok(entered)
     }
 }
@@ -78,9 +82,16 @@ pub(super) fn is_import(said: &Opened<'_>) -> bool {
     said.is(EntryKind::Desk) && [PERSONS_ACTION, DOSES_ACTION].contains(&said.action())
 }
 
-/// Whether an entry is an adoption (他市区町村の回答を台帳へ).
-pub(super) fn is_adoption(said: &Opened<'_>) -> bool {
-    said.is(EntryKind::Desk) && said.action() == adopt::ACTION
+/// Whether an entry is a chunk of this import.
+pub(super) fn is_of_import(said: &Opened<'_>, import: ImportId) -> bool {
+    is_import(said) && said.content("import") == import.to_string()
+}
+
+/// Whether an entry is the adoption (他市区町村の回答を台帳へ) that is this import.
+pub(super) fn is_adoption(said: &Opened<'_>, import: ImportId) -> bool {
+    said.is(EntryKind::Desk)
+        && said.action() == adopt::ACTION
+        && said.content("import") == import.to_string()
 }
 
 fn is_protected(record: &PersonRecord) -> bool {

@@ -104,7 +104,7 @@ pub struct HistoryRow {
     pub purpose: Option<Purpose>,
     /// 法令上の根拠
     pub legal_basis: String,
-    /// 本人同意
+    /// 本人同意; in the view for disclosure not where the counterparty is concealed, as the two after it
     pub consent: Option<Consent>,
     /// The notification that gave rise to the question.
     pub event_reference: String,
@@ -164,6 +164,8 @@ impl HistoryRow {
             Some(_) if chain.conceals(said) => Counterparty::Concealed,
             Some(code) => Counterparty::Named(code),
         };
+        // To the person they would tell of which matter a concealed entry is, and so who asked.
+        let unlinked = !internal && counterparty == Counterparty::Concealed;
         let doses = doses_of(said, doses);
         let count = said.number("doses") + said.number("adopted");
         Some(Self {
@@ -187,9 +189,13 @@ impl HistoryRow {
                 .ok()
                 .and_then(Purpose::from_code),
             legal_basis: said.said("legal_basis").to_owned(),
-            consent: said.consent(),
-            event_reference: said.said("event_reference").to_owned(),
-            event_date: said.date("event_date"),
+            consent: said.consent().filter(|_| !unlinked),
+            event_reference: if unlinked {
+                String::new()
+            } else {
+                said.said("event_reference").to_owned()
+            },
+            event_date: said.date("event_date").filter(|_| !unlinked),
             dose_count: count.max(u64::try_from(doses.len()).unwrap_or(u64::MAX)),
             doses,
             held_back: said.number("held_back"),

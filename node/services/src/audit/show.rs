@@ -1,14 +1,14 @@
 //! Shows one entry: its opening's fields and the proof that it stands in the log.
 
 use vrx_domain::{Caller, EntryKind, Fields, Role, UnixMillis, audit::LOG_SHOW};
-use vrx_provision_log::{Deadline, Opening, Recorded, StoredEntry};
-use vrx_tlog::{Hash, Receipt};
+use vrx_provision_log::{Deadline, Opening, Recorded};
+use vrx_tlog::{Hash, Leaf, Receipt};
 
 use super::{look::Look, opened::Opened};
 use crate::{
     error::ServiceError,
     policy::check_role,
-    record::{Act, NotRecorded, hex, pairs, read_error},
+    record::{Act, NotRecorded, entry_error, hex, pairs},
     tenants::TenantServices,
 };
 
@@ -54,8 +54,12 @@ pub async fn show(
 ) -> Result<Recorded<ShownEntry>, ServiceError> {
     check_role(ctx, caller, Role::Officer)?;
     let proved = ctx.log.reader().entry(index, deadline).await;
-    let proved = proved.map_err(|error| read_error(ctx, &error))?;
-    let shown = shown(&proved.entry, proved.entry.opening.as_ref(), proved.receipt);
+    let proved = proved.map_err(|error| entry_error(ctx, index, &error))?;
+    let shown = shown(
+        &proved.entry.leaf,
+        proved.entry.opening.as_ref(),
+        proved.receipt,
+    );
     let look = Look {
         caller,
         action: LOG_SHOW,
@@ -66,7 +70,7 @@ pub async fn show(
         .await
 }
 
-/// The leaf at `index` and its proof, without what it is about: nobody is looked at.
+/// The leaf at `index` and its proof, without what it is about: nobody is looked at, and whatever became of its opening, the leaf stands.
 pub async fn prove(
     ctx: &TenantServices,
     caller: &Caller,
@@ -74,9 +78,9 @@ pub async fn prove(
     deadline: Deadline,
 ) -> Result<Recorded<ShownEntry>, ServiceError> {
     check_role(ctx, caller, Role::Officer)?;
-    let proved = ctx.log.reader().entry(index, deadline).await;
-    let proved = proved.map_err(|error| read_error(ctx, &error))?;
-    let shown = shown(&proved.entry, None, proved.receipt);
+    let proved = ctx.log.reader().leaf(index, deadline).await;
+    let (leaf, receipt) = proved.map_err(|error| entry_error(ctx, index, &error))?;
+    let shown = shown(&leaf, None, receipt);
     let content = [("index", index.to_string())];
     let act = Act {
         kind: EntryKind::Desk,
@@ -90,7 +94,7 @@ pub async fn prove(
         .map_err(NotRecorded::into_service)
 }
 
-fn shown(entry: &StoredEntry, opening: Option<&Opening>, receipt: Receipt) -> ShownEntry {
+fn shown(leaf: &Leaf, opening: Option<&Opening>, receipt: Receipt) -> ShownEntry {
     let mut fields = Vec::new();
     if let Some(opening) = opening {
         for (part, table) in [
@@ -103,9 +107,9 @@ fn shown(entry: &StoredEntry, opening: Option<&Opening>, receipt: Receipt) -> Sh
     }
     let opening = opening.filter(|opening| opening.subject_tag.is_some());
     ShownEntry {
-        index: entry.leaf.index,
-        time: UnixMillis(entry.leaf.time),
-        kind: entry.leaf.kind,
+        index: leaf.index,
+        time: UnixMillis(leaf.time),
+        kind: leaf.kind,
         leaf: receipt.leaf.to_vec(),
         fields,
         subject_seq: opening.map_or(0, |opening| opening.subject_seq),

@@ -11,7 +11,12 @@ use super::{
     row::{HistoryRow, HistoryView, KnownDoses},
     shown::{Cosigning, Shown},
 };
-use crate::{error::ServiceError, policy::check_role, record::read_error, tenants::TenantServices};
+use crate::{
+    error::ServiceError,
+    policy::check_role,
+    record::{entry_error, read_error},
+    tenants::TenantServices,
+};
 
 /// Related entries that are shown at most, the newest of them.
 const MOST: usize = 500;
@@ -46,8 +51,8 @@ pub struct Story {
 
 /// Reads the story of the entry at `index`. If it is about a person, the look is one about that person too.
 ///
-/// Whether the person is protected today isn't known without the number; so counterparties are named only where nothing in the whole
-/// history speaks against it.
+/// Counterparties are named where the person's history names them; but that the register protects the person today, while no entry says
+/// so, isn't known without the number.
 pub async fn story(
     ctx: &TenantServices,
     caller: &Caller,
@@ -61,7 +66,7 @@ pub async fn story(
     }
     let shown = Shown::covering(ctx, index, &newest, deadline).await?;
     let proved = shown.entry(ctx, index, deadline).await;
-    let ProvedEntry { entry, receipt } = proved.map_err(|error| read_error(ctx, &error))?;
+    let ProvedEntry { entry, receipt } = proved.map_err(|error| entry_error(ctx, index, &error))?;
     let said = Opened::of(&entry).ok_or(ServiceError::FailedPrecondition(
         "the entry's opening was erased",
     ))?;
@@ -89,7 +94,6 @@ async fn read(
         if let Some(head) = head.map_err(|error| read_error(ctx, &error))? {
             let walk = SubjectWalk::from(tag, head.seq, head.last_index);
             chain = Chain::read(ctx, walk, None, false, deadline).await?;
-            chain.conceal_all_if_any();
         }
     }
     let (doses, view) = (KnownDoses::new(), HistoryView::Internal);

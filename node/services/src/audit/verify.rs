@@ -120,6 +120,6 @@ fn text(fault: &Fault) -> String {
         Fault::Replayed(index) => format!(
             "提供記録 {index} 番で完了した消去が、データベースでは完了前に戻されています / {fault}"
         ),
-        other @ Fault::Leaf(_) => other.to_string(),
+        Fault::Leaf(_) => fault.to_string(),
     }
 }

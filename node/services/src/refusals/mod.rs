@@ -42,7 +42,8 @@ impl Refusals {
             ServiceError::InvalidArgument { .. }
             | ServiceError::PermissionDenied
             | ServiceError::NotFound
-            | ServiceError::FailedPrecondition(_) => OnlyCounted::No,
+            | ServiceError::FailedPrecondition(_)
+            | ServiceError::Damaged { .. } => OnlyCounted::No,
             // Whoever calls too often would otherwise fill the log by it.
             ServiceError::ResourceExhausted { .. } => OnlyCounted::Yes,
             ServiceError::Unavailable { .. }

@@ -1,13 +1,11 @@
 //! 消去証明書: the text that a municipality shows, signed with the key of its log as a C2SP note.
 
-use vrx_domain::{FINAL_DAYS, UnixMillis};
+use vrx_domain::{ERASURE_CERTIFICATE, FINAL_DAYS, UnixMillis};
 use vrx_storage::ErasureRun;
 use vrx_tlog::sign_note;
 
 use crate::tenants::TenantServices;
 
-/// The first line: a checkpoint's is the log's name, so that neither is ever taken for the other.
-pub(super) const TITLE: &str = "消去証明書 / erasure certificate";
 /// What was done.
 pub(super) const METHOD: &str = "個人ごとの鍵を破棄し、行を削除し、ファイルを書き直した / keys of persons destroyed, rows deleted, files rewritten";
 
@@ -44,7 +42,7 @@ pub(super) fn certificate(ctx: &TenantServices, run: &ErasureRun, dates: &Dates)
     let (approved_by, approved_at) = approval(run);
     let code = ctx.tenant.code;
     let text = format!(
-        "{TITLE}\n\
+        "{ERASURE_CERTIFICATE}\n\
          市区町村 municipality: {code} {}\n\
          消去番号 erasure: {}\n\
          提供記録 log: {}\n\

@@ -1,4 +1,5 @@
-//! 消去の保留: exempts a person, by number at the desk, until a day or until it is lifted. No number is kept with it.
+//! 消去の保留: exempts a person, by number at the desk, until a day or until it is lifted. No number is kept with it. Each matter has
+//! a hold of its own, named by its reference; none ends or shortens another.
 
 use vrx_crypto::TagKind;
 use vrx_domain::{
@@ -29,13 +30,13 @@ pub struct HoldRequest {
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldReport {
-    /// Whether the hold stands now, or was lifted. `false`: no such person is in the register, or none was on hold.
+    /// Whether the hold stands now, or was lifted. `false`: no such person is in the register, or no hold of this reference stood.
     pub done: bool,
     /// The entry that records it.
     pub log_index: u64,
 }
 
-/// Places a hold, or another in its place.
+/// Places a hold beside those of other references. Where one of this reference stands, it only gets longer: an earlier end is refused.
 pub async fn place_hold(
     ctx: &TenantServices,
     caller: &Caller,
@@ -62,13 +63,13 @@ pub async fn place_hold(
         let subjects = ctx.keyring.tags(TagKind::Subject, request.number.digits());
         Change::place_hold(HoldRecord {
             person,
-            hold: Hold {
+            holds: vec![Hold {
                 until: request.until,
                 ground: request.ground,
                 reference: request.reference.clone(),
                 placed_by: caller.id.to_string(),
                 placed_at: ctx.node.clock.now(),
-            },
+            }],
             subjects: subjects.live().map(|(_, tag)| tag.0).collect(),
         })
     };
@@ -76,16 +77,18 @@ pub async fn place_hold(
     with_person(ctx, caller, &request.number, what, change, deadline).await
 }
 
-/// Lifts a person's hold.
+/// Lifts a person's hold of this reference.
 pub async fn lift_hold(
     ctx: &TenantServices,
     caller: &Caller,
     number: &IndividualNumber,
+    reference: &Reference,
     deadline: Deadline,
 ) -> Result<HoldReport, ServiceError> {
     check_role(ctx, caller, Role::Officer)?;
-    let what = ("hold-lift", Vec::new());
-    with_person(ctx, caller, number, what, Change::lift_hold, deadline).await
+    let what = ("hold-lift", vec![("reference", reference.as_str())]);
+    let change = |person| Change::lift_hold(person, reference.clone());
+    with_person(ctx, caller, number, what, change, deadline).await
 }
 
 async fn with_person(

@@ -4,7 +4,6 @@ use vrx_domain::{Caller, EntryKind, Hold, Role};
 use vrx_provision_log::{Deadline, Recorded};
 use vrx_storage::ErasureRun;
 
-use super::plan::in_force;
 use crate::{
     error::ServiceError,
     policy::check_role,
@@ -31,8 +30,9 @@ pub async fn list(
     let stored = |error| storage_error(ctx, &error);
     let runs = ctx.retention.erasures().await.map_err(stored)?;
     let holds = ctx.retention.holds().await.map_err(stored)?;
-    let in_force = in_force(&holds, ctx.node.clock.today());
-    let mut holds: Vec<Hold> = in_force.map(|record| record.hold.clone()).collect();
+    let today = ctx.node.clock.today();
+    let mut holds: Vec<Hold> = holds.into_iter().flat_map(|record| record.holds).collect();
+    holds.retain(|hold| hold.is_in_force(today));
     holds.sort_by_key(|hold| hold.placed_at);
     let list = ErasureList { runs, holds };
     let content = [

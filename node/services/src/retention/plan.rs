@@ -139,9 +139,7 @@ pub(super) async fn survey(
 
 /// Holds that count today.
 pub(super) fn in_force(holds: &[HoldRecord], today: Date) -> impl Iterator<Item = &HoldRecord> {
-    holds
-        .iter()
-        .filter(move |record| record.hold.is_in_force(today))
+    holds.iter().filter(move |record| record.is_in_force(today))
 }
 
 /// Whether an entry's opening is one that an erasure takes. What the node says about itself stays, and so do the records of

@@ -108,11 +108,20 @@ impl Scene {
     }
 
     async fn hold(&self, serial: u32, until: Option<&str>) -> Result<HoldReport, ServiceError> {
+        self.hold_for("kaiji-1", serial, until).await
+    }
+
+    async fn hold_for(
+        &self,
+        reference: &str,
+        serial: u32,
+        until: Option<&str>,
+    ) -> Result<HoldReport, ServiceError> {
         let request = HoldRequest {
             number: number(serial),
             until: until.map(day),
             ground: HoldGround::Disclosure,
-            reference: Reference::parse("kaiji-1").unwrap(),
+            reference: Reference::parse(reference).unwrap(),
         };
         place_hold(
             &self.town,
@@ -121,6 +130,13 @@ impl Scene {
             deadline(),
         )
         .await
+    }
+
+    async fn lift(&self, reference: &str, serial: u32) -> HoldReport {
+        let mori = officer(&self.town, "mori");
+        let (number, reference) = (number(serial), Reference::parse(reference).unwrap());
+        let lifted = lift_hold(&self.town, &mori, &number, &reference, deadline()).await;
+        lifted.unwrap()
     }
 
     /// Whether the other municipality is told anything, which is one entry either way.
@@ -177,7 +193,8 @@ async fn only_the_own_officers_decide_and_never_one_alone() {
         let (progress, _) = mpsc::channel(1);
         let refused = propose(town, &stranger, Earlier::Stands, progress, deadline()).await;
         assert_eq!(refused.err(), Some(ServiceError::PermissionDenied));
-        let refused = lift_hold(town, &stranger, &number(1), deadline()).await;
+        let reference = Reference::parse("kaiji-1").unwrap();
+        let refused = lift_hold(town, &stranger, &number(1), &reference, deadline()).await;
         assert_eq!(refused, Err(ServiceError::PermissionDenied));
     }
     let own = approve(town, &officer(town, "mori"), id, deadline()).await;
@@ -389,13 +406,41 @@ async fn a_hold_needs_a_person_and_a_day_to_come_and_is_always_an_entry() {
     assert_eq!(scene.plan().await.on_hold, 1);
     scene.world.clock.advance(24 * 3_600_000);
     assert_eq!(scene.plan().await.on_hold, 0, "its last day is over");
-    let mori = officer(&scene.town, "mori");
-    let one = number(1);
-    let lifted = lift_hold(&scene.town, &mori, &one, deadline())
-        .await
-        .unwrap();
-    let again = lift_hold(&scene.town, &mori, &one, deadline())
-        .await
-        .unwrap();
+    let (lifted, again) = (
+        scene.lift("kaiji-1", 1).await,
+        scene.lift("kaiji-1", 1).await,
+    );
     assert_eq!((lifted.done, again.done), (true, false));
+}
+
+#[tokio::test]
+async fn a_hold_for_another_matter_takes_nothing_from_the_one_that_stands() {
+    let scene = Scene::new().await;
+    scene.hold_for("soshou-1", 1, None).await.unwrap();
+    scene
+        .hold_for("kaiji-2", 1, Some("2026-11-23"))
+        .await
+        .unwrap();
+    let listed = || async {
+        let mori = officer(&scene.town, "mori");
+        let list = list(&scene.town, &mori, deadline()).await.unwrap();
+        let holds = list.into_parts().0.holds.into_iter();
+        let mut references: Vec<_> = holds.map(|hold| hold.reference.to_string()).collect();
+        references.sort();
+        references
+    };
+    assert_eq!(listed().await, ["kaiji-2", "soshou-1"]);
+    let shorter = scene.hold_for("soshou-1", 1, Some("2030-01-01")).await;
+    assert!(matches!(shorter, Err(ServiceError::FailedPrecondition(_))));
+    assert!(!scene.lift("kaiji-3", 1).await.done);
+
+    scene.world.clock.advance(24 * 3_600_000);
+    assert_eq!(listed().await, ["soshou-1"], "the other's last day is over");
+    let plan = scene.plan().await;
+    assert_eq!((plan.counts.persons, plan.on_hold), (2, 1));
+    scene.decide().await;
+    scene.finish().await;
+    assert!(scene.is_provided(1).await);
+    assert!(scene.lift("soshou-1", 1).await.done);
+    assert_eq!(scene.plan().await.counts.persons, 1);
 }

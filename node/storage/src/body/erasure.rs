@@ -4,7 +4,8 @@ use vrx_domain::{ErasureId, Hold, HoldGround, PersonId, Reference, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::{Malformed, Reader, Writer};
-use crate::retention::{Blanks, ErasureCounts, ErasureRun, ErasureStage, HoldRecord, RunBlanks};
+use crate::hold::HoldRecord;
+use crate::retention::{Blanks, ErasureCounts, ErasureRun, ErasureStage, RunBlanks};
 
 /// stage u8 | proposed by | at u64 | persons, doses, openings u64 | openings below u64 | (approved by, at u64)? | done: persons,
 /// doses, openings u64 | stayed u64 | openings next u64 | certificate | entry u64? | (blank before, blank after: count u64, chain
@@ -91,45 +92,53 @@ fn read_blanks(body: &mut Reader<'_>) -> Result<Blanks, Malformed> {
     })
 }
 
-/// until? | ground u8 | reference | placed by | at u64 | subjects u8 | 32 bytes each
+/// hold | subjects u8 | 32 bytes each | further holds up to the end; each hold: until? | ground u8 | reference | placed by | at u64
 pub(crate) fn encode_hold(record: &HoldRecord) -> Result<Zeroizing<Vec<u8>>, Malformed> {
-    let Hold {
-        until,
-        ground,
-        reference,
-        placed_by,
-        placed_at,
-    } = &record.hold;
+    let (first, further) = record.holds.split_first().ok_or(Malformed)?;
     let mut out = Writer::new();
-    out.option(*until, |out, until| {
-        out.date(until);
-        Ok(())
-    })?;
-    out.u8(ground.code());
-    out.text(reference.as_str())?;
-    out.text(placed_by)?;
-    out.u64(placed_at.0);
+    put_hold(&mut out, first)?;
     out.u8(u8::try_from(record.subjects.len()).map_err(|_| Malformed)?);
     record.subjects.iter().for_each(|subject| out.raw(subject));
+    for hold in further {
+        put_hold(&mut out, hold)?;
+    }
     Ok(out.finish())
 }
 
-pub(crate) fn decode_hold(person: PersonId, bytes: &[u8]) -> Result<HoldRecord, Malformed> {
-    let mut body = Reader::new(bytes);
-    let hold = Hold {
+fn put_hold(out: &mut Writer, hold: &Hold) -> Result<(), Malformed> {
+    out.option(hold.until, |out, until| {
+        out.date(until);
+        Ok(())
+    })?;
+    out.u8(hold.ground.code());
+    out.text(hold.reference.as_str())?;
+    out.text(&hold.placed_by)?;
+    out.u64(hold.placed_at.0);
+    Ok(())
+}
+
+fn read_hold(body: &mut Reader<'_>) -> Result<Hold, Malformed> {
+    Ok(Hold {
         until: body.option(Reader::date)?,
         ground: HoldGround::from_code(body.u8()?).ok_or(Malformed)?,
         reference: Reference::parse(body.text()?).map_err(|_| Malformed)?,
         placed_by: body.text()?.to_owned(),
         placed_at: UnixMillis(body.u64()?),
-    };
+    })
+}
+
+pub(crate) fn decode_hold(person: PersonId, bytes: &[u8]) -> Result<HoldRecord, Malformed> {
+    let mut body = Reader::new(bytes);
+    let mut holds = vec![read_hold(&mut body)?];
     let count = body.u8()?;
     let subjects = (0..count).map(|_| body.array());
     let subjects = subjects.collect::<Result<_, _>>()?;
-    body.end()?;
+    while !body.is_at_end() {
+        holds.push(read_hold(&mut body)?);
+    }
     Ok(HoldRecord {
         person,
-        hold,
+        holds,
         subjects,
     })
 }
@@ -182,19 +191,32 @@ mod tests {
             Err(Malformed)
         );
         let person = PersonId::from_bytes([5; 16]);
-        let hold = HoldRecord {
+        let until = |until: &str, reference: &str| Hold {
+            until: until.parse().ok(),
+            ground: HoldGround::Dispute,
+            reference: Reference::parse(reference).unwrap(),
+            placed_by: "c".to_owned(),
+            placed_at: UnixMillis(9),
+        };
+        let mut record = HoldRecord {
             person,
-            hold: Hold {
-                until: "2026-03-31".parse().ok(),
-                ground: HoldGround::Dispute,
-                reference: Reference::parse("k-1").unwrap(),
-                placed_by: "c".to_owned(),
-                placed_at: UnixMillis(9),
-            },
+            holds: vec![until("2026-03-31", "k-1")],
             subjects: vec![[1; 32], [2; 32]],
         };
-        let bytes = encode_hold(&hold).unwrap();
-        assert_eq!(decode_hold(person, &bytes), Ok(hold));
-        assert_eq!(decode_hold(person, &bytes[..9]), Err(Malformed));
+        let alone = encode_hold(&record).unwrap();
+        assert_eq!(decode_hold(person, &alone).as_ref(), Ok(&record));
+        assert_eq!(decode_hold(person, &alone[..9]), Err(Malformed));
+        record.holds.push(until("", "k-2"));
+        record.holds.push(until("2027-03-31", "k-3"));
+        let bytes = encode_hold(&record).unwrap();
+        assert_eq!(decode_hold(person, &bytes), Ok(record));
+        assert!(
+            bytes.starts_with(&alone),
+            "what one hold wrote stays as it is"
+        );
+        assert_eq!(
+            decode_hold(person, &bytes[..bytes.len() - 1]),
+            Err(Malformed)
+        );
     }
 }

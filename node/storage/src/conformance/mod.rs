@@ -92,6 +92,7 @@ macro_rules! conformance_suite {
         $crate::conformance_suite!($fresh, retention:
             an_erasure_takes_whoever_is_due_and_nobody_else,
             whoever_is_on_hold_stays_and_a_hold_can_come_too_late,
+            holds_of_different_references_stand_side_by_side,
             an_erasure_is_approved_once_and_by_another_officer,
             a_step_that_is_run_again_does_nothing_more,
             what_was_prepared_before_a_person_was_taken_conflicts,

@@ -357,6 +357,7 @@ pub async fn a_persons_rows_name_the_entries_they_came_with(fixture: &Fixture) {
     let again = fixture.store.import(later).await.unwrap().unwrap();
     let entered = |log_index, revisions, doses| EnteredWith {
         log_index,
+        import,
         revisions,
         doses,
     };
@@ -364,7 +365,10 @@ pub async fn a_persons_rows_name_the_entries_they_came_with(fixture: &Fixture) {
         let person = fixture.found(nth).await.id;
         fixture.store.entered_with(person).await.unwrap()
     };
-    let last = entered(again.log_range.unwrap().0, 1, 0);
+    let last = EnteredWith {
+        import: later,
+        ..entered(again.log_range.unwrap().0, 1, 0)
+    };
     assert_eq!(
         of(1).await,
         [entered(from, 1, 0), entered(from + 1, 0, 2), last]

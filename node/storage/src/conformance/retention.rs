@@ -56,14 +56,18 @@ pub fn step(from: u64, places: &[(u64, [u8; 32])], next: u64, until: u64) -> Ope
 pub fn hold(person: PersonId) -> HoldRecord {
     HoldRecord {
         person,
-        hold: Hold {
-            until: None,
-            ground: HoldGround::Disclosure,
-            reference: Reference::parse("kaiji-1").unwrap(),
-            placed_by: CHIEF.to_owned(),
-            placed_at: UnixMillis(1),
-        },
+        holds: vec![held_for("kaiji-1", None)],
         subjects: vec![[7; 32]],
+    }
+}
+
+fn held_for(reference: &str, until: Option<(u32, u32, u32)>) -> Hold {
+    Hold {
+        until: until.map(day),
+        ground: HoldGround::Disclosure,
+        reference: Reference::parse(reference).unwrap(),
+        placed_by: CHIEF.to_owned(),
+        placed_at: UnixMillis(1),
     }
 }
 
@@ -194,9 +198,60 @@ pub async fn whoever_is_on_hold_stays_and_a_hold_can_come_too_late(fixture: &Fix
     assert_eq!(stage(fixture).await.stayed, 1);
     assert_eq!(fixture.found(0).await.id, held);
     assert_eq!(fixture.store.holds().await.unwrap(), [hold(held)]);
-    fixture.commit(Change::lift_hold(held)).await.unwrap();
-    let again = fixture.commit(Change::lift_hold(held)).await;
-    assert_eq!(again, Err(ChangeError::NotFound("the hold")));
+    let reference = Reference::parse("kaiji-1").unwrap();
+    let lift = || fixture.commit(Change::lift_hold(held, reference.clone()));
+    lift().await.unwrap();
+    assert_eq!(lift().await, Err(ChangeError::NotFound("the hold")));
+    assert_eq!(fixture.store.holds().await.unwrap(), []);
+}
+
+/// Each matter has its own hold: none is shortened or lifted by another's, and an erasure looks at all of them.
+pub async fn holds_of_different_references_stand_side_by_side(fixture: &Fixture) {
+    fixture.residents(2, 1).await;
+    let held = fixture.found(0).await.id;
+    let place = |reference: &str, until, subject| {
+        fixture.commit(Change::place_hold(HoldRecord {
+            person: held,
+            holds: vec![held_for(reference, until)],
+            subjects: vec![[subject; 32]],
+        }))
+    };
+    let lift = |reference: &str| {
+        fixture.commit(Change::lift_hold(
+            held,
+            Reference::parse(reference).unwrap(),
+        ))
+    };
+    place("soshou-1", None, 1).await.unwrap();
+    place("kaiji-2", Some(NOT_OVER), 2).await.unwrap();
+    let both = HoldRecord {
+        person: held,
+        holds: vec![
+            held_for("soshou-1", None),
+            held_for("kaiji-2", Some(NOT_OVER)),
+        ],
+        subjects: vec![[1; 32], [2; 32]],
+    };
+    assert_eq!(fixture.store.holds().await.unwrap(), [both]);
+
+    for (reference, until) in [("soshou-1", OVER), ("kaiji-2", (2027, 3, 30))] {
+        let shorter = place(reference, Some(until), 1).await;
+        assert!(matches!(shorter, Err(ChangeError::State(_))), "{shorter:?}");
+    }
+    place("kaiji-2", Some(OVER), 1).await.unwrap();
+    assert_eq!(
+        lift("kaiji-3").await,
+        Err(ChangeError::NotFound("the hold"))
+    );
+    let id = approved(fixture, run(0)).await;
+    let claimed = claim(fixture, id).await.unwrap();
+    assert!(claimed.len() == 1 && !claimed.contains(&held));
+    lift("kaiji-2").await.unwrap();
+    let left = fixture.store.holds().await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].holds, [held_for("soshou-1", None)]);
+    lift("soshou-1").await.unwrap();
+    assert_eq!(fixture.store.holds().await.unwrap(), []);
 }
 
 /// Until then nothing is claimed; afterwards another can't be proposed over it.

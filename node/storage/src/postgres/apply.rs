@@ -73,7 +73,9 @@ impl Applier<'_> {
             }
             Op::SettleErasure(recorded) => retention::settle(self, session, recorded).await,
             Op::PlaceHold(record) => retention::place_hold(self, session, record).await,
-            Op::LiftHold(person) => retention::lift_hold(self, session, *person).await,
+            Op::LiftHold(person, reference) => {
+                retention::lift_hold(self, session, *person, reference).await
+            }
         }
     }
 

@@ -239,12 +239,12 @@ pub(super) async fn entered_with(
 ) -> Result<Vec<EnteredWith>, StorageError> {
     let entries = statement(
         "-- entered_with
-         SELECT log_index, count(*) FILTER (WHERE is_person), count(*) FILTER (WHERE NOT is_person) FROM (
-             SELECT log_index, true AS is_person FROM person_revision WHERE tenant = $1 AND person_id = $2
+         SELECT log_index, import_id, count(*) FILTER (WHERE is_person), count(*) FILTER (WHERE NOT is_person) FROM (
+             SELECT log_index, import_id, true AS is_person FROM person_revision WHERE tenant = $1 AND person_id = $2
              UNION ALL
-             SELECT log_index, false FROM dose_revision WHERE tenant = $1 AND person_id = $2
+             SELECT log_index, import_id, false FROM dose_revision WHERE tenant = $1 AND person_id = $2
          ) entered
-         GROUP BY log_index ORDER BY log_index",
+         GROUP BY log_index, import_id ORDER BY log_index, import_id",
     )
     .bind(tenant)
     .bind(*person.as_bytes());
@@ -252,8 +252,9 @@ pub(super) async fn entered_with(
         .rows("person_revision", entries, |row| {
             Ok(EnteredWith {
                 log_index: unsigned(row.try_get::<i64, _>(0)?, 0)?,
-                revisions: unsigned(row.try_get::<i64, _>(1)?, 1)?,
-                doses: unsigned(row.try_get::<i64, _>(2)?, 2)?,
+                import: ImportId::from_bytes(row.try_get(1)?),
+                revisions: unsigned(row.try_get::<i64, _>(2)?, 2)?,
+                doses: unsigned(row.try_get::<i64, _>(3)?, 3)?,
             })
         })
         .await

@@ -67,7 +67,7 @@ impl Applier {
             }
             Op::SettleErasure(recorded) => retention::settle(self, sql, recorded),
             Op::PlaceHold(record) => retention::place_hold(self, sql, record),
-            Op::LiftHold(person) => retention::lift_hold(self, sql, *person),
+            Op::LiftHold(person, reference) => retention::lift_hold(self, sql, *person, reference),
             Op::All(ops) => ops
                 .iter()
                 .try_for_each(|op| self.apply(sql, op, log_index, approved)),

@@ -177,18 +177,19 @@ pub(super) fn entered_with(
     sql.rows(
         "person_revision",
         "-- entered_with
-         SELECT log_index, sum(is_person), sum(1 - is_person) FROM (
-             SELECT log_index, 1 AS is_person FROM person_revision WHERE tenant = ?1 AND person_id = ?2
+         SELECT log_index, import_id, sum(is_person), sum(1 - is_person) FROM (
+             SELECT log_index, import_id, 1 AS is_person FROM person_revision WHERE tenant = ?1 AND person_id = ?2
              UNION ALL
-             SELECT log_index, 0 FROM dose_revision WHERE tenant = ?1 AND person_id = ?2
+             SELECT log_index, import_id, 0 FROM dose_revision WHERE tenant = ?1 AND person_id = ?2
          )
-         GROUP BY log_index ORDER BY log_index",
+         GROUP BY log_index, import_id ORDER BY log_index, import_id",
         (tenant, person.as_bytes()),
         |row| {
             Ok(EnteredWith {
                 log_index: unsigned(row, 0)?,
-                revisions: unsigned(row, 1)?,
-                doses: unsigned(row, 2)?,
+                import: ImportId::from_bytes(row.get(1)?),
+                revisions: unsigned(row, 2)?,
+                doses: unsigned(row, 3)?,
             })
         },
     )

@@ -65,8 +65,13 @@ async fn send(
         open = out.send(Ok(part_message(part))).await.is_ok();
     }
     if open {
-        let (rows, missing) = history.totals();
-        give(out, Step::End(v1::HistoryEnd { rows, missing })).await;
+        let totals = history.totals();
+        let end = v1::HistoryEnd {
+            rows: totals.rows,
+            missing: totals.missing,
+            erased: totals.erased,
+        };
+        give(out, Step::End(end)).await;
     }
     Ok(())
 }

@@ -285,6 +285,7 @@ fn overview(import: &ImportOverview) -> v1::Import {
     let kind = match import.kind {
         "persons" => v1::ImportKind::Persons,
         "doses" => v1::ImportKind::Doses,
+        "adoption" => v1::ImportKind::Adoption,
         _ => v1::ImportKind::Unspecified,
     };
     let state = if import.approved_by.is_some() {

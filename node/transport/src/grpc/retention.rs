@@ -177,12 +177,18 @@ impl RetentionService for Retention {
             field::individual_number("individual_number", &request.get_ref().individual_number);
         request.get_mut().individual_number.zeroize();
         let call = call?;
-        let result = match number {
-            Ok(number) => {
-                retention::lift_hold(call.tenant, &call.caller, &number, call.deadline).await
-            }
-            Err(error) => Err(error),
+        let result = async {
+            let reference = field::reference("reference", &request.get_ref().reference)?;
+            retention::lift_hold(
+                call.tenant,
+                &call.caller,
+                &number?,
+                &reference,
+                call.deadline,
+            )
+            .await
         };
+        let result = result.await;
         let result = result.map(|report| v1::LiftHoldResponse {
             lifted: report.done,
             log_index: report.log_index,

@@ -55,7 +55,9 @@ pub(crate) fn error(error: &ServiceError) -> Response<ReplyBody> {
         ServiceError::InvalidArgument { .. } => (StatusCode::BAD_REQUEST, None),
         ServiceError::PermissionDenied => (StatusCode::FORBIDDEN, None),
         ServiceError::NotFound => (StatusCode::NOT_FOUND, None),
-        ServiceError::FailedPrecondition(_) => (StatusCode::CONFLICT, None),
+        ServiceError::FailedPrecondition(_) | ServiceError::Damaged { .. } => {
+            (StatusCode::CONFLICT, None)
+        }
         ServiceError::ResourceExhausted { retry } => (StatusCode::TOO_MANY_REQUESTS, Some(*retry)),
         ServiceError::Unavailable { retry } => (StatusCode::SERVICE_UNAVAILABLE, Some(*retry)),
         ServiceError::DeadlineExceeded => {

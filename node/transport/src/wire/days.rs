@@ -46,6 +46,7 @@ fn summary_message(summary: DaysSummary, policy: ReviewPolicy) -> v1::DaysSummar
         purposes,
         hours,
         counterparties,
+        damaged,
         operators,
     } = summary.counts;
     v1::DaysSummary {
@@ -82,6 +83,7 @@ fn summary_message(summary: DaysSummary, policy: ReviewPolicy) -> v1::DaysSummar
         reviews: summary.reviews.into_iter().map(review_message).collect(),
         policy: Some(policy_message(policy)),
         partial: summary.partial,
+        damaged,
     }
 }
 
@@ -135,6 +137,7 @@ fn alert_message(alert: Alert) -> v1::Alert {
         AlertKind::Protected => v1::AlertKind::Protected,
         AlertKind::Unreviewed => v1::AlertKind::Unreviewed,
         AlertKind::Node => v1::AlertKind::Node,
+        AlertKind::Damaged => v1::AlertKind::Damaged,
     };
     v1::Alert {
         kind: kind.into(),

@@ -47,6 +47,7 @@ pub(crate) fn summary(entry: EntrySummary) -> v1::LogEntry {
         action: entry.action,
         outcome: entry.outcome,
         cause: entry.cause,
+        damaged: entry.is_damaged,
         ..v1::LogEntry::default()
     }
 }

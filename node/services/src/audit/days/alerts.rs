@@ -26,6 +26,8 @@ pub enum AlertKind {
     Unreviewed,
     /// The node raised an alarm.
     Node,
+    /// Entries aren't what was signed.
+    Damaged,
 }
 
 /// Something to look at. It names no person.
@@ -124,6 +126,7 @@ pub(super) fn alerts(day: &Day, date: Date, usual: &Usual, policy: &ReviewPolicy
     for (kind, pointed) in [
         (AlertKind::Protected, &day.protected),
         (AlertKind::Node, &day.alarms),
+        (AlertKind::Damaged, &day.damaged),
     ] {
         let Pointed { count, indexes } = pointed;
         if *count > 0 {

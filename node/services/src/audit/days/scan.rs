@@ -2,8 +2,8 @@
 
 use tokio::sync::mpsc;
 use vrx_domain::{Date, EntryKind, UnixMillis};
-use vrx_provision_log::Deadline;
-use vrx_tlog::Hash;
+use vrx_provision_log::{Deadline, ReadEntry};
+use vrx_tlog::{Hash, Leaf};
 
 use super::{
     DaysSummary, Span, SummaryRequest,
@@ -69,23 +69,35 @@ impl Scan {
                 Some(left) if left > 0 => count.min(u32::try_from(left).unwrap_or(AT_ONCE)),
                 _ => count,
             };
-            let entries = ctx.log.reader().entries_if(next, count, deadline, |leaf| {
-                !behind || leaf.kind == EntryKind::Desk.code()
-            });
+            let entries = ctx
+                .log
+                .reader()
+                .entries_apart(next, count, deadline, |leaf| {
+                    !behind || leaf.kind == EntryKind::Desk.code()
+                });
             let entries = entries.await.map_err(|error| read_error(ctx, &error))?;
             for entry in &entries {
-                let index = entry.leaf.index;
-                scan.now = UnixMillis(entry.leaf.time);
+                let Leaf {
+                    index, time, kind, ..
+                } = *entry.leaf();
+                scan.now = UnixMillis(time);
                 if !behind {
                     scan.reviews.count(scan.now.date_jst(), index);
                     if span.from <= index {
-                        scan.counts.kind(entry.leaf.kind);
+                        scan.counts.kind(kind);
                     }
                 }
-                if let Some(said) = Opened::of(entry) {
-                    scan.reviews.signature(&said);
-                    if !behind {
-                        scan.take(&said, span.from <= index);
+                match entry {
+                    ReadEntry::Damaged(_) if behind => {}
+                    ReadEntry::Damaged(_) => scan.damaged(index, span.from <= index),
+                    ReadEntry::Whole(entry) => {
+                        let Some(said) = Opened::of(entry) else {
+                            continue;
+                        };
+                        scan.reviews.signature(&said);
+                        if !behind {
+                            scan.take(&said, span.from <= index);
+                        }
                     }
                 }
             }
@@ -105,15 +117,29 @@ impl Scan {
     }
 
     fn take(&mut self, said: &Opened<'_>, asked_for: bool) {
-        let date = UnixMillis(said.time).date_jst();
+        let policy = self.policy;
+        self.day().take(said, &policy);
+        if asked_for {
+            self.partial |= !self.counts.take(said, &policy);
+        }
+    }
+
+    /// An entry of which nothing can be said but that it stands there.
+    fn damaged(&mut self, index: u64, asked_for: bool) {
+        self.day().damaged(index);
+        if asked_for {
+            self.counts.damaged += 1;
+        }
+    }
+
+    /// The day of the entry that is read.
+    fn day(&mut self) -> &mut Day {
+        let date = self.now.date_jst();
         if self.day.as_ref().is_some_and(|(day, _)| *day != date) {
             self.end_day();
         }
         let (_, day) = self.day.get_or_insert_with(|| (date, Day::default()));
-        day.take(said, &self.policy);
-        if asked_for {
-            self.partial |= !self.counts.take(said, &self.policy);
-        }
+        day
     }
 
     fn end_day(&mut self) {

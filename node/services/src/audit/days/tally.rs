@@ -35,6 +35,8 @@ pub struct Counts {
     pub hours: [u64; 24],
     /// By the other municipality.
     pub counterparties: BTreeMap<MunicipalityCode, CounterpartyCounts>,
+    /// Entries whose opening isn't the one that their leaf commits to.
+    pub damaged: u64,
     /// By who acted: municipality, name, action.
     pub operators: BTreeMap<OperatorCounts, u64>,
 }
@@ -71,6 +73,7 @@ pub(super) struct Day {
     pub(super) callers: BTreeMap<String, CallerDay>,
     pub(super) protected: Pointed,
     pub(super) alarms: Pointed,
+    pub(super) damaged: Pointed,
     persons: HashMap<SubjectTag, Person>,
     pub(super) partial: bool,
 }
@@ -217,6 +220,11 @@ impl Day {
             0 => {}
             calls => caller.refused.add(calls, index),
         }
+    }
+
+    /// Counts an entry of the day that can't be believed.
+    pub(super) fn damaged(&mut self, index: u64) {
+        self.damaged.add(1, Some(index));
     }
 
     /// Persons whom at least so many different ones asked for: how many did, and where.

@@ -1,17 +1,16 @@
 //! What an erasure changes together with an entry of the log: proposal, approval, end, holds.
 
 use sqlx::Row as _;
-use vrx_domain::{ErasureId, PersonId, UnixMillis};
+use vrx_domain::{ErasureId, PersonId, Reference, UnixMillis};
 
-use super::read::{put_run, run, runs};
+use super::read::{person_holds, put_run, run, runs};
 use crate::ChangeError;
 use crate::change::Chunk;
+use crate::hold::{HOLD, HoldRecord, seal_hold};
 use crate::postgres::apply::{Applier, NotApplied, inserted};
 use crate::postgres::failure::failure;
 use crate::postgres::session::{Session, statement};
-use crate::retention::{
-    AT_OPENINGS, ErasureRun, ErasureStage, HoldRecord, TAKEN, TOO_LATE, seal_hold, seal_run,
-};
+use crate::retention::{AT_OPENINGS, ErasureRun, ErasureStage, TAKEN, TOO_LATE, seal_run};
 
 /// Nobody in a chunk may have been erased, or be about to be, since it was prepared. Steps of an erasure hold the log's head as a
 /// batch does: neither sees the other half-way.
@@ -178,16 +177,33 @@ pub(in crate::postgres) async fn place_hold(
     if runs.iter().any(|run| run.stage == ErasureStage::Openings) {
         return Err(NotApplied::Refused(ChangeError::State(AT_OPENINGS)));
     }
+    let stands = person_holds(session, tenant, applier.keyring, record.person).await?;
+    let joined = match stands {
+        None => record.clone(),
+        Some(mut stands) => {
+            stands.join(record).map_err(NotApplied::Refused)?;
+            stands
+        }
+    };
+    put_holds(applier, session, &joined).await
+}
+
+/// The batch holds the log's head, so no other process puts a person's holds between reading and writing them.
+async fn put_holds(
+    applier: &Applier<'_>,
+    session: &mut Session,
+    record: &HoldRecord,
+) -> Result<(), NotApplied> {
     let body = seal_hold(applier.keyring, applier.random, record)?;
-    let place = statement(
-        "-- place_hold
+    let put = statement(
+        "-- put_holds
          INSERT INTO hold (tenant, person_id, body) VALUES ($1, $2, $3)
          ON CONFLICT (tenant, person_id) DO UPDATE SET body = excluded.body",
     )
-    .bind(tenant)
-    .bind(person)
+    .bind(applier.tenant)
+    .bind(*record.person.as_bytes())
     .bind(body);
-    session.run_one("hold", place).await?;
+    session.run_one("hold", put).await?;
     Ok(())
 }
 
@@ -195,15 +211,20 @@ pub(in crate::postgres) async fn lift_hold(
     applier: &Applier<'_>,
     session: &mut Session,
     person: PersonId,
+    reference: &Reference,
 ) -> Result<(), NotApplied> {
+    let stands = person_holds(session, applier.tenant, applier.keyring, person).await?;
+    let mut stands = stands.ok_or(NotApplied::Refused(ChangeError::NotFound(HOLD)))?;
+    stands.lift(reference).map_err(NotApplied::Refused)?;
+    if !stands.holds.is_empty() {
+        return put_holds(applier, session, &stands).await;
+    }
     let lift = statement(
-        "-- lift_hold
+        "-- lift_last_hold
          DELETE FROM hold WHERE tenant = $1 AND person_id = $2",
     )
     .bind(applier.tenant)
     .bind(*person.as_bytes());
-    match session.run(lift).await.map_err(|error| failure(&error))? {
-        1 => Ok(()),
-        _ => Err(NotApplied::Refused(ChangeError::NotFound("the hold"))),
-    }
+    session.run_one("hold", lift).await?;
+    Ok(())
 }

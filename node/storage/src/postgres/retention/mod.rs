@@ -19,9 +19,9 @@ use super::session::{Mode, Session, Statement, statement};
 use super::tenant::{PostgresTenant, TenantState};
 use crate::StorageError;
 use crate::decoys::DECOY_IMPORT;
+use crate::hold::{HoldRecord, in_force};
 use crate::retention::{
-    BlankOpenings, Claimed, ErasureRun, ErasureStage, HoldRecord, OpeningsStep, PersonSpan,
-    RetentionStore, in_force,
+    BlankOpenings, Claimed, ErasureRun, ErasureStage, OpeningsStep, PersonSpan, RetentionStore,
 };
 use crate::sealed::{approved, open_span};
 

@@ -8,12 +8,11 @@ use vrx_crypto::Keyring;
 use vrx_domain::{DoseId, ErasureId, ImportId, PersonId, UnixMillis};
 
 use crate::StorageError;
+use crate::hold::HoldRecord;
 use crate::postgres::apply::Applier;
 use crate::postgres::log::{int, unsigned};
 use crate::postgres::session::{Session, Statement, statement};
-use crate::retention::{
-    ERASURE_STEP, ErasureRun, ErasureStage, HoldRecord, newest_first, seal_run,
-};
+use crate::retention::{ERASURE_STEP, ErasureRun, ErasureStage, newest_first, seal_run};
 use crate::sealed::{
     DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, open_erasure, open_hold,
 };
@@ -100,6 +99,24 @@ pub(super) async fn holds(
     rows.iter()
         .map(|(person, body)| open_hold(keyring, *person, body))
         .collect()
+}
+
+/// One person's holds.
+pub(super) async fn person_holds(
+    session: &mut Session,
+    tenant: i32,
+    keyring: &Keyring,
+    person: PersonId,
+) -> Result<Option<HoldRecord>, StorageError> {
+    let holds = statement(
+        "-- holds_of_person
+         SELECT body FROM hold WHERE tenant = $1 AND person_id = $2",
+    )
+    .bind(tenant)
+    .bind(*person.as_bytes());
+    let body: Option<Vec<u8>> = session.row("hold", holds, |row| row.try_get(0)).await?;
+    body.map(|body| open_hold(keyring, person, &body))
+        .transpose()
 }
 
 /// The places of all blank openings, ascending: read by ranges, so that no statement reads the whole log.

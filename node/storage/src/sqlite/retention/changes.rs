@@ -1,13 +1,12 @@
 //! What an erasure changes together with an entry of the log: proposal, approval, end, holds.
 
-use vrx_domain::{ErasureId, PersonId, UnixMillis};
+use vrx_domain::{ErasureId, PersonId, Reference, UnixMillis};
 
-use super::read::{put_run, run, runs};
+use super::read::{person_holds, put_run, run, runs};
 use crate::ChangeError;
 use crate::change::Chunk;
-use crate::retention::{
-    AT_OPENINGS, ErasureRun, ErasureStage, HoldRecord, TAKEN, TOO_LATE, seal_hold, seal_run,
-};
+use crate::hold::{HOLD, HoldRecord, seal_hold};
+use crate::retention::{AT_OPENINGS, ErasureRun, ErasureStage, TAKEN, TOO_LATE, seal_run};
 use crate::sqlite::apply::{Applier, NotApplied, inserted};
 use crate::sqlite::sql::{Sql, failure, reading};
 
@@ -166,12 +165,24 @@ pub(in crate::sqlite) fn place_hold(
     if runs.iter().any(|run| run.stage == ErasureStage::Openings) {
         return Err(NotApplied::Refused(ChangeError::State(AT_OPENINGS)));
     }
+    let stands = person_holds(sql, tenant, &applier.keyring, record.person)?;
+    let joined = match stands {
+        None => record.clone(),
+        Some(mut stands) => {
+            stands.join(record).map_err(NotApplied::Refused)?;
+            stands
+        }
+    };
+    put_holds(applier, sql, &joined)
+}
+
+fn put_holds(applier: &Applier, sql: &Sql, record: &HoldRecord) -> Result<(), NotApplied> {
     let body = seal_hold(&applier.keyring, &*applier.random, record)?;
     sql.run(
-        "-- place_hold
+        "-- put_holds
          INSERT INTO hold (tenant, person_id, body) VALUES (?1, ?2, ?3)
          ON CONFLICT (tenant, person_id) DO UPDATE SET body = excluded.body",
-        (tenant, person, body),
+        (applier.tenant, record.person.as_bytes(), body),
     )
     .map(drop)
     .map_err(|error| NotApplied::Failed(failure(error)))
@@ -181,17 +192,19 @@ pub(in crate::sqlite) fn lift_hold(
     applier: &Applier,
     sql: &Sql,
     person: PersonId,
+    reference: &Reference,
 ) -> Result<(), NotApplied> {
-    let lifted = sql
-        .run(
-            "-- lift_hold
-             DELETE FROM hold WHERE tenant = ?1 AND person_id = ?2",
-            (applier.tenant, person.as_bytes()),
-        )
-        .map_err(failure)?;
-    if lifted == 1 {
-        Ok(())
-    } else {
-        Err(NotApplied::Refused(ChangeError::NotFound("the hold")))
+    let stands = person_holds(sql, applier.tenant, &applier.keyring, person)?;
+    let mut stands = stands.ok_or(NotApplied::Refused(ChangeError::NotFound(HOLD)))?;
+    stands.lift(reference).map_err(NotApplied::Refused)?;
+    if !stands.holds.is_empty() {
+        return put_holds(applier, sql, &stands);
     }
+    sql.run(
+        "-- lift_last_hold
+         DELETE FROM hold WHERE tenant = ?1 AND person_id = ?2",
+        (applier.tenant, person.as_bytes()),
+    )
+    .map(drop)
+    .map_err(|error| NotApplied::Failed(failure(error)))
 }

@@ -21,9 +21,9 @@ use super::tenant::{SqliteTenant, blocking};
 use super::writer::Writer;
 use crate::StorageError;
 use crate::decoys::DECOY_IMPORT;
+use crate::hold::HoldRecord;
 use crate::retention::{
-    BlankOpenings, Claimed, ErasureRun, ErasureStage, HoldRecord, OpeningsStep, PersonSpan,
-    RetentionStore,
+    BlankOpenings, Claimed, ErasureRun, ErasureStage, OpeningsStep, PersonSpan, RetentionStore,
 };
 use crate::sealed::{inconsistent, open_span};
 

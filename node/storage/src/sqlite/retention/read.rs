@@ -6,9 +6,8 @@ use vrx_crypto::Keyring;
 use vrx_domain::{ErasureId, ImportId, PersonId, UnixMillis};
 
 use crate::StorageError;
-use crate::retention::{
-    ERASURE_STEP, ErasureRun, ErasureStage, HoldRecord, newest_first, seal_run,
-};
+use crate::hold::HoldRecord;
+use crate::retention::{ERASURE_STEP, ErasureRun, ErasureStage, newest_first, seal_run};
 use crate::sealed::{
     DoseRevisionRow, PersonKeyRow, PersonRevisionRow, SealedSpan, open_erasure, open_hold,
 };
@@ -77,6 +76,24 @@ pub(super) fn holds(
     rows.iter()
         .map(|(person, body)| open_hold(keyring, *person, body))
         .collect()
+}
+
+/// One person's holds.
+pub(super) fn person_holds(
+    sql: &Sql,
+    tenant: i64,
+    keyring: &Keyring,
+    person: PersonId,
+) -> Result<Option<HoldRecord>, StorageError> {
+    let body: Option<Vec<u8>> = sql.row(
+        "hold",
+        "-- holds_of_person
+         SELECT body FROM hold WHERE tenant = ?1 AND person_id = ?2",
+        (tenant, person.as_bytes()),
+        |row| row.get(0),
+    )?;
+    body.map(|body| open_hold(keyring, person, &body))
+        .transpose()
 }
 
 /// The places of all blank openings, ascending.

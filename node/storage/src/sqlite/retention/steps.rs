@@ -7,7 +7,8 @@ use vrx_domain::{Date, ErasureId, ImportId, PersonId, RetentionPolicy, TenantId}
 
 use super::read::{each, holds, key_row, listed, put_run, run, sealed_span, set_step};
 use crate::StorageError;
-use crate::retention::{Claimed, ErasureRun, ErasureStage, OpeningsStep, in_force};
+use crate::hold::in_force;
+use crate::retention::{Claimed, ErasureRun, ErasureStage, OpeningsStep};
 use crate::sealed::{OpenedSpan, PersonKeyRow, open_span};
 use crate::sqlite::apply::Applier;
 use crate::sqlite::sql::{Sql, failure, int};
