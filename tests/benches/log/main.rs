@@ -188,7 +188,7 @@ async fn history(tenant: &TestTenant) -> (Duration, u64) {
     while let Some(part) = history.next(services, deadline).await.expect("an entry") {
         assert!(matches!(part, HistoryPart::Row(_)), "{part:?}");
     }
-    (begun.elapsed(), history.totals().0)
+    (begun.elapsed(), history.totals().rows)
 }
 
 /// Records one of so many shares of the entries; gives the time and the most memory of this process, in megabytes.

@@ -5,7 +5,7 @@ use vrx_proto::v1;
 /// What a field is called; its own name where nothing else is known.
 pub(super) fn name<'a>(field: &'a v1::EntryField, action: &str) -> &'a str {
     match (action, field.name.as_str()) {
-        ("hold", "reference") => "事案の整理番号",
+        ("hold" | "hold-lift", "reference") => "事案の整理番号",
         ("mark-entry", "document") | (_, "reference") => "決裁番号",
         ("mark-entry", "entry") => "決定の対象",
         ("hold", "until") => "保留の期限",

@@ -31,6 +31,8 @@ pub(super) async fn erased_below(
         .iter()
         .filter(|run| run.is_open() && run.stage >= ErasureStage::Openings)
         .map(|run| run.openings_next);
-    let recorded = recorded.iter().map(|entry| entry.openings_below());
+    let recorded = recorded
+        .iter()
+        .map(vrx_provision_log::ErasureEntry::openings_below);
     Ok(recorded.chain(under_way).max().unwrap_or(0))
 }
