@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use vrx_domain::{Date, Tenant};
+use vrx_domain::{Date, PersonId, Tenant};
 use vrx_storage::postgres::{PostgresOwner, PostgresUrl};
 use vrx_storage::{
     ErasedAgain, ErasedBefore, ErasureRun, ErasureStage, SqliteRewriting, TenantStore,
@@ -129,6 +129,26 @@ impl fmt::Display for Again {
     }
 }
 
+/// The lists as they are read on a day.
+struct Listed {
+    destroyed: Destroyed,
+    today: Date,
+}
+
+impl ErasedBefore for Listed {
+    fn persons(&self) -> Vec<PersonId> {
+        self.destroyed.persons()
+    }
+
+    fn openings(&self, epoch: u32) -> Vec<(u64, u64)> {
+        self.destroyed.openings(epoch)
+    }
+
+    fn could_be_erased(&self, leaf: &[u8]) -> bool {
+        could_be_erased(leaf, self.today)
+    }
+}
+
 /// Applies the lists of what was destroyed to a tenant's database, in place.
 pub async fn erase_again(
     config: &Config,
@@ -139,14 +159,11 @@ pub async fn erase_again(
     let destroyed = read(config, &tenant).await?;
     let world = World::real();
     let (random, today) = (world.random, world.clock.today());
-    let listed = ErasedBefore {
-        persons: destroyed.persons(),
-        openings: Box::new(move |epoch| destroyed.openings(epoch)),
-        could_be_erased: Box::new(move |leaf| could_be_erased(leaf, today)),
-    };
+    let listed = Listed { destroyed, today };
     let Some((name, url)) = cluster_of(config, settings)? else {
         let state_dir = config.state_dir.clone();
-        let erased = SqliteRewriting::erase_again(state_dir, tenant, listed, random).await;
+        let erased =
+            SqliteRewriting::erase_again(state_dir, tenant, Box::new(listed), random).await;
         return Ok(Again {
             erased: erased.map_err(storage_failure)?,
             checkpointed: true,

@@ -246,13 +246,15 @@ impl ErasureRun {
 }
 
 /// What was erased before, by a list outside of the database.
-pub struct ErasedBefore {
+pub trait ErasedBefore: Send + Sync {
     /// Persons.
-    pub persons: Vec<PersonId>,
+    fn persons(&self) -> Vec<PersonId>;
+
     /// Openings of an epoch of the log: ranges from one place to before another.
-    pub openings: Box<dyn Fn(u32) -> Vec<(u64, u64)> + Send + Sync>,
+    fn openings(&self, epoch: u32) -> Vec<(u64, u64)>;
+
     /// Whether an erasure can have taken the opening of this leaf; if not, it stays, whatever the list says.
-    pub could_be_erased: Box<dyn Fn(&[u8]) -> bool + Send + Sync>,
+    fn could_be_erased(&self, leaf: &[u8]) -> bool;
 }
 
 /// What was erased again of what had come back.

@@ -77,7 +77,7 @@ impl PostgresOwner {
     pub async fn erase_again(
         &mut self,
         tenant: Tenant,
-        listed: &ErasedBefore,
+        listed: &dyn ErasedBefore,
         random: &dyn Random,
     ) -> Result<(ErasedAgain, bool), StorageError> {
         let (key, code) = (key_of(&tenant)?, tenant.code.as_u32());
@@ -97,7 +97,7 @@ impl PostgresOwner {
             .map(|row| row.try_get(0))
             .transpose()
             .map_err(|error| failure(&error))?;
-        let ids: Vec<[u8; 16]> = listed.persons.iter().map(|id| *id.as_bytes()).collect();
+        let ids: Vec<[u8; 16]> = listed.persons().iter().map(|id| *id.as_bytes()).collect();
         for table in TABLES.iter().filter(|table| table.person.is_some()) {
             let text = format!(
                 "-- erase_again
@@ -110,8 +110,8 @@ impl PostgresOwner {
             erased.rows += deleted.map_err(|error| failure(&error))?.rows_affected();
         }
         let epoch = epoch.and_then(|epoch| u32::try_from(epoch).ok());
-        for range in epoch.map_or_else(Vec::new, |epoch| (listed.openings)(epoch)) {
-            let places = self.to_blank_again(key, range, listed).await?;
+        for range in epoch.map_or_else(Vec::new, |epoch| listed.openings(epoch)) {
+            let places = self.places_to_blank(key, range, listed).await?;
             erased.openings += self.blank_again(key, places, random).await?;
         }
         self.run("COMMIT").await?;
@@ -119,11 +119,11 @@ impl PostgresOwner {
         Ok((erased, checkpointed))
     }
 
-    async fn to_blank_again(
+    async fn places_to_blank(
         &mut self,
         key: i32,
         (from, below): (u64, u64),
-        listed: &ErasedBefore,
+        listed: &dyn ErasedBefore,
     ) -> Result<Vec<i64>, StorageError> {
         let rows = sqlx::query(
             "-- standing_openings
@@ -138,7 +138,7 @@ impl PostgresOwner {
         let mut places: Vec<i64> = Vec::with_capacity(rows.len());
         for row in &rows {
             let leaf: Vec<u8> = row.try_get(1).map_err(|error| failure(&error))?;
-            if (listed.could_be_erased)(&leaf) {
+            if listed.could_be_erased(&leaf) {
                 places.push(row.try_get(0).map_err(|error| failure(&error))?);
             }
         }

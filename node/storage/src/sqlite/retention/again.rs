@@ -22,7 +22,7 @@ impl SqliteRewriting {
     pub async fn erase_again(
         state_dir: PathBuf,
         tenant: Tenant,
-        listed: ErasedBefore,
+        listed: Box<dyn ErasedBefore>,
         random: Arc<dyn Random>,
     ) -> Result<ErasedAgain, StorageError> {
         let folder = Folder::of(&state_dir, tenant.code);
@@ -43,7 +43,7 @@ impl SqliteRewriting {
             let key = i64::from(tenant.code.as_u32());
             let begun = sql.connection().unchecked_transaction();
             let begun = begun.map_err(failure)?;
-            let erased = erase(&sql, key, &listed, &*random)?;
+            let erased = erase(&sql, key, &*listed, &*random)?;
             begun.commit().map_err(failure)?;
             sql.connection()
                 .pragma_update(None, "temp_store", "file")
@@ -59,17 +59,18 @@ impl SqliteRewriting {
 fn erase(
     sql: &Sql,
     tenant: i64,
-    listed: &ErasedBefore,
+    listed: &dyn ErasedBefore,
     random: &dyn Random,
 ) -> Result<ErasedAgain, StorageError> {
     let mut erased = ErasedAgain::default();
+    let persons = listed.persons();
     for table in TABLES.iter().filter(|table| table.person.is_some()) {
         let delete = format!(
             "-- erase_again
              DELETE FROM {} WHERE tenant = ?1 AND person_id = ?2",
             table.name
         );
-        for person in &listed.persons {
+        for person in &persons {
             let deleted = sql.run(&delete, (tenant, person.as_bytes()));
             erased.rows += deleted.map_err(failure)? as u64;
         }
@@ -81,7 +82,7 @@ fn erase(
         [tenant],
         |row| row.get::<_, u32>(0),
     )?;
-    let openings = epoch.map_or_else(Vec::new, |epoch| (listed.openings)(epoch));
+    let openings = epoch.map_or_else(Vec::new, |epoch| listed.openings(epoch));
     for place in standing_openings(sql, tenant, &openings)? {
         let leaf: Option<Vec<u8>> = sql.row(
             "log_entry",
@@ -90,7 +91,7 @@ fn erase(
             (tenant, int(place)),
             |row| row.get(0),
         )?;
-        if !leaf.is_some_and(|leaf| (listed.could_be_erased)(&leaf)) {
+        if !leaf.is_some_and(|leaf| listed.could_be_erased(&leaf)) {
             continue;
         }
         let mut nobody = [0; 32];
