@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn an_instant_is_read_in_the_form_in_which_it_is_written_and_in_no_other() {
-        for at in [0, 1_619_794_800_120, 1_893_423_600_000] {
+        for at in [86_400_000, 1_619_794_800_120, 1_893_423_600_000] {
             let at = UnixMillis(at);
             assert_eq!(UnixMillis::from_rfc3339_jst(&at.to_rfc3339_jst()), Some(at));
         }
