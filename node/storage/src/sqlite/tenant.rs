@@ -66,6 +66,22 @@ pub struct SqliteTenant {
     lock: Mutex<Option<File>>,
 }
 
+/// Takes a tenant's database for one process, and brings its schema up to date. [`StorageError::Locked`] while another has it.
+pub(super) async fn take(folder: &Folder) -> Result<File, StorageError> {
+    let lock = blocking({
+        let folder = folder.clone();
+        move || {
+            folder.check_database()?;
+            let lock = folder.lock()?;
+            folder.check_not_moving()?;
+            Ok(lock)
+        }
+    })
+    .await?;
+    create::migrate(&folder.database()).await?;
+    Ok(lock)
+}
+
 /// # Opening and closing
 impl SqliteTenant {
     /// Makes a new database and opens it. Refused where one stands.
@@ -96,17 +112,7 @@ impl SqliteTenant {
     /// Opens an existing database, brings its schema up to date, and reads back what the last process hadn't tidied up.
     pub async fn open(options: SqliteOptions) -> Result<Self, StorageError> {
         let folder = Folder::of(&options.state_dir, options.tenant.code);
-        let lock = blocking({
-            let folder = folder.clone();
-            move || {
-                folder.check_database()?;
-                let lock = folder.lock()?;
-                folder.check_not_moving()?;
-                Ok(lock)
-            }
-        })
-        .await?;
-        create::migrate(&folder.database()).await?;
+        let lock = take(&folder).await?;
         blocking(move || Self::start(options, &folder, Some(lock))).await
     }
 

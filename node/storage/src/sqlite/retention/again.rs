@@ -11,10 +11,9 @@ use super::{SqliteRewriting, empty_write_ahead_log, vacuum};
 use crate::StorageError;
 use crate::copy::TABLES;
 use crate::retention::{ErasedAgain, ErasedBefore};
-use crate::sqlite::create;
 use crate::sqlite::files::Folder;
 use crate::sqlite::sql::{Access, Sql, failure, int};
-use crate::sqlite::tenant::blocking;
+use crate::sqlite::tenant::{blocking, take};
 
 impl SqliteRewriting {
     /// Deletes the rows of these persons and blanks the openings in these ranges, in one transaction; then the file is rewritten. A
@@ -26,17 +25,7 @@ impl SqliteRewriting {
         random: Arc<dyn Random>,
     ) -> Result<ErasedAgain, StorageError> {
         let folder = Folder::of(&state_dir, tenant.code);
-        let lock = blocking({
-            let folder = folder.clone();
-            move || {
-                folder.check_database()?;
-                let lock = folder.lock()?;
-                folder.check_not_moving()?;
-                Ok(lock)
-            }
-        })
-        .await?;
-        create::migrate(&folder.database()).await?;
+        let lock = take(&folder).await?;
         blocking(move || {
             let _lock = lock;
             let sql = Sql::open(&folder.database(), Access::Write, Arc::default())?;

@@ -13,11 +13,10 @@ use async_trait::async_trait;
 use vrx_crypto::Keyring;
 use vrx_domain::{Date, ErasureId, PersonId, RetentionPolicy, Tenant, TenantId, UnixMillis};
 
-use super::create;
 use super::files::Folder;
 use super::register::approved_imports;
 use super::sql::{Access, Sql, failure, int};
-use super::tenant::{SqliteTenant, blocking};
+use super::tenant::{SqliteTenant, blocking, take};
 use super::writer::Writer;
 use crate::StorageError;
 use crate::decoys::DECOY_IMPORT;
@@ -111,17 +110,7 @@ impl SqliteRewriting {
         now: UnixMillis,
     ) -> Result<bool, StorageError> {
         let folder = Folder::of(&state_dir, tenant.code);
-        let locked = blocking({
-            let folder = folder.clone();
-            move || {
-                folder.check_database()?;
-                let lock = folder.lock()?;
-                folder.check_not_moving()?;
-                Ok(lock)
-            }
-        })
-        .await?;
-        create::migrate(&folder.database()).await?;
+        let locked = take(&folder).await?;
         blocking(move || {
             let _lock = locked;
             let sql = Sql::open(&folder.database(), Access::Write, Arc::default())?;
