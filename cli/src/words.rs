@@ -1,6 +1,7 @@
 //! What a node says in English, in Japanese for staff. The English text stays beside it: operators search for it.
 
 /// What is wrong with a field, or why something can't be done; none for a sentence that isn't known here.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn sentence(english: &str) -> Option<&'static str> {
     if english.starts_with("the opening of entry ") {
         return Some(
@@ -84,6 +85,9 @@ pub(crate) fn sentence(english: &str) -> Option<&'static str> {
         "100 holds of this person are in force already" => "この人の保留がすでに 100 件あります",
         "another proposal waits for approval: have it approved, or replace it" => {
             "承認を待つ提案があります。承認を受けるか、--replace で取り替えてください"
+        }
+        "nothing is erased while the provision log isn't what was signed; run vrx log verify" => {
+            "提供記録が署名されたものと一致しないため、何も消去されません。vrx log verify を実行し、運用担当者と調べてください"
         }
         "nothing is due" => "期限が来た記録はありません",
         "the answer holds no dose to adopt" => "取り込める接種記録のない回答です",

@@ -121,6 +121,8 @@ fn text(fault: &Fault) -> String {
         Fault::Replayed(index) => format!(
             "提供記録 {index} 番で完了した消去が、データベースでは完了前に戻されています / {fault}"
         ),
-        Fault::Leaf(_) => fault.to_string(),
+        Fault::Leaf(_) => format!(
+            "提供記録そのものが署名されたものと一致しません。データベースで書き換えられています / {fault}"
+        ),
     }
 }

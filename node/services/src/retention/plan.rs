@@ -16,6 +16,9 @@ use crate::{
     tenants::TenantServices,
 };
 
+/// What an officer is told, and nobody else asks.
+const NOT_WHOLE: &str =
+    "nothing is erased while the provision log isn't what was signed; run vrx log verify";
 /// Persons read at once.
 const PERSONS: u32 = 500;
 /// Entries read at once.
@@ -165,6 +168,7 @@ async fn not_whole(ctx: &TenantServices, error: &ReadError) -> ServiceError {
         if let Err(failed) = alarm(ctx, LOG_FAULT, &particulars, None).await {
             return failed;
         }
+        return ServiceError::FailedPrecondition(NOT_WHOLE);
     }
     read_error(ctx, error)
 }
