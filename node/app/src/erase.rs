@@ -11,7 +11,7 @@ use vrx_storage::{SqliteRewriting, waits_for_rewriting};
 use crate::compose::{World, open_keyring};
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
-use crate::migrate::check_owner;
+use crate::migrate::owner_of;
 use crate::stores::{cluster_of, storage_failure};
 use crate::tenant_id;
 
@@ -77,12 +77,7 @@ pub async fn finish(
             Finished::Nothing
         });
     };
-    let owner = owner.ok_or_else(|| {
-        Failure::configuration(format!(
-            "--owner: the tenant is in the cluster {name}; give the address of the role that owns its database"
-        ))
-    })?;
-    check_owner(name, url, owner)?;
+    let owner = owner_of((name, url), owner)?;
     let refused = |error| storage_failure(error).about(&owner.to_string());
     let mut connection = PostgresOwner::connect(owner).await.map_err(refused)?;
     let waits = move |id: &[u8; 16], body: &[u8]| waits_for_rewriting(&keyring, id, body);

@@ -107,8 +107,22 @@ pub async fn migrate(
     })
 }
 
+/// The address of the role that owns a cluster's database, which a verb of the operator's needs for a tenant that is there.
+pub(crate) fn owner_of<'a>(
+    (cluster, url): (&str, &PostgresUrl),
+    owner: Option<&'a PostgresUrl>,
+) -> Result<&'a PostgresUrl, Failure> {
+    let owner = owner.ok_or_else(|| {
+        Failure::configuration(format!(
+            "--owner: the tenant is in the cluster {cluster}; give the address of the role that owns its database"
+        ))
+    })?;
+    check_owner(cluster, url, owner)?;
+    Ok(owner)
+}
+
 /// The owner's address must lead to the same database, as somebody else than the nodes.
-pub(crate) fn check_owner(
+fn check_owner(
     cluster: &str,
     url: &PostgresUrl,
     owner: &PostgresUrl,

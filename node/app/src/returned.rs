@@ -13,7 +13,7 @@ use crate::backup::{CutOff, Destroyed, could_be_erased, make_equal};
 use crate::compose::{World, epoch_of};
 use crate::config::{Config, TenantConfig};
 use crate::failure::Failure;
-use crate::migrate::check_owner;
+use crate::migrate::owner_of;
 use crate::stores::{cluster_of, storage_failure};
 use crate::tenant_id;
 
@@ -169,12 +169,7 @@ pub async fn erase_again(
             checkpointed: true,
         });
     };
-    let owner = owner.ok_or_else(|| {
-        Failure::configuration(format!(
-            "--owner: the tenant is in the cluster {name}; give the address of the role that owns its database"
-        ))
-    })?;
-    check_owner(name, url, owner)?;
+    let owner = owner_of((name, url), owner)?;
     let refused = |error| storage_failure(error).about(&owner.to_string());
     let mut connection = PostgresOwner::connect(owner).await.map_err(refused)?;
     let erased = connection.erase_again(tenant, &listed, &*random).await;

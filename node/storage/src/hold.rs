@@ -85,7 +85,7 @@ pub(crate) const LASTS_LONGER: &str =
 /// Why another hold isn't placed.
 pub(crate) const TOO_MANY: &str = "100 holds of this person are in force already";
 
-/// Holds that count today, for reading: whose, and the subjects of their entries.
-pub(crate) fn in_force(holds: &[HoldRecord], today: Date) -> impl Iterator<Item = &HoldRecord> {
+/// The holds that count on a day: whose, and the subjects of their entries.
+pub fn in_force(holds: &[HoldRecord], today: Date) -> impl Iterator<Item = &HoldRecord> {
     holds.iter().filter(move |record| record.is_in_force(today))
 }

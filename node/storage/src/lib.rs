@@ -41,7 +41,7 @@ mod witness;
 
 pub use change::Change;
 pub use error::{AppendError, ChangeError, NotCommitted, StorageError};
-pub use hold::{HOLDS_MOST, HoldRecord};
+pub use hold::{HOLDS_MOST, HoldRecord, in_force};
 pub use log::{
     BatchItem, BatchRows, EntryRow, HeadRow, LeafRow, LogStore, MOST_BEHIND, Prepared, SealBatch,
     SubjectHead, SubjectTag, TileRow,

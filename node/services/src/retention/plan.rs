@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tokio::sync::mpsc;
 use vrx_domain::{Caller, Date, EntryKind, PersonId, RetentionPolicy, Role};
 use vrx_provision_log::{Deadline, Outline, ReadError, Recorded};
-use vrx_storage::{ERASURE_MOST, ErasureCounts, HoldRecord};
+use vrx_storage::{ERASURE_MOST, ErasureCounts, HoldRecord, in_force};
 
 use super::account::{LOG_FAULT, is_contradiction};
 use super::replay::alarm;
@@ -140,11 +140,6 @@ pub(super) async fn survey(
     plan.openings_below = openings_below(ctx, today, deadline).await?;
     plan.counts.openings = openings(ctx, plan.openings_below, &holds, today, deadline).await?;
     Ok((plan, due))
-}
-
-/// Holds that count today.
-pub(super) fn in_force(holds: &[HoldRecord], today: Date) -> impl Iterator<Item = &HoldRecord> {
-    holds.iter().filter(move |record| record.is_in_force(today))
 }
 
 /// Whether an entry's opening is one that an erasure takes today. What the node says about itself stays, and so do the records of
