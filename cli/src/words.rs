@@ -68,7 +68,9 @@ pub(crate) fn sentence(english: &str) -> Option<&'static str> {
         "an import is about many persons: it can't be marked" => {
             "取込の記録は大勢についてのものなので、開示区分を決められません（決定は記録していません）"
         }
-        "the entry's opening was erased" => "この記録の内容は消去されています",
+        "the entry's opening is blank: it was erased, or somebody emptied it; run vrx log verify" => {
+            "この記録の内容は空です。消去によるものかは vrx log verify が確かめます"
+        }
         "whoever entered an import can't approve it" => "取り込んだ人とは別の人が承認してください",
         "the import is approved already" => "この取込は承認済みです",
         "nothing can be added to an approved import" => "承認済みの取込には追加できません",

@@ -68,7 +68,7 @@ pub async fn story(
     let proved = shown.entry(ctx, index, deadline).await;
     let ProvedEntry { entry, receipt } = proved.map_err(|error| entry_error(ctx, index, &error))?;
     let said = Opened::of(&entry).ok_or(ServiceError::FailedPrecondition(
-        "the entry's opening was erased",
+        "the entry's opening is blank: it was erased, or somebody emptied it; run vrx log verify",
     ))?;
     let story = read(ctx, &said, receipt, shown.cosigning, deadline).await?;
     let related = story.related.len().to_string();
