@@ -89,15 +89,19 @@ impl Destroyed {
             CutOff::LeaveOut => whole(&text),
             CutOff::Refuse => &text,
         };
+        Self::of(whole, tenant).map_err(|line| {
+            Failure::storage(format!(
+                "{}: line {line}: neither a person nor openings of a tenant; put the list back as erasure wrote it",
+                path.display()
+            ))
+        })
+    }
+
+    /// One tenant's part of a list's text; the number of the line that isn't one.
+    fn of(text: &str, tenant: &Tenant) -> Result<Self, usize> {
         let mut destroyed = Self::default();
-        for (nth, line) in whole.lines().enumerate() {
-            let Some((id, what)) = parse(line) else {
-                return Err(Failure::storage(format!(
-                    "{}: line {}: neither a person nor openings of a tenant; put the list back as erasure wrote it",
-                    path.display(),
-                    nth + 1
-                )));
-            };
+        for (nth, line) in text.lines().enumerate() {
+            let (id, what) = parse(line).ok_or(nth + 1)?;
             if id == tenant.id {
                 match what {
                     Line::Person(person) => drop(destroyed.persons.insert(*person.as_bytes())),
@@ -272,6 +276,7 @@ fn parse(line: &str) -> Option<(TenantId, Line)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use vrx_services::retention::{self, DestroyedList};
 
     use super::*;
@@ -288,6 +293,48 @@ mod tests {
     fn a_place_is_told_once_however_often_it_is_listed() {
         let ranges = vec![(4, 6), (9, 12), (1, 4), (3, 5), (9, 12), (7, 7)];
         assert_eq!(merged(ranges), [(1, 6), (9, 12)]);
+    }
+
+    fn line() -> impl Strategy<Value = String> {
+        let id = tenant(1).id;
+        let number = || prop_oneof![0..30_u64, Just(u64::MAX)];
+        let epoch = || prop_oneof![0..6_u32, Just(u32::MAX)];
+        prop_oneof![
+            any::<[u8; 16]>()
+                .prop_map(move |bytes| format!("{id} {}", PersonId::from_bytes(bytes))),
+            (number(), number())
+                .prop_map(move |(from, below)| format!("{id} openings {from} {below}")),
+            (number(), number(), epoch()).prop_map(move |(from, below, epoch)| format!(
+                "{id} openings {from} {below} {epoch}"
+            )),
+            (epoch(), number(), epoch())
+                .prop_map(move |(epoch, place, of)| format!("{id} epoch {epoch} {place} {of}")),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_epochs_a_list_names_its_places_ascend_and_were_listed(
+            lines in prop::collection::vec(line(), 0..12), epoch in 0..7_u32,
+        ) {
+            let list = Destroyed::of(&lines.join("\n"), &tenant(1)).unwrap();
+            let places = list.openings(epoch);
+            prop_assert!(places.iter().all(|(from, below)| from < below));
+            prop_assert!(places.array_windows().all(|[one, next]| one.1 < next.0));
+            let all = merged(list.openings.iter().map(|one| (one.from, one.below)).collect());
+            for (from, below) in places {
+                prop_assert!(all.iter().any(|one| one.0 <= from && below <= one.1));
+            }
+        }
+
+        #[test]
+        fn a_line_that_says_nothing_is_refused_by_its_number(
+            before in prop::collection::vec(line(), 0..4), text in "[ -~]{0,60}",
+        ) {
+            prop_assume!(parse(&text).is_none());
+            let lines = [before.as_slice(), &[text, String::new()]].concat();
+            prop_assert_eq!(Destroyed::of(&lines.join("\n"), &tenant(1)).err(), Some(before.len() + 1));
+        }
     }
 
     #[tokio::test]
