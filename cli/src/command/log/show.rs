@@ -56,7 +56,7 @@ pub(super) async fn show(
                 entry.entry_id
             ))?;
             if entry.fields.is_empty() {
-                output.line("内容は消去されています。")?;
+                output.line("内容は空です。消去によるものかは vrx log verify が確かめます。")?;
             } else {
                 output.table(&["区分", "項目", "値"], fields::rows(entry))?;
             }
