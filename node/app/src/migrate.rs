@@ -122,11 +122,7 @@ pub(crate) fn owner_of<'a>(
 }
 
 /// The owner's address must lead to the same database, as somebody else than the nodes.
-fn check_owner(
-    cluster: &str,
-    url: &PostgresUrl,
-    owner: &PostgresUrl,
-) -> Result<(), Failure> {
+fn check_owner(cluster: &str, url: &PostgresUrl, owner: &PostgresUrl) -> Result<(), Failure> {
     if owner.user() == url.user() {
         return Err(Failure::configuration(format!(
             "--owner: {} is the role of the nodes of the cluster {cluster}, which may own nothing; \
